@@ -1,0 +1,1 @@
+"""Networks only, in pure Keras. Knows no optimizer and no data."""

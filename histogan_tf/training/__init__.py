@@ -1,0 +1,1 @@
+"""Losses, the one training loop, and one step per model family."""
