@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
+
+from histogan_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,12 @@ class ImageSet:
             groups=None if self.groups is None else self.groups[indices],
         )
 
+    def counts(self) -> dict[str, int]:
+        """Number of images by class name; empty if unlabelled."""
+        if self.labels is None:
+            return {}
+        return dict(zip(self.class_names, np.bincount(self.labels, minlength=self.num_classes).tolist(), strict=True))
+
     def fingerprint(self) -> str:
         """SHA-256 of shape, pixels and labels in their order: what a run records to know its data again."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
@@ -67,3 +76,20 @@ class ImageSet:
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
+
+
+def label_number(label: str, class_names: Sequence[str]) -> int:
+    """The number of a label given by number or, in any case, by class name.
+
+    Raises:
+        UserError: if there is no such label.
+    """
+    names = [name.casefold() for name in class_names]
+    if label.casefold() in names:
+        return names.index(label.casefold())
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    known = (
+        ", ".join(f"{number} ({name})" for number, name in enumerate(class_names)) or "none: its images are unlabelled"
+    )
+    raise UserError(f"--label={label}: this dataset has the labels {known}")

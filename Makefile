@@ -1,0 +1,28 @@
+# make run    install into .venv and train DCGAN3 on the built-in data
+# make test   install into .venv and run all tests
+# make lint   install into .venv and check style
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?= --model=dcgan3 --epoch=50
+
+.PHONY: run test lint install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: install
+	$(VENV)/bin/python main.py $(ARGS)
+
+test: install
+	$(VENV)/bin/python -m pytest
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

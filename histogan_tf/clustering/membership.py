@@ -1,0 +1,89 @@
+"""clusters.csv: which image is in which cluster, written, read back, and used to choose images."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.clustering.clusters import Clustering
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError, listing
+
+COLUMNS = ("id", "label", "patient", "cluster", "distance")
+
+
+def write_csv(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
+    """Write the COLUMNS of each image of `image_set`, which `clustering` is of.
+
+    Unknown labels and patients, and the distance of an image without descriptors, are left empty.
+    """
+    blank = [""] * len(image_set)
+    labels = blank if image_set.labels is None else image_set.labels
+    patients = blank if image_set.groups is None else image_set.groups
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for *known, cluster, distance in zip(
+            image_set.ids, labels, patients, clustering.assignment, clustering.distance, strict=True
+        ):
+            writer.writerow([*known, cluster, "" if np.isnan(distance) else f"{distance:.6g}"])
+
+
+def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
+    """Ids, str (n,), of the images in `cluster` (-1 = those without descriptors) of a clusters.csv.
+
+    Raises:
+        UserError: the file is missing or no such CSV, lacks the column id or cluster, or the cluster is empty.
+    """
+    try:
+        with open(csv_path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = {"id", "cluster"} - set(reader.fieldnames or ())
+            if missing:
+                raise UserError(
+                    f"{csv_path} has no column {listing(sorted(missing))}; give the clusters.csv of --mode=cluster, "
+                    f"with the columns {listing(COLUMNS)}"
+                )
+            rows = [(row["id"], _whole_number(row["cluster"], csv_path, reader.line_num)) for row in reader]
+    except FileNotFoundError as error:
+        raise UserError(f"no file {csv_path}; --mode=cluster writes it") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{csv_path} cannot be read as CSV: {error}") from error
+    ids = np.array([image_id for image_id, of_image in rows if of_image == cluster], dtype=str)
+    if not len(ids):
+        present = sorted({of_image for _, of_image in rows})
+        raise UserError(f"cluster {cluster} of {csv_path} is empty; it has the clusters {listing(present) or 'none'}")
+    return ids
+
+
+def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = None) -> ImageSet:
+    """The images of `image_set` whose id is in `ids`, in their order.
+
+    Args:
+        image_set: the images to choose from.
+        ids: str (n,), as from `read_cluster`.
+        whole: where `image_set` is a part (of a split, of one label), all images; `ids` must be among these.
+
+    Raises:
+        UserError: an id is unknown, or no image is left.
+    """
+    whole = image_set if whole is None else whole
+    unknown = np.asarray(ids)[~np.isin(ids, whole.ids)]
+    if len(unknown):
+        raise UserError(
+            f"{len(unknown)} of {len(ids)} ids are not in the dataset {whole.name}: {listing(unknown)}; give the "
+            "clusters.csv that was made from this dataset"
+        )
+    chosen = np.flatnonzero(np.isin(image_set.ids, ids))
+    if not len(chosen):
+        raise UserError(f"none of the {len(ids)} images of the cluster is in the chosen part of {whole.name}")
+    return image_set.select(chosen)
+
+
+def _whole_number(text: str | None, csv_path: Path, line: int) -> int:
+    try:
+        return int(text)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"line {line} of {csv_path} has the cluster {text!r}; it must be a whole number") from error

@@ -1,0 +1,130 @@
+"""The directory that a clustering leaves: clusters.csv, vocabulary.npz, montages, k_selection.png, summary.json."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf import files
+from histogan_tf.clustering import figures
+from histogan_tf.clustering.clusters import NO_DESCRIPTORS, Clustering
+from histogan_tf.clustering.membership import write_csv
+from histogan_tf.clustering.model import save_model
+from histogan_tf.clustering.scores import KSelection, agreement, select_k
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError
+
+_MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
+
+
+def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path, *, seed: int = 42) -> dict:
+    """Write clusters.csv, vocabulary.npz, summary.json, k_selection.png and a montage per cluster to `output_dir`.
+
+    Each file is whole or as it was before. Montages of an earlier clustering that this one does not replace are
+    removed.
+
+    Args:
+        clustering: of `image_set`.
+        image_set: the images in the same order.
+        output_dir: made if missing.
+        seed: of the random halves of the montages, and of the k-means runs over k.
+
+    Returns:
+        What summary.json holds (see `summarize`).
+
+    Raises:
+        UserError: `output_dir` cannot be made.
+    """
+    assert len(clustering.assignment) == len(image_set), (len(clustering.assignment), len(image_set))
+    output_dir = Path(output_dir)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{output_dir} cannot be made a directory: {error.strerror}; choose another output_dir"
+        ) from error
+    selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
+    summary = summarize(clustering, image_set, selection)
+    montages = _write_montages(clustering, image_set, output_dir, seed)
+    for path in output_dir.iterdir():
+        if _MONTAGE_NAME.fullmatch(path.name) and path not in montages:
+            path.unlink()
+    with files.written_aside(output_dir / "k_selection.png") as aside:
+        figures.save_k_selection(aside, selection, clustering.model.num_clusters)
+    with files.written_aside(output_dir / "vocabulary.npz") as aside:
+        save_model(aside, clustering.model)
+    with files.written_aside(output_dir / "clusters.csv") as aside:
+        write_csv(aside, clustering, image_set)
+    files.write_json(output_dir / "summary.json", summary)
+    return summary
+
+
+def summarize(clustering: Clustering, image_set: ImageSet, selection: KSelection) -> dict:
+    """Sizes, agreement with labels and patients, and the scores over k, ready for JSON.
+
+    Agreement is over the images with descriptors, and is None where labels or patients are unknown or all the same.
+    """
+    assignment = clustering.assignment
+    described = assignment != NO_DESCRIPTORS
+    known = {"label": image_set.labels, "patient": image_set.groups}
+    return {
+        "dataset": image_set.name,
+        "fingerprint": image_set.fingerprint(),
+        "num_images": len(image_set),
+        "num_images_without_descriptors": int(np.count_nonzero(~described)),
+        "median_descriptors": float(np.median(clustering.num_descriptors)),
+        "clusters": [_describe_cluster(cluster, clustering, known) for cluster in _clusters(clustering)],
+        "agreement": {
+            name: None if classes is None else agreement(assignment[described], classes[described])
+            for name, classes in known.items()
+        },
+        "k_selection": {
+            "num_images": selection.num_images,
+            "num_clusters": selection.num_clusters.tolist(),
+            "inertia": selection.inertia.tolist(),
+            "silhouette": [None if math.isnan(value) else value for value in selection.silhouette.tolist()],
+        },
+    }
+
+
+def _clusters(clustering: Clustering) -> list[int]:
+    """Every cluster of the model, be it empty, and -1 if there is an image in it."""
+    without = [NO_DESCRIPTORS] if (clustering.assignment == NO_DESCRIPTORS).any() else []
+    return without + list(range(clustering.model.num_clusters))
+
+
+def _describe_cluster(cluster: int, clustering: Clustering, known: dict[str, np.ndarray | None]) -> dict:
+    inside = clustering.assignment == cluster
+    description = {"cluster": cluster, "size": int(inside.sum())}
+    if inside.any() and cluster != NO_DESCRIPTORS:
+        description["median_distance"] = float(np.median(clustering.distance[inside]))
+    for name, classes in known.items():
+        if classes is not None and inside.any():
+            values, counts = np.unique(classes[inside], return_counts=True)
+            description[f"largest_{name}"] = values[counts.argmax()].item()
+            description[f"share_of_largest_{name}"] = float(counts.max() / inside.sum())
+    return description
+
+
+def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Path, seed: int) -> set[Path]:
+    """Write a montage per cluster that has images, and return their paths."""
+    written = set()
+    for cluster in _clusters(clustering):
+        members = np.flatnonzero(clustering.assignment == cluster)
+        if not len(members):
+            continue
+        generator = np.random.default_rng([seed, cluster - NO_DESCRIPTORS])
+        chosen = np.sort(generator.permutation(members)[: figures.MONTAGE_IMAGES])
+        panels = {"random": image_set.images[chosen]}
+        name, title = "cluster_none.png", f"no descriptors (cluster -1): {len(members)} images"
+        if cluster != NO_DESCRIPTORS:
+            nearest = members[np.argsort(clustering.distance[members], kind="stable")][: figures.MONTAGE_IMAGES]
+            panels = {"nearest to the centre": image_set.images[nearest], **panels}
+            name, title = f"cluster_{cluster}.png", f"cluster {cluster}: {len(members)} images"
+        with files.written_aside(output_dir / name) as aside:
+            figures.save_montage(aside, title, panels)
+        written.add(output_dir / name)
+    return written

@@ -1,0 +1,139 @@
+"""One short function per --mode: it wires config, data, model, trainer and run directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from histogan_tf import figures, generation, visualization
+from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.config import Config, flag_fields
+from histogan_tf.data import pipeline
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load
+from histogan_tf.errors import UserError
+from histogan_tf.models.tables import network_table
+from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
+from histogan_tf.training import loop
+from histogan_tf.training.dcgan import DCGANTrainer, generator_of
+from histogan_tf.training.sampling import Sampler
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_SAMPLE_FREQ = 200
+
+
+def run_command(config: Config) -> None:
+    """Does what --mode says.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
+    _prepare_device()
+    {"train": train, "generate": generate, "visualize": visualize}[config.mode](config)
+
+
+def train(config: Config) -> None:
+    """Trains --model, or goes on where its run stopped."""
+    image_set = load(config)
+    if config.conditional and not image_set.num_classes:
+        raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
+    steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
+    total_steps = min(config.epoch * steps_per_epoch, config.max_steps or config.epoch * steps_per_epoch)
+    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
+    directory = begin_run(config, describe_dataset(image_set))
+    with sole_writer(directory):
+        run = Run(directory, config)
+        checkpoints = Checkpoints(run.checkpoint_directory, trainer.state(), config.max_to_keep)
+        start_step = checkpoints.restore()
+        if start_step >= total_steps:
+            logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
+            return
+        _tell_settings(config, trainer, directory, start_step, total_steps)
+        if start_step == 0:
+            run.save_sheet("reals", image_set.images[: config.sample_num])
+        batches = pipeline.batches(
+            image_set,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=start_step,
+            stop_step=total_steps,
+        )
+        schedule = loop.Schedule(
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total_steps,
+            sample_freq=config.sample_freq or min(_DEFAULT_SAMPLE_FREQ, steps_per_epoch),
+            ckpt_freq=config.ckpt_freq,
+            ckpt_minutes=config.ckpt_minutes,
+        )
+        started = time.monotonic()
+        loop.train(trainer, batches, run, checkpoints, schedule)
+        seconds = time.monotonic() - started
+        figures.plot_losses(
+            directory / "losses.png",
+            read_metrics(directory),
+            ("d_loss", "g_loss"),
+            f"{config.model} on {config.dataset}",
+        )
+        logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
+
+
+def generate(config: Config) -> None:
+    """Makes --num_images images with a trained generator."""
+    generation.generate(config, *_trained_generator(config))
+
+
+def visualize(config: Config) -> None:
+    """Draws what --visualize says of a trained generator's latent space."""
+    visualization.visualize(config, *_trained_generator(config))
+
+
+def describe_dataset(image_set: ImageSet) -> dict[str, Any]:
+    """What a run records of its images, to know them again and to build its networks without them."""
+    return {
+        "name": image_set.name,
+        "num_images": len(image_set),
+        "image_shape": list(image_set.image_shape),
+        "class_names": list(image_set.class_names),
+        "images_per_class": image_set.counts(),
+        "fingerprint": image_set.fingerprint(),
+    }
+
+
+def _trained_generator(config: Config) -> tuple[Sampler, generation.TrainedRun]:
+    directory, run_config, dataset = read_run(config)
+    class_names = tuple(dataset["class_names"])
+    num_classes = len(class_names) if run_config.conditional else 0
+    generator = generator_of(run_config, tuple(dataset["image_shape"]), num_classes)
+    step = Checkpoints(directory / "ckpt", {"generator": generator}).restore(partial=True)
+    if step == 0:
+        raise UserError(f"{directory} has no checkpoint yet: train it with --mode=train first")
+    logger.info("%s, trained for %d steps", directory, step)
+    return Sampler(generator, run_config, num_classes), generation.TrainedRun(directory, run_config, class_names)
+
+
+def _prepare_device() -> None:
+    # Without it some kernels add up in the order in which threads finish, and a resumed run would drift.
+    tf.config.experimental.enable_op_determinism()
+    devices = tf.config.list_physical_devices("GPU")
+    for device in devices:
+        tf.config.experimental.set_memory_growth(device, True)
+    names = [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
+    logger.info("device: %s", ", ".join(names) or "CPU (TensorFlow sees no GPU)")
+
+
+def _tell_settings(config: Config, trainer: DCGANTrainer, directory: object, start_step: int, total_steps: int) -> None:
+    for network in trainer.networks:
+        logger.info(network_table(network))
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in flag_fields()
+        if field.metadata["section"] not in ("command", "generate and visualize")
+    }
+    logger.info("settings: %s", "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None))
+    begin = f"going on after step {start_step}" if start_step else "starting"
+    logger.info("%s, up to step %d; run directory %s", begin, total_steps, directory)

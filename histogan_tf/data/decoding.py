@@ -1,0 +1,173 @@
+"""Image files become uint8 arrays: decoded on all cores, kept in order, cropped and resized as the original does."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from histogan_tf.config import Config
+from histogan_tf.errors import UserError
+
+logger = logging.getLogger("histogan_tf")
+
+Prepare = Callable[[np.ndarray], np.ndarray]  # uint8 HWC in and out; raises UnusableImageError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+_FILES_PER_TASK = 64
+
+
+class UnusableImageError(Exception):
+    """Why one image cannot be used. `read_images` names it and goes on, or stops if it has to be strict."""
+
+
+def decode(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
+    """The first frame of a PNG, JPEG, TIFF, BMP or WebP file, upright (EXIF orientation).
+
+    Transparent pixels show white, the colour of an empty slide. 16-bit grey is scaled to 8 bits; the palette, CMYK and
+    16-bit colour become RGB.
+
+    Returns:
+        uint8 (height, width, channels): one channel if the file is grey, else RGB.
+
+    Raises:
+        UnusableImageError: if the file is no such image, is damaged, or has more than Pillow's limit of 89 megapixels.
+    """
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_array(image)
+    except UnidentifiedImageError as error:
+        raise UnusableImageError("not a PNG, JPEG, TIFF, BMP or WebP image") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise nearly everything, from OSError to struct.error
+        raise UnusableImageError(str(error) or type(error).__name__) from error
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """uint8 (height, width, 1 or 3)."""
+    if image.mode.startswith("I;16"):
+        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., np.newaxis]
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels are 32-bit numbers, whose black and white are unknown")
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    array = np.asarray(image.convert("L" if is_grey else "RGB"))
+    return array[..., np.newaxis] if is_grey else array
+
+
+def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle height x width pixels of (image_height, image_width, channels).
+
+    Offsets are round((image - crop) / 2), as in DCGAN-tensorflow's utils.center_crop.
+
+    Raises:
+        UnusableImageError: if the image is smaller than that.
+    """
+    image_height, image_width = image.shape[:2]
+    if image_height < height or image_width < width:
+        raise UnusableImageError(f"its {image_height}x{image_width} pixels are too few for a {height}x{width} crop")
+    top, left = round((image_height - height) / 2), round((image_width - width) / 2)
+    return image[top : top + height, left : left + width]
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, channels) from uint8 HWC of any size: bilinear, with antialiasing where it shrinks."""
+    if image.shape[:2] == (height, width):
+        return image
+    is_grey = image.shape[-1] == 1
+    resized = Image.fromarray(image[..., 0] if is_grey else image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized)[..., np.newaxis] if is_grey else np.asarray(resized)
+
+
+def sizing(config: Config) -> Prepare:
+    """What --crop, --input_height, --input_width, --output_height and --output_width ask for, as a function."""
+
+    def prepare(image: np.ndarray) -> np.ndarray:
+        if config.crop:
+            image = center_crop(image, config.input_height, config.input_width)
+        if config.output_height:
+            image = resize(image, config.output_height, config.output_width)
+        return image
+
+    return prepare
+
+
+def read_images(
+    root: str, names: Sequence[str], *, prepare: Prepare, strict: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes files on all cores. Files that cannot be used are named in a warning and left out.
+
+    Args:
+        root: folder of the files.
+        names: paths of the files below `root`.
+        prepare: makes the images one size; runs in the worker threads.
+        strict: stop at the first file that cannot be used.
+
+    Returns:
+        uint8 (num_kept, height, width, channels), in the order of `names`; one channel if every image is grey, else 3.
+        int64 (num_kept,): the indices of the kept among `names`.
+
+    Raises:
+        UserError: if no file can be used, if images differ in size, or, being strict, if one file cannot be used.
+    """
+    images, kept, reason = np.empty((0, 0, 0, 0), np.uint8), [], "there is none"
+    with contextlib.closing(_decode_in_parallel(root, names, prepare)) as results:
+        for index, result in enumerate(results):
+            if isinstance(result, UnusableImageError):
+                reason = f"{names[index]!r}: {result}"
+                if strict:
+                    raise UserError(f"cannot use {reason} (without --strict it would be skipped)") from result
+                logger.warning("skipped %s", reason)
+                continue
+            if not kept:
+                images = np.empty((len(names), *result.shape), np.uint8)
+            elif result.shape[:2] != images.shape[1:3]:
+                raise UserError(_different_sizes(names[kept[0]], images.shape[1:3], names[index], result.shape[:2]))
+            elif result.shape[2] > images.shape[3]:
+                images = np.repeat(images, result.shape[2], axis=3)
+            images[len(kept)] = result
+            kept.append(index)
+    if not kept:
+        raise UserError(f"none of the {len(names)} image files in {root!r} can be used; the last of them, {reason}")
+    return images[: len(kept)], np.array(kept)
+
+
+def _different_sizes(name: str, size: tuple[int, int], other_name: str, other_size: tuple[int, int]) -> str:
+    return (
+        f"images differ in size (height x width): {name!r} is {size[0]}x{size[1]}, {other_name!r} "
+        f"{other_size[0]}x{other_size[1]}; resize all with --output_height=64, or cut the centre out first with "
+        f"--crop --input_height={min(*size, *other_size)}"
+    )
+
+
+def _decode_in_parallel(root: str, names: Sequence[str], prepare: Prepare) -> Iterator[np.ndarray | UnusableImageError]:
+    """One result for each name, in their order."""
+
+    def decode_one(name: str) -> np.ndarray | UnusableImageError:
+        try:
+            return prepare(decode(os.path.join(root, name)))
+        except UnusableImageError as error:
+            return error
+
+    def decode_some(start: int) -> list[np.ndarray | UnusableImageError]:
+        return [decode_one(name) for name in names[start : start + _FILES_PER_TASK]]
+
+    executor = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for results in executor.map(decode_some, range(0, len(names), _FILES_PER_TASK)):
+            yield from results
+    finally:
+        executor.shutdown(cancel_futures=True)

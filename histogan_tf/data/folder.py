@@ -1,0 +1,105 @@
+"""Any folder of images, with class sub-folders where there are any."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+
+import numpy as np
+
+from histogan_tf.data.decoding import SUFFIXES, Prepare, read_images
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger("histogan_tf")
+
+
+def list_images(root: str, pattern: str = "*") -> list[str]:
+    """Paths of the image files below `root`, relative to it, with "/" between their parts, sorted.
+
+    Files and folders whose names begin with a dot are left out. Symbolic links are not followed, so that nothing
+    outside the folder is read and nothing inside it twice; a warning counts them.
+
+    Args:
+        root: an existing folder.
+        pattern: glob, matched against the file name, or against the whole relative path if it holds a "/".
+
+    Raises:
+        UserError: if a folder cannot be listed, or there is no such image.
+    """
+    names, links, folders = [], [], [""]
+    while folders:
+        folder = folders.pop()
+        for entry in _scan(os.path.join(root, folder)):
+            name = folder + entry.name
+            if entry.is_symlink():
+                links.append(name)
+            elif entry.is_dir():
+                folders.append(name + "/")
+            elif entry.is_file() and _is_wanted(name, pattern):
+                names.append(name)
+    if links:
+        logger.warning("did not follow %d symbolic links in %r: %s", len(links), root, listing(sorted(links), most=3))
+    if not names:
+        matching = "" if pattern == "*" else f" that matches {pattern!r}"
+        raise UserError(f"no image{matching} in {root!r} or its sub-folders; looked for {', '.join(SUFFIXES)}")
+    return sorted(names)
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, but for what is hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"cannot list the folder {folder!r}: {error.strerror}") from error
+
+
+def _is_wanted(name: str, pattern: str) -> bool:
+    matched = name if "/" in pattern else name.rpartition("/")[2]
+    return name.lower().endswith(SUFFIXES) and fnmatch.fnmatchcase(matched, pattern)
+
+
+def sort_class_names(class_names: set[str]) -> list[str]:
+    """By number if all are numbers, else by letter."""
+    are_numbers = all(name.isascii() and name.isdigit() for name in class_names)
+    return sorted(class_names, key=lambda name: (int(name) if are_numbers else 0, name))
+
+
+def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare, strict: bool) -> ImageSet:
+    """The images below a folder, ordered by class and then by path.
+
+    Each sub-folder of `root` that holds images, however deep, is a class. The set is unlabelled if images lie in `root`
+    itself, or if there is only one such sub-folder.
+
+    Args:
+        root: an existing folder.
+        name: of the set.
+        pattern: glob of the files to take, as in `list_images`.
+        prepare: crops and resizes, as in `read_images`.
+        strict: stop at the first unreadable image.
+
+    Raises:
+        UserError: as `list_images` and `read_images` do.
+    """
+    names = list_images(root, pattern)
+    class_of = {path: path.partition("/")[0] if "/" in path else "" for path in names}
+    class_names = sort_class_names(set(class_of.values()))
+    if "" in class_names and len(class_names) > 1:
+        logger.warning("images lie in %r itself and in its sub-folders: taken as one set without labels", root)
+    if "" in class_names or len(class_names) == 1:
+        class_names = []
+    else:
+        names.sort(key=lambda path: (class_names.index(class_of[path]), path))
+    images, kept = read_images(root, names, prepare=prepare, strict=strict)
+    ids = [names[index] for index in kept]
+    return ImageSet(
+        images=images,
+        labels=np.array([class_names.index(class_of[path]) for path in ids], np.int32) if class_names else None,
+        ids=np.array(ids),
+        groups=None,
+        name=name,
+        class_names=tuple(class_names),
+        num_skipped=len(names) - len(kept),
+    )

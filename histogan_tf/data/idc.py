@@ -1,0 +1,160 @@
+"""Breast-histology patches, 50x50, invasive ductal carcinoma (IDC) or not, in the layouts in which Kaggle has them.
+
+Janowczyk & Madabhushi, J. Pathol. Inform. 7:29 (2016); Cruz-Roa et al., SPIE 9041 (2014).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+
+import numpy as np
+
+from histogan_tf.data.decoding import Prepare, UnusableImageError, read_images
+from histogan_tf.data.folder import list_images
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger("histogan_tf")
+
+CLASS_NAMES = ("non-idc", "idc")
+PATCH_SIZE = 50
+
+_NESTED_COPY = "IDC_regular_ps50_idx5/"  # the archive holds all patients twice: at its root and in this folder
+_IN_PATIENT_FOLDER = re.compile(r"(?P<patient>[^/]+)/(?P<label>[01])/(?P<file>[^/]+)")
+_IN_LABEL_FOLDER = re.compile(r"(?P<label>[01])/(?P<file>[^/]+)")
+_FILE_NAME = re.compile(r"(?P<patient>.+)_idx\d+_x\d+_y\d+_class[01]\.\w+")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class _Patch:
+    """One patch file. The set is in this order: by label, as in the paper's Y.npy, then by patient and name."""
+
+    label: int
+    patient: str  # empty if unknown
+    file: str
+    path: str = dataclasses.field(compare=False)
+
+
+def load_idc(root: str, *, name: str, prepare: Prepare, strict: bool) -> ImageSet:
+    """Reads X.npy and Y.npy, or files in PATIENT/LABEL/ (PATIENT_idx5_xX_yY_classLABEL.png), or files in LABEL/.
+
+    LABEL is 0 (non-IDC) or 1 (IDC); that of the folder counts. Arrays stay in their order; files are ordered by label,
+    then patient, then name. Patients become the groups; in label folders they are read from the file names, and the set
+    has no groups if one of those does not tell. A patch cut off by the edge of its slide is padded by reflection.
+
+    Args:
+        root: an existing folder.
+        name: of the set.
+        prepare: crops and resizes, as in `read_images`; sees 50x50 patches.
+        strict: stop at the first unreadable or larger patch.
+
+    Raises:
+        UserError: if none of the layouts is there, an array is not as it has to be, or as `read_images` does.
+    """
+    if os.path.exists(os.path.join(root, "X.npy")):
+        return _load_arrays(root, name, prepare)
+    patches = _list_patches(root)
+    padded_sizes = []  # appended to by several threads, which a list allows
+
+    def pad_and_prepare(image: np.ndarray) -> np.ndarray:
+        patch = pad_to_patch(image)
+        if patch is not image:
+            padded_sizes.append(image.shape)
+        return prepare(patch)
+
+    images, kept = read_images(root, [patch.path for patch in patches], prepare=pad_and_prepare, strict=strict)
+    if padded_sizes:
+        logger.info("%d patches smaller than 50x50 were padded by reflection", len(padded_sizes))
+    used = [patches[index] for index in kept]
+    return ImageSet(
+        images=images,
+        labels=np.array([patch.label for patch in used], np.int32),
+        ids=np.array([patch.path for patch in used]),
+        groups=np.array([patch.patient for patch in used]) if all(patch.patient for patch in used) else None,
+        name=name,
+        class_names=CLASS_NAMES,
+        num_skipped=len(patches) - len(used),
+    )
+
+
+def pad_to_patch(image: np.ndarray) -> np.ndarray:
+    """Pads uint8 HWC to 50x50 by reflection at the right and the bottom, where a slide's edge cuts patches off.
+
+    Raises:
+        UnusableImageError: if the image is larger than that.
+    """
+    height, width = image.shape[:2]
+    if height > PATCH_SIZE or width > PATCH_SIZE:
+        raise UnusableImageError(f"{height}x{width} is larger than a patch of this set, {PATCH_SIZE}x{PATCH_SIZE}")
+    if height == width == PATCH_SIZE:
+        return image
+    return np.pad(image, ((0, PATCH_SIZE - height), (0, PATCH_SIZE - width), (0, 0)), mode="reflect")
+
+
+def _list_patches(root: str) -> list[_Patch]:
+    paths = list_images(root)
+    patches: dict[_Patch, _Patch] = {}
+    strays = []
+    for path in sorted(paths, key=lambda path: path.startswith(_NESTED_COPY)):
+        inner_path = path.removeprefix(_NESTED_COPY)
+        if match := _IN_PATIENT_FOLDER.fullmatch(inner_path):
+            patient = match["patient"]
+        elif match := _IN_LABEL_FOLDER.fullmatch(inner_path):
+            name_match = _FILE_NAME.fullmatch(match["file"])
+            patient = name_match["patient"] if name_match else ""
+        else:
+            strays.append(path)
+            continue
+        patch = _Patch(int(match["label"]), patient, match["file"], path)
+        patches.setdefault(patch, patch)
+    if not patches:
+        raise UserError(
+            f"no patches in {root!r}: --dataset=idc looks for X.npy and Y.npy, PATIENT/0/*.png and PATIENT/1/*.png, or "
+            f"0/*.png and 1/*.png; any other --dataset name takes a folder as it is"
+        )
+    if strays:
+        logger.warning("ignored %d images that lie in no folder 0 or 1: %s", len(strays), listing(strays, most=3))
+    return sorted(patches.values())
+
+
+def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
+    """The layout of simjeg/lymphoma-subtype-classification-fl-vs-cll: the paper's 5,547 patches."""
+    images = _open_array(root, "X.npy")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (PATCH_SIZE, PATCH_SIZE, 3):
+        raise UserError(f"X.npy in {root!r} is {images.dtype} {images.shape}; it has to be uint8 (N, 50, 50, 3)")
+    labels = _open_array(root, "Y.npy")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise UserError(
+            f"Y.npy in {root!r} has shape {labels.shape}; it has to be ({len(images)},), one label for each of X.npy"
+        )
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        raise UserError(f"Y.npy in {root!r} ({labels.dtype}) holds something else than 0 (non-IDC) and 1 (IDC)")
+    if not len(images):
+        raise UserError(f"X.npy in {root!r} holds no patch")
+    try:
+        first = images[0]
+        if prepare(first) is not first:
+            images = np.stack([prepare(image) for image in images])
+    except UnusableImageError as error:
+        raise UserError(f"cannot use the patches of X.npy: {error}") from error
+    return ImageSet(
+        images=images,
+        labels=labels.astype(np.int32),
+        ids=np.arange(len(images)).astype(str),
+        groups=None,
+        name=name,
+        class_names=CLASS_NAMES,
+    )
+
+
+def _open_array(root: str, file_name: str) -> np.ndarray:
+    """Maps an npy file into memory; unlike np.load, open_memmap never unpickles."""
+    try:
+        return np.lib.format.open_memmap(os.path.join(root, file_name), mode="r")
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header makes NumPy raise nearly everything, from OSError to SyntaxError
+        raise UserError(f"cannot read {file_name} in {root!r}: {error}") from error

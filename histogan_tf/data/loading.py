@@ -1,0 +1,134 @@
+"""--dataset and what belongs to it become an ImageSet."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.data.decoding import sizing
+from histogan_tf.data.folder import load_folder
+from histogan_tf.data.idc import load_idc
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.phantom import make_phantom
+from histogan_tf.data.splits import split_indices
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger("histogan_tf")
+
+PHANTOM_SIZE = 50
+
+
+def load(config: Config) -> ImageSet:
+    """The images to work on: the dataset, then its --part, then its --label, then at most --train_size of them.
+
+    They stay in the dataset's order.
+
+    Args:
+        config: a resolved one.
+
+    Raises:
+        UserError: if the dataset cannot be read, or has no such part, label or image.
+    """
+    image_set = _load_dataset(config)
+    skipped = f", {image_set.num_skipped} files skipped" if image_set.num_skipped else ""
+    height, width, channels = image_set.image_shape
+    colour = "grey" if channels == 1 else "RGB"
+    logger.info("%s: %s, %dx%d %s%s", image_set.name, _counts(image_set), height, width, colour, skipped)
+    image_set = _select_part(image_set, config)
+    image_set = _select_label(image_set, config.label)
+    return _select_some(image_set, config.train_size, config.seed)
+
+
+def _load_dataset(config: Config) -> ImageSet:
+    if config.dataset == "phantom":
+        return _load_phantom(config)
+    root = _find_folder(config)
+    options = {"name": config.dataset, "prepare": sizing(config), "strict": config.strict}
+    if config.dataset == "idc":
+        return load_idc(root, **options)
+    return load_folder(root, pattern=config.input_fname_pattern, **options)
+
+
+def _load_phantom(config: Config) -> ImageSet:
+    if config.data_path is not None:
+        raise UserError(
+            f"--data_path={config.data_path} needs a --dataset: idc, or any name of yours for a folder of images"
+        )
+    if config.crop:
+        raise UserError("--crop is for images from files; the phantom is drawn at --output_height, so leave --crop out")
+    size = config.output_height or PHANTOM_SIZE
+    if config.output_width not in (None, size):
+        raise UserError(
+            f"the phantom is square, not {size}x{config.output_width}: leave --output_width out, or name a --dataset"
+        )
+    logger.info("phantom: built-in, procedural patches; for real ones give --dataset=idc (or a name) and --data_path")
+    return make_phantom(size=size)
+
+
+def _find_folder(config: Config) -> str:
+    given = config.data_path or os.path.join(config.data_dir, config.dataset)
+    root = os.path.expandvars(os.path.expanduser(given))
+    if os.path.isdir(root):
+        return root
+    if os.path.exists(root):
+        raise UserError(f"{root!r} is a file where a folder of images is expected; unpack it if it is an archive")
+    raise UserError(
+        f"no folder {root!r} for --dataset={config.dataset}: say where it lies with --data_path, or leave --dataset "
+        f"out for the built-in phantom"
+    )
+
+
+def _counts(image_set: ImageSet) -> str:
+    """Such as "909 images (545 non-idc, 364 idc)"."""
+    if image_set.labels is None:
+        return f"{len(image_set)} images without labels"
+    counts = np.bincount(image_set.labels, minlength=image_set.num_classes)
+    classes = listing(f"{count} {name}" for count, name in zip(counts, image_set.class_names, strict=True))
+    return f"{len(image_set)} images ({classes})"
+
+
+def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
+    part = config.part or ("all" if image_set.labels is None else "train")
+    if part == "all":
+        return image_set
+    if image_set.labels is None:
+        raise UserError(f"--part={part}: {image_set.name!r} has no labels, so it is not split; use --part=all")
+    train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
+    image_set = image_set.select(np.sort(train if part == "train" else validation))
+    logger.info("part %s: %s; --part=all takes all", part, _counts(image_set))
+    return image_set
+
+
+def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
+    if label is None:
+        return image_set
+    if image_set.labels is None:
+        raise UserError(f"--label={label}: {image_set.name!r} has no labels; leave --label out")
+    image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == _parse_label(image_set, label)))
+    if not len(image_set_of_label):
+        raise UserError(f"--label={label}: no such image among the {_counts(image_set)}")
+    logger.info("label %s: %d images", label, len(image_set_of_label))
+    return image_set_of_label
+
+
+def _parse_label(image_set: ImageSet, label: str) -> int:
+    """A class name, in its exact spelling or else in any case; or else the number of a class."""
+    names = image_set.class_names
+    for candidates in (names, [name.casefold() for name in names], [str(number) for number in range(len(names))]):
+        for spelling in (label, label.casefold()):
+            if spelling in candidates:
+                return list(candidates).index(spelling)
+    numbered = listing((f"{number} = {name}" for number, name in enumerate(names)), most=20)
+    raise UserError(f"--label={label}: choose one of {numbered}, of {_counts(image_set)}")
+
+
+def _select_some(image_set: ImageSet, train_size: int | None, seed: int) -> ImageSet:
+    if train_size is None or train_size >= len(image_set):
+        return image_set
+    chosen = np.random.default_rng(seed).choice(len(image_set), train_size, replace=False)
+    image_set = image_set.select(np.sort(chosen))
+    logger.info("train_size: %s", _counts(image_set))
+    return image_set

@@ -1,0 +1,70 @@
+"""From an ImageSet to batches on the device. The only place that turns uint8 into float32 in [-1, 1], and back."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError
+
+
+def to_float(images: tf.Tensor) -> tf.Tensor:
+    """uint8 [0, 255] -> float32 [-1, 1], any shape."""
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
+
+
+def to_uint8(images: tf.Tensor) -> tf.Tensor:
+    """Float [-1, 1] -> uint8 [0, 255], any shape: rounded to the nearest, then clipped."""
+    levels = tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5)
+    return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Full batches in the set; the images left over sit out the epoch, others in each.
+
+    Raises:
+        UserError: if the set is smaller than a batch.
+    """
+    if num_images < batch_size:
+        raise UserError(
+            f"{num_images} images are fewer than a batch of {batch_size}: give more images, or "
+            f"--batch_size={max(num_images, 1)} or less"
+        )
+    return num_images // batch_size
+
+
+def batches(image_set: ImageSet, *, batch_size: int, seed: int, start_step: int, stop_step: int) -> tf.data.Dataset:
+    """The batches of the global steps start_step, …, stop_step - 1.
+
+    Step s belongs to epoch s // steps_per_epoch. An epoch's order is a permutation of the whole set and a function of
+    (seed, epoch) alone, computed index by index: there is no state, so a run that resumes at any step sees the batches
+    that it would have seen.
+
+    Args:
+        image_set: the images; they are held once, outside the graph.
+        batch_size: images a batch.
+        seed: of the order.
+        start_step: first global step, counted from 0.
+        stop_step: the global step before which to stop.
+
+    Returns:
+        Elements (step int64 (), images uint8 (batch_size, height, width, channels), labels int32 (batch_size,)); labels
+        are 0 if the set is unlabelled.
+
+    Raises:
+        UserError: if the set is smaller than a batch.
+    """
+    num_steps = steps_per_epoch(len(image_set), batch_size)
+    with tf.device("CPU:0"):
+        images = tf.constant(image_set.images)
+        labels = tf.zeros(len(image_set), tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
+    last_index = tf.constant(len(image_set) - 1, tf.int64)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        epoch, step_in_epoch = step // num_steps, step % num_steps
+        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        indices = tf.random.experimental.index_shuffle(positions, [seed, epoch], last_index)
+        return step, tf.gather(images, indices), tf.gather(labels, indices)
+
+    dataset = tf.data.Dataset.range(start_step, stop_step)
+    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,62 @@
+"""The 67/33 split, image by image as in the paper, or patient by patient."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError
+
+logger = logging.getLogger("histogan_tf")
+
+VALIDATION_FRACTION = 0.33
+
+
+def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training and of the validation part, disjoint and together all.
+
+    The paper's own split is by="image" with seed 42, on the set in its file order: scikit-learn's train_test_split with
+    test_size=0.33. By patient, a third of the patients, not of the images, is for validation.
+
+    Args:
+        image_set: the whole set.
+        seed: of the split.
+        by: "image", or "patient" to keep each patient's images on one side.
+
+    Returns:
+        int64 (num_train,), int64 (num_validation,), in scikit-learn's order.
+
+    Raises:
+        UserError: if there are fewer than two images, or, by patient, if patients are unknown or fewer than two.
+    """
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    indices, groups = np.arange(len(image_set)), image_set.groups
+    if len(indices) < 2:
+        raise UserError(f"cannot split {len(indices)} image: give at least two, or use --part=all")
+    if by == "image":
+        train, validation = train_test_split(indices, test_size=VALIDATION_FRACTION, random_state=seed)
+        _warn_of_shared_patients(groups, train, validation)
+        return train, validation
+    assert by == "patient", by
+    if groups is None:
+        raise UserError(f"--split_by=patient: the patients of {image_set.name!r} are unknown; use --split_by=image")
+    if len(np.unique(groups)) < 2:
+        raise UserError(f"--split_by=patient needs at least two patients, but all images are of {str(groups[0])!r}")
+    splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_FRACTION, random_state=seed)
+    return next(splitter.split(indices, groups=groups))
+
+
+def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, validation: np.ndarray) -> None:
+    if groups is None:
+        return
+    num_shared = len(np.intersect1d(groups[train], groups[validation]))
+    if num_shared:
+        logger.warning(
+            "the split image by image has %d of %d patients on both sides, which flatters every validation score; "
+            "--split_by=patient keeps them apart",
+            num_shared,
+            len(np.unique(groups)),
+        )

@@ -1,0 +1,368 @@
+"""How good a binary classifier is, with intervals: pure functions on labels and probabilities.
+
+Throughout: labels are 0 (non-IDC, negative) or 1 (IDC, positive); a probability is that of label 1, in [0, 1]; an image
+is called positive where its probability >= threshold. A metric whose denominator is zero is undefined, and is nan:
+
+- precision where nothing is called positive; recall and average precision without positive labels;
+- specificity without negative labels; balanced accuracy and ROC AUC unless both labels occur;
+- F1 where no label is positive and nothing is called positive.
+
+(scikit-learn gives 0 to some of these, and balanced accuracy over the one class present; neither can be told from a
+measured value.) Accuracy, the Brier score and the four counts are always defined.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from histogan_tf.errors import UserError
+from histogan_tf.metrics.intervals import bootstrap_intervals
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A measured value with its 95 % percentile bootstrap interval.
+
+    Attributes:
+        value: on the data as they are; nan if undefined there.
+        low, high: bounds of the interval; nan if undefined in every resample, or if there is one image or one group.
+        num_undefined: resamples in which the metric is undefined; they are left out of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    num_undefined: int
+
+
+@dataclasses.dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test.
+
+    Attributes:
+        num_only_first: images that only the first run gets right.
+        num_only_second: images that only the second run gets right.
+        p_value: two-sided; 1 if the runs are right on the same images.
+    """
+
+    num_only_first: int
+    num_only_second: int
+    p_value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ReliabilityBins:
+    """Calibration over num_bins bins of equal width.
+
+    Attributes:
+        edges: float (num_bins + 1,), from 0 to 1.
+        counts: int (num_bins,), images in each bin.
+        mean_probability: float (num_bins,), what the classifier says; nan in an empty bin.
+        fraction_positive: float (num_bins,), what is so; nan in an empty bin.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    mean_probability: np.ndarray
+    fraction_positive: np.ndarray
+
+
+def evaluate_classifier(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    groups: np.ndarray | None = None,
+    num_resamples: int = 2000,
+    seed: int = 42,
+) -> dict[str, Metric]:
+    """Every metric of a binary classifier, each with a 95 % percentile bootstrap interval.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        probabilities: (num_images,), in [0, 1].
+        threshold: in [0, 1]; an image is called positive where its probability >= threshold.
+        groups: (num_images,), the patient of each image: patients are resampled, with all their images, because images
+            of one patient resemble each other and intervals by image would be too narrow. None: images are resampled.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap. The intervals do not depend on the order of the images.
+
+    Returns:
+        precision, recall, accuracy, specificity, balanced_accuracy, f1, roc_auc, average_precision, brier_score and
+        the confusion matrix (true_positives, false_positives, false_negatives, true_negatives), in this order.
+
+    Raises:
+        UserError: no image; lengths differ; a label other than 0 and 1; a probability or threshold outside [0, 1].
+    """
+    labels, probabilities = _checked(labels, probabilities)
+    if not 0 <= threshold <= 1:
+        raise UserError(f"A threshold of {threshold}: give a probability in [0, 1].")
+    if groups is not None:
+        groups = np.asarray(groups)
+        _check_lengths(labels, groups, "groups")
+    order = np.lexsort((labels, -probabilities))  # falling; among equals by label, so that the input's order is lost
+    ranking = _Ranking(labels[order], probabilities[order], threshold)
+    intervals = bootstrap_intervals(
+        ranking.metrics,
+        len(labels),
+        groups=None if groups is None else groups[order],
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    values = _point_estimates(labels, probabilities, threshold)
+    return {name: Metric(value, *intervals[name]) for name, value in values.items()}
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """int (2, 2): row the label, column the prediction, both 0 or 1, as in scikit-learn.
+
+    Raises:
+        UserError: no image; lengths differ; a label or prediction other than 0 and 1.
+    """
+    from sklearn import metrics
+
+    labels, predictions = _checked_labels(labels), _checked_labels(predictions, "prediction")
+    _check_lengths(labels, predictions, "predictions")
+    return metrics.confusion_matrix(labels, predictions, labels=[0, 1])
+
+
+def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, recall_at_least: float) -> float:
+    """The highest threshold at which the recall is at least `recall_at_least`: of all such, the most specific one.
+
+    Choose it on training folds, never on the data on which the operating point is reported.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        probabilities: (num_images,), in [0, 1].
+        recall_at_least: in (0, 1].
+
+    Raises:
+        UserError: as evaluate_classifier; a recall outside (0, 1]; no positive label.
+    """
+    labels, probabilities = _checked(labels, probabilities)
+    if not 0 < recall_at_least <= 1:
+        raise UserError(f"A recall of at least {recall_at_least}: give a number above 0 and up to 1.")
+    positives = np.sort(probabilities[labels == 1])[::-1]
+    if not len(positives):
+        raise UserError("No image of label 1 to choose a threshold on: give training images of both labels.")
+    # Compared as the quotients that recall is, since 0.07 * 100 > 7 in floating point.
+    recalls = np.arange(1, len(positives) + 1) / len(positives)
+    return float(positives[np.searchsorted(recalls, recall_at_least)])
+
+
+def operating_point(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    threshold: float,
+    *,
+    groups: np.ndarray | None = None,
+    num_resamples: int = 2000,
+    seed: int = 42,
+) -> dict[str, Metric]:
+    """recall, precision and specificity at a threshold that `choose_threshold` chose on other data.
+
+    Arguments and errors are those of `evaluate_classifier`. The intervals take the threshold as given.
+    """
+    metrics = evaluate_classifier(
+        labels, probabilities, threshold=threshold, groups=groups, num_resamples=num_resamples, seed=seed
+    )
+    return {name: metrics[name] for name in ("recall", "precision", "specificity")}
+
+
+def mcnemar_test(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
+    """Do two runs differ in accuracy on the same images? McNemar's exact test.
+
+    Among the images that one run alone gets right, each run is as likely to be the one if they are equally good: a
+    two-sided binomial test (McNemar, Psychometrika 12, 1947; exact as in Dietterich, Neural Computation 10, 1998). It
+    takes images as independent: where patients have many images each, the p-value is too small.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        first: (num_images,), predictions of the first run, 0 or 1.
+        second: (num_images,), predictions of the second run, of the same images in the same order.
+
+    Raises:
+        UserError: no image; lengths differ; a label or prediction other than 0 and 1.
+    """
+    from scipy.stats import binomtest
+
+    labels = _checked_labels(labels)
+    first, second = _checked_labels(first, "prediction"), _checked_labels(second, "prediction")
+    _check_lengths(labels, first, "first predictions")
+    _check_lengths(labels, second, "second predictions")
+    num_only_first = int(np.sum((first == labels) & (second != labels)))
+    num_only_second = int(np.sum((first != labels) & (second == labels)))
+    num_discordant = num_only_first + num_only_second
+    p_value = float(binomtest(num_only_first, num_discordant).pvalue) if num_discordant else 1.0
+    return McNemar(num_only_first, num_only_second, p_value)
+
+
+def precision_recall_curve(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(precision, recall, thresholds): the first two float (num_thresholds + 1,), ending in (1, 0); thresholds rising.
+
+    Raises:
+        UserError: as evaluate_classifier; no positive label.
+    """
+    from sklearn import metrics
+
+    labels, probabilities = _checked(labels, probabilities)
+    if not labels.any():
+        raise UserError("No image of label 1: a precision-recall curve needs some.")
+    return metrics.precision_recall_curve(labels, probabilities)
+
+
+def roc_curve(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(false positive rate, recall, thresholds): float (num_thresholds,), from (0, 0) to (1, 1); thresholds falling.
+
+    Thresholds at which the curve does not bend are left out; the first is inf.
+
+    Raises:
+        UserError: as evaluate_classifier; labels of one class only.
+    """
+    from sklearn import metrics
+
+    labels, probabilities = _checked(labels, probabilities)
+    if labels.all() or not labels.any():
+        raise UserError(f"All {len(labels)} labels are {labels[0]}: a ROC curve needs images of both labels.")
+    return metrics.roc_curve(labels, probabilities)
+
+
+def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 10) -> ReliabilityBins:
+    """Said and observed frequency of label 1 by bins of probability, (lower, upper] but for the first, which holds 0.
+
+    The bins are those of scikit-learn's calibration_curve, which leaves empty ones out and gives no counts.
+
+    Raises:
+        UserError: as evaluate_classifier.
+    """
+    labels, probabilities = _checked(labels, probabilities)
+    assert num_bins >= 1, num_bins
+    edges = np.linspace(0, 1, num_bins + 1)
+    bins = np.searchsorted(edges[1:-1], probabilities)
+    counts = np.bincount(bins, minlength=num_bins)
+    return ReliabilityBins(
+        edges=edges,
+        counts=counts,
+        mean_probability=_ratio(np.bincount(bins, probabilities, minlength=num_bins), counts),
+        fraction_positive=_ratio(np.bincount(bins, labels, minlength=num_bins), counts),
+    )
+
+
+def _point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
+    """scikit-learn's values, nan by the rule at the head of this module."""
+    from sklearn import metrics
+
+    predictions = (probabilities >= threshold).astype(np.int32)
+    positives, negatives = bool(labels.any()), not labels.all()
+    recall = metrics.recall_score(labels, predictions, zero_division=np.nan)
+    specificity = metrics.recall_score(labels, predictions, pos_label=0, zero_division=np.nan)
+    (tn, fp), (fn, tp) = metrics.confusion_matrix(labels, predictions, labels=[0, 1])
+    values = {
+        "precision": metrics.precision_score(labels, predictions, zero_division=np.nan),
+        "recall": recall,
+        "accuracy": metrics.accuracy_score(labels, predictions),
+        "specificity": specificity,
+        "balanced_accuracy": (recall + specificity) / 2,
+        "f1": metrics.f1_score(labels, predictions, zero_division=np.nan),
+        "roc_auc": metrics.roc_auc_score(labels, probabilities) if positives and negatives else np.nan,
+        "average_precision": metrics.average_precision_score(labels, probabilities) if positives else np.nan,
+        "brier_score": metrics.brier_score_loss(labels, probabilities, pos_label=1),
+        "true_positives": tp,
+        "false_positives": fp,
+        "false_negatives": fn,
+        "true_negatives": tn,
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+class _Ranking:
+    """Images sorted once by falling probability, so that the metrics of any resample are sums over its weights.
+
+    The number of true and false positives at every distinct probability are cumulative sums of weights; all metrics but
+    the Brier score follow from these. Images of equal probability share one threshold, which is how ties count half in
+    the ROC AUC.
+    """
+
+    def __init__(self, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
+        assert not np.any(np.diff(probabilities) > 0)
+        self._labels = labels
+        self._squared_error = (probabilities - labels) ** 2
+        last_of_ties = np.append(probabilities[1:] != probabilities[:-1], True)
+        self._ends = np.flatnonzero(last_of_ties)
+        self._num_above = int(np.sum(probabilities[self._ends] >= threshold))
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """From weights, int (num_resamples, num_images), to float (num_resamples,) by name, nan where undefined."""
+        called = self._cumulative(weights)
+        true_positives = self._cumulative(weights * self._labels)
+        false_positives = called - true_positives
+        total, positives, negatives = called[:, -1], true_positives[:, -1], false_positives[:, -1]
+        # Copied, since a view would keep its whole block alive until the last resample.
+        tp, fp = true_positives[:, self._num_above].copy(), false_positives[:, self._num_above].copy()
+        fn, tn = positives - tp, negatives - fp
+        recall, specificity = _ratio(tp, positives), _ratio(tn, negatives)
+        # Trapezoids under the ROC curve, in units of one pair of a positive and a negative.
+        pairs = np.einsum("rt,rt->r", np.diff(false_positives), true_positives[:, :-1] + true_positives[:, 1:]) / 2
+        # Thresholds that a resample skips add no recall, so their precision may be anything finite.
+        precisions = true_positives[:, 1:] / np.maximum(called[:, 1:], 1)
+        return {
+            "precision": _ratio(tp, tp + fp),
+            "recall": recall,
+            "accuracy": (tp + tn) / total,
+            "specificity": specificity,
+            "balanced_accuracy": (recall + specificity) / 2,
+            "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+            "roc_auc": _ratio(pairs, positives * negatives),
+            "average_precision": _ratio(np.einsum("rt,rt->r", np.diff(true_positives), precisions), positives),
+            "brier_score": weights @ self._squared_error / total,
+            "true_positives": tp,
+            "false_positives": fp,
+            "false_negatives": fn,
+            "true_negatives": tn,
+        }
+
+    def _cumulative(self, weights: np.ndarray) -> np.ndarray:
+        """float (num_resamples, num_thresholds + 1): weight at or above each distinct probability, after a 0."""
+        sums = np.zeros((len(weights), len(self._ends) + 1))
+        sums[:, 1:] = np.cumsum(weights, axis=1)[:, self._ends]
+        return sums
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient; nan where the denominator is zero."""
+    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+
+
+def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int32 labels and float64 probabilities of one length, or UserError."""
+    labels, probabilities = _checked_labels(labels), np.asarray(probabilities, np.float64)
+    _check_lengths(labels, probabilities, "probabilities")
+    bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))  # nan fails both comparisons
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} of {len(probabilities)} probabilities are not in [0, 1], the first {probabilities[bad[0]]} at "
+            f"index {bad[0]}: give the probability of label 1, not a logit."
+        )
+    return labels, probabilities
+
+
+def _checked_labels(labels: np.ndarray, noun: str = "label") -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not len(labels):
+        raise UserError(f"{noun}s of shape {labels.shape}: give one {noun} per image, for at least one image.")
+    bad = np.flatnonzero(~np.isin(labels, (0, 1)))
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} of {len(labels)} {noun}s are not 0 or 1, the first {labels[bad[0]]} at index {bad[0]}: "
+            "give 0 (non-IDC) or 1 (IDC) for each image."
+        )
+    return labels.astype(np.int32)
+
+
+def _check_lengths(labels: np.ndarray, others: np.ndarray, noun: str) -> None:
+    if others.shape != labels.shape:
+        raise UserError(
+            f"{noun} of shape {others.shape} for labels of shape {labels.shape}: give one per image, in the same order."
+        )

@@ -1,0 +1,83 @@
+"""Progress of long work: a bar with rate and ETA on a terminal, plain lines elsewhere and in log.txt."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+_LINE_SECONDS = 30.0
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints log records on stdout without tearing a progress bar, and leaves out what the bar shows anyway."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "is_on_bar", False):
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
+
+
+class Progress:
+    """Counts towards a total.
+
+    Args:
+        total: where the work is finished.
+        initial: what was done before.
+        unit: singular, such as `step`.
+        describe: words about a count, such as its epoch.
+    """
+
+    def __init__(self, total: int, initial: int, unit: str, describe: Callable[[int], str] = lambda count: "") -> None:
+        self._total, self._initial, self._unit, self._describe = total, initial, unit, describe
+        self._count = initial
+        self._on_terminal = sys.stderr.isatty()
+        self._started = self._last_line = float("-inf")
+
+    def __enter__(self) -> Progress:
+        self._started = time.monotonic()
+        self._bar = tqdm(
+            total=self._total,
+            initial=self._initial,
+            unit=f" {self._unit}s",
+            disable=not self._on_terminal,
+            dynamic_ncols=True,
+            smoothing=0.05,
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def update(self, count: int, values: Mapping[str, float] | None = None) -> None:
+        """Tells that `count` of the total are done.
+
+        Args:
+            count: in all, with what was done before.
+            values: to show beside it.
+        """
+        values = values or {}
+        self._bar.set_description_str(self._describe(count), refresh=False)
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
+        self._bar.update(count - self._count)
+        self._count = count
+        now = time.monotonic()
+        if now - self._last_line > _LINE_SECONDS or count == self._total:
+            self._last_line = now
+            logger.info(self._line(now - self._started, values), extra={"is_on_bar": self._on_terminal})
+
+    def _line(self, seconds: float, values: Mapping[str, float]) -> str:
+        words = [f"{self._unit} {self._count}/{self._total}"]
+        if self._describe(self._count):
+            words.append(self._describe(self._count))
+        done = self._count - self._initial
+        if done and seconds > 0:
+            remaining = seconds / done * (self._total - self._count)
+            words.append(f"{done / seconds:.3g} {self._unit}s/s, {tqdm.format_interval(remaining)} left")
+        words += [f"{name} {value:.4f}" for name, value in values.items()]
+        return "  ".join(words)

@@ -1,0 +1,180 @@
+"""One training step of the DCGANs (the original's `train`), and what it needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.config import Config
+from histogan_tf.data.pipeline import to_float
+from histogan_tf.models.dcgan import build_discriminator, build_generator, named_inputs
+from histogan_tf.models.latents import draw_latents
+from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.training import losses
+from histogan_tf.training.loop import StepResult
+from histogan_tf.training.sampling import Sampler
+
+
+def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """The generator that `config` describes, for training and for sampling alike."""
+    return build_generator(
+        image_shape,
+        z_dim=config.z_dim,
+        gf_dim=config.gf_dim,
+        strides=config.strides,
+        kernel_size=config.kernel_size,
+        num_classes=num_classes,
+        gfc_dim=config.gfc_dim,
+        precision=dtype_policy(config.precision),
+        seed=config.seed,
+    )
+
+
+def dtype_policy(precision: str) -> str:
+    """Keras's name for a --precision."""
+    return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+
+
+class DCGANTrainer:
+    """Networks, optimizers and the step of DCGAN1, 2 and 3, conditional or not.
+
+    Args:
+        config: resolved.
+        image_shape: (height, width, channels) of the training images.
+        num_classes: of the dataset.
+    """
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        self._config = config
+        num_classes = num_classes if config.conditional else 0
+        self.generator = generator_of(config, image_shape, num_classes)
+        self.discriminator = build_discriminator(
+            image_shape,
+            df_dim=config.df_dim,
+            num_classes=num_classes,
+            dfc_dim=config.dfc_dim,
+            precision=dtype_policy(config.precision),
+            seed=config.seed,
+        )
+        self._g_optimizer = _adam(config)
+        self._d_optimizer = _adam(config)
+        self._sampler = Sampler(self.generator, config, num_classes)
+        self._g_optimizer.build(self.generator.trainable_variables)
+        self._d_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """For the tables at the start of a run."""
+        return [self.generator, self.discriminator]
+
+    def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
+        """All that a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "g_optimizer": self._g_optimizer,
+            "d_optimizer": self._d_optimizer,
+        }
+
+    @tf.function
+    def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """One discriminator update, then --generator_updates generator updates, all with the same z.
+
+        z and the generator's weights are the same in the discriminator update and in the first generator update, so
+        that forward pass is made once.
+
+        Args:
+            step: int64 scalar, the number of steps made before.
+            images: uint8 (batch, height, width, channels).
+            labels: int32 (batch,); only read if the network is conditional.
+        """
+        real_images = to_float(images)
+        seed = stateless_seed(self._config.seed, Purpose.LATENTS, step)
+        latents = draw_latents(images.shape[0], self._config.z_dim, self._config.z_dist, seed)
+
+        with tf.GradientTape() as generator_tape, _counting_forwards(self.generator, 2):
+            fake_images = self._generate(latents, labels)
+        step_losses, histograms = self._update_discriminator(step, real_images, fake_images, labels)
+
+        step_losses |= self._update_generator(step, 0, generator_tape, fake_images, labels)
+        for update in range(1, self._config.generator_updates):
+            with tf.GradientTape() as generator_tape:
+                fake_images = self._generate(latents, labels)
+            step_losses |= self._update_generator(step, update, generator_tape, fake_images, labels)
+        return StepResult(step_losses, histograms | {"z": latents})
+
+    def _update_discriminator(
+        self, step: tf.Tensor, real_images: tf.Tensor, fake_images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            real_logits = self._discriminate(self._with_noise(real_images, Purpose.REAL_NOISE, step), labels)
+            fake_logits = self._discriminate(
+                self._with_noise(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
+            )
+            terms = losses.discriminator_loss(real_logits, fake_logits, self._config.label_smoothing)
+        variables = self.discriminator.trainable_variables
+        self._d_optimizer.apply(tape.gradient(terms["d_loss"], variables), variables)
+        return terms, {"D(x)": tf.sigmoid(real_logits), "D(G(z))": tf.sigmoid(fake_logits)}
+
+    def _update_generator(
+        self,
+        step: tf.Tensor,
+        update: int,
+        generator_tape: tf.GradientTape,
+        fake_images: tf.Tensor,
+        labels: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        # The discriminator's weights need no gradient here: its tape watches nothing but the images.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(fake_images)
+            noisy_images = self._with_noise(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
+            terms = losses.generator_loss(self._discriminate(noisy_images, labels))
+        image_gradient = tape.gradient(terms["g_loss"], fake_images)
+        variables = self.generator.trainable_variables
+        gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
+        self._g_optimizer.apply(gradients, variables)
+        return terms
+
+    def _generate(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return self.generator(named_inputs(self.generator, latents, labels), training=True)
+
+    def _discriminate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        # Real and fake images pass one after the other, so each batch is normalized by its own statistics.
+        return self.discriminator(named_inputs(self.discriminator, images, labels), training=True)
+
+    def _with_noise(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
+        """Instance noise (Sønderby et al. 2017; Arjovsky & Bottou 2017) on a discriminator's input."""
+        if not self._config.instance_noise:
+            return images
+        seed = stateless_seed(self._config.seed, purpose, step, part)
+        return images + tf.random.stateless_normal(tf.shape(images), seed, stddev=self._config.instance_noise)
+
+    def draw_samples(self) -> dict[str, np.ndarray]:
+        """The sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
+        images = self._sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
+        return {"samples": images}
+
+
+def _adam(config: Config) -> keras.optimizers.Adam:
+    return keras.optimizers.Adam(config.learning_rate, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+
+
+@contextlib.contextmanager
+def _counting_forwards(network: keras.Model, num_forwards: int) -> Iterator[None]:
+    """Lets batch norm's moving averages count one forward pass as several of the same batch.
+
+    n updates m <- a m + (1 - a) b with one b are a single one with a^n in a's place.
+    """
+    batch_norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in batch_norms]
+    for layer in batch_norms:
+        layer.momentum **= num_forwards
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(batch_norms, momenta, strict=True):
+            layer.momentum = momentum

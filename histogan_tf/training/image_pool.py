@@ -1,0 +1,69 @@
+"""The pool of earlier translations that CycleGAN's discriminators are shown."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class ImagePool(tf.Module):
+    """A history of generated images, so that a discriminator does not forget what fooled it before.
+
+    Source: Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", CVPR
+    2017, section 2.3, in the form of CycleGAN (Zhu et al. 2017, section 4: 50 images). The state is two variables, so
+    that tf.train.Checkpoint saves and restores it exactly.
+
+    Under tf.distribute every replica queries its copy with the same images (the gathered global batch) and the same
+    seed, and so all copies stay equal.
+
+    Attributes:
+        capacity: images it holds when full; 0 for no pool.
+        images: float32 variable (capacity, height, width, channels); rows from `count` on are zeros.
+        count: int64 variable (), the images held.
+    """
+
+    def __init__(self, capacity: int, image_shape: tuple[int, int, int], name: str = "image_pool") -> None:
+        super().__init__(name=name)
+        assert capacity >= 0, capacity
+        # Replicas may assign to a mirrored variable only if it says whose value counts; all would write the same.
+        kwargs = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        self.capacity = capacity
+        self.images = tf.Variable(tf.zeros((capacity, *image_shape)), name="images", **kwargs)
+        self.count = tf.Variable(0, dtype=tf.int64, name="count", **kwargs)
+
+    def query(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Exchanges some of the new images for stored ones.
+
+        The images are taken one after the other, as in the original's loop. While the pool is filling, each is stored
+        and returned. Once it is full, each is returned as it is with probability 0.5; otherwise a stored image is
+        returned and the new one takes its place. No gradient flows through the result.
+
+        Args:
+            images: float32 (batch, height, width, channels), of any batch size from 1 up.
+            seed: int (2,), of this call's draws.
+
+        Returns:
+            float32, shape of `images`.
+        """
+        images = tf.stop_gradient(images)
+        if self.capacity == 0:
+            return images
+        order = tf.range(tf.shape(images, tf.int64)[0])
+        # One draw decides both: the lower half of the range names the place to exchange, the upper half none.
+        draws = tf.random.stateless_uniform(tf.shape(order), seed, 0, 2 * self.capacity, tf.int64)
+        filling = self.count + order < self.capacity
+        places = tf.where(filling, self.count + order, draws)
+
+        # The loop without a loop: stored and new images in one table, the younger ones in the higher rows. Whoever was
+        # put into a place last is then the highest row put there.
+        history = tf.concat([self.images, images], axis=0)
+        rows = self.capacity + order
+        put_earlier = (places[:, None] == places) & (order[:, None] > order)
+        held = tf.reduce_max(tf.where(put_earlier, rows, places[:, None]), axis=1)
+        exchanged = ~filling & (places < self.capacity)
+        returned = tf.gather(history, tf.where(exchanged, held, rows))
+
+        all_places = tf.range(self.capacity, dtype=tf.int64)
+        left = tf.reduce_max(tf.where(places[:, None] == all_places, rows[:, None], all_places), axis=0)
+        self.images.assign(tf.gather(history, left))
+        self.count.assign(tf.minimum(self.count + tf.size(order, tf.int64), self.capacity))
+        return returned

@@ -1,0 +1,246 @@
+import io
+import logging
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from histogan_tf.config import Config, resolve
+from histogan_tf.data import decoding
+from histogan_tf.data.decoding import UnusableImageError, center_crop, decode, read_images, resize, sizing
+from histogan_tf.errors import UserError
+
+RAMP = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6) * 10
+
+
+def keep(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    file.seek(0)
+    return file
+
+
+def colour_noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+class TestDecode:
+    @pytest.mark.parametrize(("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("BMP", {}), ("WEBP", {"lossless": True})])
+    def test_lossless_formats_give_the_pixels_that_were_written(self, file_format, options):
+        pixels = colour_noise(5, 7)
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels), file_format, **options)), pixels)
+
+    def test_jpeg_is_close_to_what_was_written(self):
+        pixels = np.full((16, 16, 3), (200, 120, 160), np.uint8)
+        difference = decode(encoded(Image.fromarray(pixels), "JPEG", quality=95)).astype(int) - pixels
+        assert np.abs(difference).max() <= 2
+
+    def test_grey_stays_one_channel(self):
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP))), RAMP[..., np.newaxis])
+
+    def test_bilevel_becomes_black_and_white(self):
+        bits = Image.fromarray(RAMP > 100)
+        assert bits.mode == "1"
+        np.testing.assert_array_equal(decode(encoded(bits))[..., 0], np.where(RAMP > 100, 255, 0))
+
+    def test_palette_becomes_its_colours(self):
+        image = Image.new("P", (2, 1))
+        image.putpalette([10, 20, 30, 40, 50, 60])
+        image.putpixel((1, 0), 1)
+        np.testing.assert_array_equal(decode(encoded(image)), [[[10, 20, 30], [40, 50, 60]]])
+
+    def test_transparent_pixels_show_white(self):
+        pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0]]], np.uint8)
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels))), [[[200, 0, 0], [255, 255, 255]]])
+
+    def test_transparent_grey_shows_white_and_stays_grey(self):
+        pixels = np.array([[[90, 255], [90, 0]]], np.uint8)
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels, "LA"))), [[[90], [255]]])
+
+    @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+    def test_16_bit_grey_is_scaled_to_8(self, file_format):
+        pixels = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]])
+
+    @pytest.mark.parametrize("dtype", [np.int32, np.float32])
+    def test_32_bit_pixels_have_no_known_range(self, dtype):
+        with pytest.raises(UnusableImageError, match="32-bit"):
+            decode(encoded(Image.fromarray(np.ones((2, 2), dtype)), "TIFF"))
+
+    def test_cmyk_becomes_rgb(self):
+        image = decode(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "TIFF"))
+        np.testing.assert_array_equal(image, np.full((8, 8, 3), 255))
+
+    def test_exif_orientation_6_is_turned_clockwise(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = decode(encoded(Image.fromarray(RAMP), "PNG", exif=exif))
+        np.testing.assert_array_equal(image[..., 0], np.rot90(RAMP, -1))
+
+    @pytest.mark.parametrize("content", [b"", b"not an image", b"GIF89a" + bytes(20), b"PK\x03\x04" + bytes(30)])
+    def test_anything_else_is_unusable(self, content):
+        with pytest.raises(UnusableImageError, match="not a PNG, JPEG, TIFF, BMP or WebP image"):
+            decode(io.BytesIO(content))
+
+    @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+    def test_truncated_is_unusable(self, file_format):
+        content = encoded(Image.fromarray(colour_noise(40, 40)), file_format).getvalue()
+        with pytest.raises(UnusableImageError, match="truncated"):
+            decode(io.BytesIO(content[: len(content) // 2]))
+
+    @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+    @pytest.mark.parametrize("limit", [30, 10])  # where Pillow itself warns, and where it raises
+    def test_decompression_bomb_is_unusable(self, monkeypatch, limit):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(UnusableImageError, match="pixels"):
+            decode(encoded(Image.new("L", (6, 6))))
+
+    @given(data=st.data(), file_format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
+    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def test_mutated_bytes_decode_or_are_unusable(self, data, file_format):
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        content = bytearray(encoded(Image.fromarray(colour_noise(9, 8)), file_format, exif=exif).getvalue())
+        positions = st.integers(0, len(content) - 1)
+        for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=6)):
+            content[position] = value
+        end = data.draw(st.one_of(st.just(len(content)), positions))
+        try:
+            image = decode(io.BytesIO(bytes(content[:end])))
+        except UnusableImageError as error:
+            assert str(error)
+        else:
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)
+
+
+class TestCenterCrop:
+    def test_middle_of_odd_margins(self):
+        # (4 - 3) / 2 = 0.5 rounds to 0 and (6 - 3) / 2 = 1.5 to 2: Python rounds halves to even, as the original does.
+        np.testing.assert_array_equal(center_crop(RAMP[..., np.newaxis], 3, 3)[..., 0], RAMP[0:3, 2:5])
+
+    def test_celeba(self):
+        image = np.arange(218 * 178).reshape(218, 178, 1)
+        np.testing.assert_array_equal(center_crop(image, 108, 108), image[55:163, 35:143])
+
+    def test_too_small_an_image(self):
+        with pytest.raises(UnusableImageError, match="4x6 pixels are too few for a 5x6 crop"):
+            center_crop(RAMP[..., np.newaxis], 5, 6)
+
+
+class TestResize:
+    def test_halving_a_row_by_hand(self):
+        # Triangle filter of support 2 around x = 1 and 3 (pixel centres at 0.5, 1.5, …), weights 3:3:1 within the row.
+        row = np.array([[0, 80, 160, 240]], np.uint8)[..., np.newaxis]
+        expected = [[[round((3 * 0 + 3 * 80 + 160) / 7)], [round((80 + 3 * 160 + 3 * 240) / 7)]]]
+        np.testing.assert_array_equal(resize(row, 1, 2), expected)
+
+    def test_doubling_a_row_by_hand(self):
+        row = np.array([[0, 100]], np.uint8)[..., np.newaxis]
+        np.testing.assert_array_equal(resize(row, 1, 4), [[[0], [25], [75], [100]]])
+
+    def test_height_and_width_are_not_swapped(self):
+        assert resize(colour_noise(5, 7), 20, 30).shape == (20, 30, 3)
+
+    def test_own_size_changes_nothing(self):
+        image = colour_noise(5, 7)
+        assert resize(image, 5, 7) is image
+
+
+class TestSizing:
+    def test_crop_then_resize(self):
+        image = colour_noise(40, 60)
+        prepare = sizing(resolve(Config(crop=True, input_height=20, output_height=16, output_width=18)))
+        np.testing.assert_array_equal(prepare(image), resize(image[10:30, 20:40], 16, 18))
+
+    def test_crop_alone(self):
+        image = colour_noise(40, 60)
+        prepare = sizing(resolve(Config(crop=True, input_height=20, input_width=30)))
+        np.testing.assert_array_equal(prepare(image), image[10:30, 15:45])
+
+    def test_resize_alone_takes_the_whole_image(self):
+        image = colour_noise(40, 60)
+        np.testing.assert_array_equal(sizing(resolve(Config(output_height=16)))(image), resize(image, 16, 16))
+
+    def test_without_sizes_nothing_changes(self):
+        image = colour_noise(40, 60)
+        assert sizing(resolve(Config()))(image) is image
+
+
+class TestReadImages:
+    @pytest.fixture
+    def write(self, tmp_path):
+        def write_image(name: str, pixels: np.ndarray) -> str:
+            Image.fromarray(pixels).save(tmp_path / name)
+            return name
+
+        return write_image
+
+    def test_order_is_that_of_the_names(self, tmp_path, write):
+        names = [write(f"{number}.png", np.full((2, 3, 3), number, np.uint8)) for number in range(200)][::-1]
+        images, kept = read_images(str(tmp_path), names, prepare=keep)
+        assert images.shape == (200, 2, 3, 3) and images.dtype == np.uint8
+        np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(200)[::-1])
+        np.testing.assert_array_equal(kept, np.arange(200))
+
+    def test_grey_set_has_one_channel(self, tmp_path, write):
+        images, _ = read_images(str(tmp_path), [write("a.png", RAMP), write("b.png", RAMP)], prepare=keep)
+        np.testing.assert_array_equal(images[..., 0], [RAMP, RAMP])
+
+    def test_one_colour_image_makes_all_rgb(self, tmp_path, write):
+        colour = colour_noise(4, 6)
+        names = [write("a.png", RAMP), write("b.png", colour), write("c.png", RAMP)]
+        images, _ = read_images(str(tmp_path), names, prepare=keep)
+        grey_as_rgb = np.stack([RAMP] * 3, axis=-1)
+        np.testing.assert_array_equal(images, [grey_as_rgb, colour, grey_as_rgb])
+
+    def test_bad_files_are_named_and_skipped(self, tmp_path, write, caplog):
+        (tmp_path / "b é.png").write_bytes(b"junk")
+        names = ["b é.png", write("a.png", RAMP), "missing.png", write("c.png", RAMP + 1)]
+        with caplog.at_level(logging.WARNING, "histogan_tf"):
+            images, kept = read_images(str(tmp_path), names, prepare=keep)
+        np.testing.assert_array_equal(images[..., 0], [RAMP, RAMP + 1])
+        np.testing.assert_array_equal(kept, [1, 3])
+        assert [record.args[0].partition(": ")[0] for record in caplog.records] == ["'b é.png'", "'missing.png'"]
+
+    def test_strict_stops_at_the_first_bad_file(self, tmp_path, write):
+        (tmp_path / "b.png").write_bytes(b"junk")
+        with pytest.raises(UserError, match=r"'b\.png': not a PNG"):
+            read_images(str(tmp_path), [write("a.png", RAMP), "b.png", "missing.png"], prepare=keep, strict=True)
+
+    def test_strict_does_not_decode_the_rest(self, tmp_path, write, monkeypatch):
+        (tmp_path / "bad.png").write_bytes(b"junk")
+        decoded = []
+        monkeypatch.setattr(decoding, "_FILES_PER_TASK", 1)
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+        def count(image):
+            decoded.append(1)
+            return image
+
+        names = ["bad.png", *[write("a.png", colour_noise(300, 300))] * 500]
+        with pytest.raises(UserError, match="bad"):
+            read_images(str(tmp_path), names, prepare=count, strict=True)
+        assert len(decoded) < 500
+
+    def test_too_small_for_the_crop_is_skipped(self, tmp_path, write):
+        names = [write("a.png", colour_noise(30, 30)), write("b.png", colour_noise(30, 10))]
+        prepare = sizing(resolve(Config(crop=True, input_height=20)))
+        images, kept = read_images(str(tmp_path), names, prepare=prepare)
+        assert images.shape == (1, 20, 20, 3) and kept.tolist() == [0]
+
+    def test_mixed_sizes_name_two_files_and_the_remedy(self, tmp_path, write):
+        names = [write("a.png", colour_noise(30, 40)), write("b.png", colour_noise(30, 50))]
+        with pytest.raises(UserError, match=r"'a\.png' is 30x40, 'b\.png' 30x50; resize all with --output_height"):
+            read_images(str(tmp_path), names, prepare=keep)
+
+    def test_no_usable_file(self, tmp_path):
+        (tmp_path / "a.png").write_bytes(b"junk")
+        with pytest.raises(UserError, match=r"none of the 1 image files .* 'a\.png': not a PNG"):
+            read_images(str(tmp_path), ["a.png"], prepare=keep)
