@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from histogan_tf import figures, generation, visualization
@@ -39,47 +44,75 @@ def run_command(config: Config) -> None:
 
 def train(config: Config) -> None:
     """Trains --model, or goes on where its run stopped."""
-    image_set = load(config)
-    if config.conditional and not image_set.num_classes:
-        raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
-    steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
-    total_steps = min(config.epoch * steps_per_epoch, config.max_steps or config.epoch * steps_per_epoch)
-    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
-    directory = begin_run(config, describe_dataset(image_set))
+    job = _dcgan_job(config)
+    total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
+    directory = begin_run(config, job.dataset)
     with sole_writer(directory):
         run = Run(directory, config)
-        checkpoints = Checkpoints(run.checkpoint_directory, trainer.state(), config.max_to_keep)
+        checkpoints = Checkpoints(run.checkpoint_directory, job.trainer.state(), config.max_to_keep)
         start_step = checkpoints.restore()
         if start_step >= total_steps:
             logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
             return
-        _tell_settings(config, trainer, directory, start_step, total_steps)
+        _tell_settings(config, job.trainer, directory, start_step, total_steps)
         if start_step == 0:
-            run.save_sheet("reals", image_set.images[: config.sample_num])
-        batches = pipeline.batches(
-            image_set,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start_step=start_step,
-            stop_step=total_steps,
-        )
+            for name, images in job.reals.items():
+                run.save_sheet(name, images)
         schedule = loop.Schedule(
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=job.steps_per_epoch,
             total_steps=total_steps,
-            sample_freq=config.sample_freq or min(_DEFAULT_SAMPLE_FREQ, steps_per_epoch),
+            sample_freq=config.sample_freq or min(_DEFAULT_SAMPLE_FREQ, job.steps_per_epoch),
             ckpt_freq=config.ckpt_freq,
             ckpt_minutes=config.ckpt_minutes,
         )
         started = time.monotonic()
-        loop.train(trainer, batches, run, checkpoints, schedule)
+        loop.train(job.trainer, job.batches(start_step, total_steps), run, checkpoints, schedule)
+        title = f"{config.model} on {config.dataset}"
+        figures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
         seconds = time.monotonic() - started
-        figures.plot_losses(
-            directory / "losses.png",
-            read_metrics(directory),
-            ("d_loss", "g_loss"),
-            f"{config.model} on {config.dataset}",
-        )
         logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """What `train` needs of a model family.
+
+    Attributes:
+        trainer: its networks and its step.
+        dataset: what the run records of its images.
+        reals: sheets of real images by name, uint8 (num_images, height, width, channels).
+        steps_per_epoch: steps in which all images are seen once.
+        batches: the trainer's batches from one global step to before another.
+        plotted_losses: names of the losses in the plot at the end.
+    """
+
+    trainer: loop.Trainer
+    dataset: Mapping[str, Any]
+    reals: Mapping[str, np.ndarray]
+    steps_per_epoch: int
+    batches: Callable[[int, int], tf.data.Dataset]
+    plotted_losses: Sequence[str]
+
+
+def _dcgan_job(config: Config) -> TrainingJob:
+    image_set = load(config)
+    if config.conditional and not image_set.num_classes:
+        raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
+    steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
+    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
+    return TrainingJob(
+        trainer=trainer,
+        dataset=describe_dataset(image_set),
+        reals={"reals": _spread(image_set.images, config.sample_num)},
+        steps_per_epoch=steps_per_epoch,
+        batches=functools.partial(pipeline.batches, image_set, config.batch_size, config.seed),
+        plotted_losses=("d_loss", "g_loss"),
+    )
+
+
+def _spread(images: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the images, evenly spread, for sets are often sorted by class."""
+    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
 def generate(config: Config) -> None:
@@ -126,7 +159,7 @@ def _prepare_device() -> None:
     logger.info("device: %s", ", ".join(names) or "CPU (TensorFlow sees no GPU)")
 
 
-def _tell_settings(config: Config, trainer: DCGANTrainer, directory: object, start_step: int, total_steps: int) -> None:
+def _tell_settings(config: Config, trainer: loop.Trainer, directory: Path, start_step: int, total_steps: int) -> None:
     for network in trainer.networks:
         logger.info(network_table(network))
     settings = {

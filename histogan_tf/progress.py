@@ -37,10 +37,10 @@ class Progress:
         self._total, self._initial, self._unit, self._describe = total, initial, unit, describe
         self._count = initial
         self._on_terminal = sys.stderr.isatty()
-        self._started = self._last_line = float("-inf")
+        self._last_line = float("-inf")
+        self._first_update: tuple[float, int] | None = None
 
     def __enter__(self) -> Progress:
-        self._started = time.monotonic()
         self._bar = tqdm(
             total=self._total,
             initial=self._initial,
@@ -67,17 +67,17 @@ class Progress:
         self._bar.update(count - self._count)
         self._count = count
         now = time.monotonic()
+        self._first_update = self._first_update or (now, count)
         if now - self._last_line > _LINE_SECONDS or count == self._total:
             self._last_line = now
-            logger.info(self._line(now - self._started, values), extra={"is_on_bar": self._on_terminal})
+            logger.info(self._line(now, values), extra={"is_on_bar": self._on_terminal})
 
-    def _line(self, seconds: float, values: Mapping[str, float]) -> str:
-        words = [f"{self._unit} {self._count}/{self._total}"]
-        if self._describe(self._count):
-            words.append(self._describe(self._count))
-        done = self._count - self._initial
-        if done and seconds > 0:
-            remaining = seconds / done * (self._total - self._count)
-            words.append(f"{done / seconds:.3g} {self._unit}s/s, {tqdm.format_interval(remaining)} left")
+    def _line(self, now: float, values: Mapping[str, float]) -> str:
+        words = [f"{self._unit} {self._count}/{self._total}", self._describe(self._count)]
+        first_time, first_count = self._first_update
+        if self._count > first_count and now > first_time:  # the first update includes compiling, so it tells no rate
+            rate = (self._count - first_count) / (now - first_time)
+            remaining = tqdm.format_interval((self._total - self._count) / rate)
+            words.append(f"{rate:.3g} {self._unit}s/s, {remaining} left")
         words += [f"{name} {value:.4f}" for name, value in values.items()]
-        return "  ".join(words)
+        return "  ".join(filter(None, words))

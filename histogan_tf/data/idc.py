@@ -67,7 +67,7 @@ def load_idc(root: str, *, name: str, prepare: Prepare, strict: bool) -> ImageSe
 
     images, kept = read_images(root, [patch.path for patch in patches], prepare=pad_and_prepare, strict=strict)
     if padded_sizes:
-        logger.info("%d patches smaller than 50x50 were padded by reflection", len(padded_sizes))
+        logger.info("patches smaller than 50x50, padded by reflection: %d", len(padded_sizes))
     used = [patches[index] for index in kept]
     return ImageSet(
         images=images,

@@ -17,8 +17,8 @@ MIN_SIZE = 16
 # Cytol. Histol. 23:291, 2001).
 STAIN_VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]], np.float32)
 
-# Share of each band of light (column: red, green, blue) that a scanner's channel (row) records, since its filters
-# overlap. Fitted to real IDC patches: without it eosin is magenta, with it the pink of collagen.
+# Share of each band of light (column: red, green, blue) in what a scanner's channel (row) records, since its filters
+# overlap. Fitted to real patches of the IDC set: without it eosin is magenta, with it the pink of collagen.
 CROSSTALK = np.array([[1.0, 0.0, 0.0], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]], np.float32)
 
 # First words of the random streams, so that no patient draws the numbers of an image.
@@ -69,9 +69,27 @@ def _scan(rng: np.random.Generator, concentrations: np.ndarray, patient: _Patien
 
 
 def make_phantom(num_images: int = 1212, size: int = 50, seed: int = 42) -> ImageSet:
-    """Procedural H&E patches: first the non-IDC half (label 0), then IDC (label 1); patients take turns.
+    """Procedural H&E patches: first the non-IDC half (label 0), then the IDC half (label 1); twelve patients.
 
-    TODO
+    They stand in for real patches where there are none: to try the program, to test it, to compare settings. IDC has
+    crowds of larger nuclei and small tubules in compact stroma; non-IDC has loose stroma, fat, and a few ducts. The
+    classes overlap: logistic regression on the mean colour is right on 0.82 of the held-out images (of 909 real
+    patches of two patients: 0.79), measured by
+
+        colour = phantom.images.mean(axis=(1, 2))
+        parts = train_test_split(colour, phantom.labels, test_size=0.33, random_state=42)
+        LogisticRegression(max_iter=1000).fit(parts[0], parts[2]).score(parts[1], parts[3])
+
+    An image is a function of its seed, index and label alone, whichever others are made, and a patient of the seed and
+    its number. A core makes about 1,300 patches of 50x50 in a second.
+
+    Args:
+        num_images: at least 2; the extra one of an odd number is IDC. From 24 on, every patient has both classes.
+        size: side in pixels, at least 16. A larger patch shows more tissue at the same scale.
+        seed: at least 0.
+
+    Raises:
+        UserError: a number is below its minimum.
     """
     if num_images < 2 or size < MIN_SIZE or seed < 0:
         raise UserError(

@@ -1,7 +1,8 @@
 """Anatomy of the phantom: where hematoxylin and eosin lie in a procedural patch of breast tissue.
 
-One pixel is 4 um, as in the IDC set (Cruz-Roa et al., Proc. SPIE 9041, 2014: 40x scans, downsampled 16:1), so nuclei
-are 2-3 pixels wide, adipocytes 8-14 and collagen bundles 1-3. A larger patch shows more tissue, not larger tissue.
+The scale is that of the IDC set (Cruz-Roa et al., Proc. SPIE 9041, 2014), about 4 um per pixel by the size of what it
+shows: nuclei are 2-3 pixels wide, adipocytes 8-14, collagen bundles 1-3. A larger patch shows more tissue, not larger
+tissue.
 
 Maps are float32 (size, size): a coverage in [0, 1], a noise of unit variance, or the concentration of a stain in units
 of optical density. Lengths are in pixels, angles in radians.
@@ -47,7 +48,7 @@ NON_IDC = Histology(
     cellularity=(1.0, 3.0, 0.6),
     eosin=(0.26, 0.54),
     compactness=(-0.6, 2.0),
-    nucleus=(0.4, 0.5),
+    nucleus=(0.35, 0.5),
     fat=(0.55, (-0.9, 1.6)),
     glands=(0.28, (1, 4), (2.5, 8.0)),
     infiltrate=0.1,
@@ -55,10 +56,10 @@ NON_IDC = Histology(
     fold=0.02,
 )
 IDC = Histology(
-    cellularity=(2.2, 2.6, 0.95),
+    cellularity=(2.2, 2.8, 0.9),
     eosin=(0.28, 0.5),
     compactness=(1.4, 3.0),
-    nucleus=(0.4, 0.55),
+    nucleus=(0.45, 0.6),
     fat=(0.4, (-1.9, 0.3)),
     glands=(0.5, (2, 15), (1.6, 3.6)),
     infiltrate=0.15,

@@ -33,12 +33,12 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def batches(image_set: ImageSet, *, batch_size: int, seed: int, start_step: int, stop_step: int) -> tf.data.Dataset:
+def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, stop_step: int) -> tf.data.Dataset:
     """The batches of the global steps start_step, …, stop_step - 1.
 
-    Step s belongs to epoch s // steps_per_epoch. An epoch's order is a permutation of the whole set and a function of
-    (seed, epoch) alone, computed index by index: there is no state, so a run that resumes at any step sees the batches
-    that it would have seen.
+    Step s belongs to epoch s // steps_per_epoch. An epoch's order is a permutation of the whole set, all of which are
+    equally likely, and a function of (seed, epoch) alone. So there is no state: a run that resumes at any step sees the
+    batches that it would have seen.
 
     Args:
         image_set: the images; they are held once, outside the graph.
@@ -54,17 +54,21 @@ def batches(image_set: ImageSet, *, batch_size: int, seed: int, start_step: int,
     Raises:
         UserError: if the set is smaller than a batch.
     """
-    num_steps = steps_per_epoch(len(image_set), batch_size)
+    num_images, num_steps = len(image_set), steps_per_epoch(len(image_set), batch_size)
     with tf.device("CPU:0"):
         images = tf.constant(image_set.images)
-        labels = tf.zeros(len(image_set), tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
-    last_index = tf.constant(len(image_set) - 1, tf.int64)
+        labels = tf.zeros(num_images, tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        epoch, step_in_epoch = step // num_steps, step % num_steps
-        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
-        indices = tf.random.experimental.index_shuffle(positions, [seed, epoch], last_index)
+    def index_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        # tf.random.experimental.index_shuffle would need no memory, but knows only 256 orders for each first seed.
+        order = tf.random.experimental.stateless_shuffle(tf.range(num_images, dtype=tf.int64), [seed, epoch])
+        indices = tf.reshape(order[: num_steps * batch_size], (num_steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices((epoch * num_steps + tf.range(num_steps, dtype=tf.int64), indices))
+
+    def gather(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return step, tf.gather(images, indices), tf.gather(labels, indices)
 
-    dataset = tf.data.Dataset.range(start_step, stop_step)
-    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    first_epoch, steps_made = divmod(start_step, num_steps)
+    epochs = tf.data.Dataset.range(first_epoch, stop_step // num_steps + 1)
+    steps = epochs.flat_map(index_batches).skip(steps_made).take(max(stop_step - start_step, 0))
+    return steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

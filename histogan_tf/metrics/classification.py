@@ -85,7 +85,8 @@ def evaluate_classifier(
         probabilities: (num_images,), in [0, 1].
         threshold: in [0, 1]; an image is called positive where its probability >= threshold.
         groups: (num_images,), the patient of each image: patients are resampled, with all their images, because images
-            of one patient resemble each other and intervals by image would be too narrow. None: images are resampled.
+            of one patient resemble each other and intervals by image would be too narrow. Below about ten patients the
+            intervals are themselves too narrow to be trusted. None: images are resampled.
         num_resamples: of the bootstrap.
         seed: of the bootstrap. The intervals do not depend on the order of the images.
 

@@ -18,6 +18,13 @@ from histogan_tf.errors import UserError
 def test_planted_textures_are_found(textures, options):
     clustering = cluster_images(textures, vocabulary_size=40, **options)
     assert adjusted_rand_score(textures.labels, clustering.assignment) >= 0.9
+    assert clustering.assignment.min() == 0
+
+
+def test_clusters_do_not_depend_on_how_the_tissue_lies(textures):
+    clustering = cluster_images(textures, vocabulary_size=40)
+    turned = dataclasses.replace(textures, images=np.ascontiguousarray(np.rot90(textures.images, axes=(1, 2))))
+    assert np.mean(assign_images(turned, clustering.model).assignment == clustering.assignment) >= 0.95
 
 
 def test_any_number_of_workers_gives_the_same_bytes(clustering, textures_and_flat):

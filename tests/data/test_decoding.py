@@ -32,7 +32,9 @@ def colour_noise(height: int, width: int) -> np.ndarray:
 
 
 class TestDecode:
-    @pytest.mark.parametrize(("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("BMP", {}), ("WEBP", {"lossless": True})])
+    @pytest.mark.parametrize(
+        ("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("BMP", {}), ("WEBP", {"lossless": True})]
+    )
     def test_lossless_formats_give_the_pixels_that_were_written(self, file_format, options):
         pixels = colour_noise(5, 7)
         np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels), file_format, **options)), pixels)
@@ -67,7 +69,9 @@ class TestDecode:
     @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
     def test_16_bit_grey_is_scaled_to_8(self, file_format):
         pixels = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
-        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]])
+        np.testing.assert_array_equal(
+            decode(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]]
+        )
 
     @pytest.mark.parametrize("dtype", [np.int32, np.float32])
     def test_32_bit_pixels_have_no_known_range(self, dtype):
@@ -102,6 +106,7 @@ class TestDecode:
         with pytest.raises(UnusableImageError, match="pixels"):
             decode(encoded(Image.new("L", (6, 6))))
 
+    @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
     @given(data=st.data(), file_format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
     @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_bytes_decode_or_are_unusable(self, data, file_format):
@@ -114,10 +119,9 @@ class TestDecode:
         end = data.draw(st.one_of(st.just(len(content)), positions))
         try:
             image = decode(io.BytesIO(bytes(content[:end])))
-        except UnusableImageError as error:
-            assert str(error)
-        else:
-            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)
+        except UnusableImageError:
+            return
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)
 
 
 class TestCenterCrop:

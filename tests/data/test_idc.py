@@ -90,7 +90,7 @@ class TestFiles:
         with caplog.at_level(logging.INFO, "histogan_tf"):
             image_set = load(tmp_path)
         assert image_set.images.shape == (2, 50, 50, 3) and (image_set.images[0] == 7).all()
-        assert "1 patches smaller than 50x50 were padded" in caplog.text
+        assert "smaller than 50x50, padded by reflection: 1" in caplog.text
 
     def test_large_patches_are_skipped(self, tmp_path, write):
         write("0/a.png", size=(51, 50))
@@ -225,7 +225,6 @@ class TestArrays:
             (root / name).write_bytes(mutated)
         try:
             image_set = load(root)
-        except UserError as error:
-            assert str(error)
-        else:
-            assert image_set.images.shape == (1, 50, 50, 3) and image_set.labels[0] in (0, 1)
+        except UserError:
+            return
+        assert image_set.images.shape == (1, 50, 50, 3) and image_set.labels[0] in (0, 1)

@@ -1,0 +1,64 @@
+"""What a flag is: a dataclass field with a help text and a check."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from histogan_tf.errors import UserError
+
+
+def flag(
+    default: Any,
+    help_text: str,
+    *,
+    section: str,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    fixed: bool | None = None,
+) -> Any:
+    """A field of Config that is also a flag.
+
+    Args:
+        default: None means "see the help".
+        help_text: shown by --help, without the default.
+        section: of --help; flags of the sections data, network and training are fixed once a run has begun.
+        choices: the allowed values.
+        minimum: smallest allowed value.
+        maximum: largest allowed value.
+        fixed: overrides the section's rule.
+    """
+    if fixed is None:
+        fixed = section in ("data", "network", "training")
+    metadata = {
+        "help": help_text,
+        "section": section,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "fixed": fixed,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(field: dataclasses.Field, value: Any) -> None:
+    """Checks one value against its flag's choices and bounds.
+
+    Raises:
+        UserError: if it is not allowed.
+    """
+    choices, minimum, maximum = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    if value is None:
+        return
+    if choices and value not in choices:
+        raise UserError(f"--{field.name}={value}: choose one of {', '.join(choices)}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"--{field.name}={number}: give a finite number")
+        if minimum is not None and number < minimum:
+            raise UserError(f"--{field.name}={number}: the smallest allowed value is {minimum:g}")
+        if maximum is not None and number > maximum:
+            raise UserError(f"--{field.name}={number}: the largest allowed value is {maximum:g}")

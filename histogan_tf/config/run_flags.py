@@ -1,0 +1,71 @@
+"""Flags of every command: what to do, with which run, and what comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from histogan_tf.config.flag import flag
+
+MODELS = ("dcgan1", "dcgan2", "dcgan3")
+MODES = ("train", "generate", "visualize")
+VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandFlags:
+    """What to do, with which run."""
+
+    model: str = flag("dcgan3", "What to train.", section="command", choices=MODELS, fixed=True)
+    mode: str = flag("train", "What to do.", section="command", choices=MODES)
+    run: str | None = flag(
+        None,
+        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] if left out. A run that exists goes on.",
+        section="command",
+    )
+    checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
+    restart: bool = flag(False, "Throw an existing run away and start anew.", section="command")
+    seed: int = flag(
+        42, "Of every random draw but the split.", section="command", minimum=0, maximum=2**31 - 1, fixed=True
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchingFlags:
+    """What a run shows and saves, and how often."""
+
+    sample_freq: int | None = flag(
+        None,
+        "Draw samples every so many steps; 200, or an epoch if that is shorter, if left out.",
+        section="watching",
+        minimum=1,
+    )
+    sample_num: int = flag(64, "Images in a sample sheet.", section="watching", minimum=1, maximum=4096)
+    sample_dir: str = flag("samples", "Folder of the sample sheets inside the run.", section="watching")
+    ckpt_freq: int = flag(200, "Save a checkpoint every so many steps.", section="watching", minimum=1)
+    ckpt_minutes: float = flag(
+        5.0,
+        "Save a checkpoint after so many minutes too, should the steps take longer.",
+        section="watching",
+        minimum=0.0,
+    )
+    max_to_keep: int = flag(1, "Checkpoints to keep.", section="watching", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultFlags:
+    """What is made of a trained network."""
+
+    num_images: int = flag(64, "Images to generate.", section="generate and visualize", minimum=1)
+    output_dir: str | None = flag(
+        None, "Folder for the results; inside the run if left out.", section="generate and visualize"
+    )
+    format: str = flag(
+        "png", "One PNG an image, one npz, or both.", section="generate and visualize", choices=("png", "npz", "both")
+    )
+    visualize: str = flag(
+        "grid",
+        "What to draw: a grid; a sheet (walk_sheets) or GIF (walk_gifs) per dimension of z; GIFs along random "
+        "dimensions near the origin; all walks in one GIF; an interpolation between latents.",
+        section="generate and visualize",
+        choices=VISUALIZATIONS,
+    )

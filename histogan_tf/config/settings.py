@@ -1,0 +1,99 @@
+"""All flags together: the frozen Config, what each model fills in, and which flags contradict each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from histogan_tf.config.data_flags import DataFlags
+from histogan_tf.config.flag import check
+from histogan_tf.config.run_flags import CommandFlags, ResultFlags, WatchingFlags
+from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
+from histogan_tf.errors import UserError
+
+# What each model fills in where a flag is left out. dcgan3 makes its projection at output size, so at the width of the
+# other two its generator costs about 83 times theirs at 50x50; a quarter of the width brings that to about 5 times.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "dcgan1": {"strides": (2,), "gf_dim": 64, "label_smoothing": 1.0, "instance_noise": 0.0},
+    "dcgan2": {"strides": (2,), "gf_dim": 64, "label_smoothing": 0.9, "instance_noise": 0.2},
+    "dcgan3": {"strides": (1,), "gf_dim": 16, "label_smoothing": 0.9, "instance_noise": 0.2},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(ResultFlags, WatchingFlags, TrainingFlags, NetworkFlags, DataFlags, CommandFlags):
+    """All settings of one invocation, as given or as `resolve` filled them in."""
+
+    given: frozenset[str] = frozenset()  # names of the flags that stood on the command line or in a flagfile
+
+    def run_name(self) -> str:
+        """Name of the run directory: --run, or made from model, dataset and label."""
+        parts = [self.model, os.path.basename(self.dataset), *([self.label] if self.label else [])]
+        return self.run or "-".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings but `given`, as JSON can hold them."""
+        return {field.name: getattr(self, field.name) for field in flag_fields()}
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Config:
+        """The Config that `to_json` wrote; settings of another version that are unknown here are left out."""
+        known = {field.name for field in flag_fields()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+def flag_fields() -> list[dataclasses.Field]:
+    """The fields of Config that are flags."""
+    return [field for field in dataclasses.fields(Config) if field.metadata]
+
+
+def resolve(config: Config) -> Config:
+    """Checks every value, and fills in those that the model or another flag decides.
+
+    Raises:
+        UserError: for a value out of its range, or flags that contradict each other.
+    """
+    for field in flag_fields():
+        check(field, getattr(config, field.name))
+    for name in ("run", "sample_dir"):
+        value = getattr(config, name)
+        if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
+            raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
+    if config.conditional and config.label and config.mode == "train":
+        raise UserError(f"--label={config.label}: a --conditional network learns every label; leave --label out")
+    preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}
+    return _resolve_layers(_resolve_sizes(dataclasses.replace(config, **preset)))
+
+
+def _resolve_layers(config: Config) -> Config:
+    """One stride and one kernel size for each transposed convolution."""
+    num_layers = 2 if config.conditional else 4
+    filled = {}
+    for name in ("strides", "kernel_size"):
+        value = getattr(config, name)
+        if len(value) not in (1, num_layers):
+            raise UserError(
+                f"--{name}={','.join(map(str, value))}: give one number or {num_layers}, one for each of the "
+                f"generator's transposed convolutions"
+            )
+        filled[name] = value if len(value) == num_layers else value * num_layers
+    return dataclasses.replace(config, **filled)
+
+
+def _resolve_sizes(config: Config) -> Config:
+    """Widths follow heights, as in the original."""
+    if config.crop and not config.input_height:
+        raise UserError("--crop needs the height of the centre crop in pixels, such as --input_height=108")
+    if config.input_height and not config.crop:
+        raise UserError(f"--input_height={config.input_height} is the size of a centre crop: add --crop")
+    for side in ("input", "output"):
+        if getattr(config, f"{side}_width") and not getattr(config, f"{side}_height"):
+            raise UserError(f"--{side}_width={getattr(config, f'{side}_width')} needs --{side}_height too")
+    return dataclasses.replace(
+        config,
+        input_width=config.input_width or config.input_height,
+        output_width=config.output_width or config.output_height,
+    )

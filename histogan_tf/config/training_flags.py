@@ -1,0 +1,95 @@
+"""Flags of the networks and of their training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from histogan_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFlags:
+    """The shape of the DCGANs."""
+
+    z_dim: int = flag(100, "Dimensions of the latent z.", section="network", minimum=1)
+    z_dist: str = flag(
+        "uniform_signed",
+        "Distribution of z: U(-1, 1), U(0, 1) or N(0, 1).",
+        section="network",
+        choices=("uniform_signed", "uniform_unsigned", "normal01"),
+    )
+    gf_dim: int | None = flag(
+        None,
+        "Channels of the generator's last hidden layer; 64 for dcgan1 and dcgan2, 16 for dcgan3. --gf_dim=64 gives the "
+        "paper-wide dcgan3, whose generator costs about 83 times dcgan1's at 50x50 (5 times with 16).",
+        section="network",
+        minimum=1,
+    )
+    df_dim: int = flag(64, "Channels of the discriminator's first layer.", section="network", minimum=1)
+    gfc_dim: int = flag(
+        1024, "Units of the conditional generator's fully connected layer.", section="network", minimum=1
+    )
+    dfc_dim: int = flag(
+        1024, "Units of the conditional discriminator's fully connected layer.", section="network", minimum=1
+    )
+    strides: tuple[int, ...] | None = flag(
+        None,
+        "Of the generator's transposed convolutions, first to last: one number for all or four (two if --conditional); "
+        "2 for dcgan1 and dcgan2, 1 for dcgan3.",
+        section="network",
+        minimum=1,
+        maximum=8,
+    )
+    kernel_size: tuple[int, ...] = flag(
+        (5,),
+        "Of the generator's transposed convolutions: one number for all, or one for each.",
+        section="network",
+        minimum=1,
+        maximum=15,
+    )
+    conditional: bool = flag(
+        False, "The original's label-conditioned network; needs a labelled dataset.", section="network"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFlags:
+    """How networks are trained."""
+
+    epoch: int = flag(
+        25, "Epochs in total: a run that has made them is finished.", section="training", minimum=1, fixed=False
+    )
+    max_steps: int | None = flag(
+        None, "Stop after so many steps in total, whatever --epoch says.", section="training", minimum=1, fixed=False
+    )
+    batch_size: int = flag(64, "Images a batch.", section="training", minimum=1)
+    learning_rate: float = flag(0.0002, "Of Adam.", section="training", minimum=1e-12, maximum=1.0)
+    beta1: float = flag(0.5, "Adam's first momentum.", section="training", minimum=0.0, maximum=0.999999)
+    generator_updates: int = flag(
+        2,
+        "Generator updates after each discriminator update, with the same z.",
+        section="training",
+        minimum=1,
+        maximum=16,
+    )
+    label_smoothing: float | None = flag(
+        None,
+        "The discriminator's target for real images; 1 for dcgan1, 0.9 for dcgan2 and dcgan3.",
+        section="training",
+        minimum=0.5,
+        maximum=1.0,
+    )
+    instance_noise: float | None = flag(
+        None,
+        "Standard deviation of the Gaussian noise on every discriminator input, whose range is [-1, 1]; 0 for dcgan1, "
+        "0.2 for dcgan2 and dcgan3.",
+        section="training",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    precision: str = flag(
+        "float32",
+        "bfloat16 computes in bfloat16 and keeps weights, batch-norm statistics and losses in float32.",
+        section="training",
+        choices=("float32", "bfloat16"),
+    )

@@ -1,0 +1,198 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histogan_tf.config import Config, resolve
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load
+from histogan_tf.data.splits import split_indices
+from histogan_tf.errors import UserError
+
+
+def load_with(**settings) -> ImageSet:
+    return load(resolve(Config(**settings)))
+
+
+def write(path, value: int, size: tuple[int, int] = (18, 20)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+@pytest.fixture(autouse=True)
+def _log_everything(caplog):
+    caplog.set_level(logging.INFO, "histogan_tf")
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """12 cats of grey values 0-11 and 18 Dogs of 12-29."""
+    for value in range(30):
+        write(tmp_path / "data" / "animals" / ("cat" if value < 12 else "Dog") / f"{value:02d}.png", value)
+    return {"dataset": "animals", "data_dir": str(tmp_path / "data")}
+
+
+def values(image_set: ImageSet) -> list[int]:
+    return image_set.images[:, 0, 0, 0].tolist()
+
+
+class TestPhantom:
+    def test_default_is_the_training_part_of_the_built_in_set(self, caplog):
+        whole = load_with(part="all", output_height=16)
+        assert whole.image_shape == (16, 16, 3) and np.bincount(whole.labels).tolist() == [606, 606]
+        train = load_with(output_height=16)
+        expected, _ = split_indices(whole, seed=42, by="image")
+        np.testing.assert_array_equal(train.images, whole.images[np.sort(expected)])
+        assert "built-in" in caplog.text and "--dataset=idc" in caplog.text and "--data_path" in caplog.text
+        assert "1212 images (606 non-idc, 606 idc), 16x16 RGB" in caplog.text
+
+    def test_seed_does_not_change_the_data(self):
+        sets = [load_with(part="all", output_height=16, seed=seed) for seed in (1, 2)]
+        assert sets[0].fingerprint() == sets[1].fingerprint()
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"output_height": 16, "output_width": 18}, "square, not 16x18"),
+            ({"data_path": "/some/where"}, "--data_path=/some/where needs a --dataset"),
+            ({"crop": True, "input_height": 20}, "leave --crop out"),
+        ],
+    )
+    def test_flags_that_do_not_fit(self, settings, message):
+        with pytest.raises(UserError, match=message):
+            load_with(**settings)
+
+
+class TestWhere:
+    def test_data_dir_and_dataset(self, animals):
+        assert len(load_with(**animals, part="all")) == 30
+
+    def test_data_path(self, animals):
+        path = f"{animals['data_dir']}/animals"
+        image_set = load_with(dataset="zoo", data_path=path, part="all")
+        assert len(image_set) == 30 and image_set.name == "zoo"
+
+    def test_home_and_variables(self, animals, monkeypatch):
+        monkeypatch.setenv("HOME", animals["data_dir"])
+        monkeypatch.setenv("ANIMALS", "animals")
+        assert len(load_with(dataset="zoo", data_path="~/$ANIMALS", part="all")) == 30
+
+    def test_no_such_folder(self, tmp_path):
+        with pytest.raises(UserError, match="no folder '.*nowhere' for --dataset=nowhere: say where .* --data_path"):
+            load_with(dataset="nowhere", data_dir=str(tmp_path))
+
+    def test_archive(self, tmp_path):
+        (tmp_path / "set.zip").write_bytes(b"PK")
+        with pytest.raises(UserError, match=r"set\.zip' is a file where a folder .* unpack"):
+            load_with(dataset="idc", data_path=str(tmp_path / "set.zip"))
+
+    @pytest.mark.parametrize("dataset", ["idc", "empty"])
+    def test_no_image(self, tmp_path, dataset):
+        with pytest.raises(UserError, match="no image in"):
+            load_with(dataset=dataset, data_path=str(tmp_path))
+
+
+class TestSources:
+    def test_idc(self, tmp_path):
+        for patient, label in (("8863", 0), ("8863", 1), ("9000", 1)):
+            write(tmp_path / patient / str(label) / f"{patient}_idx5_x1_y1_class{label}.png", label, (50, 50))
+        image_set = load_with(dataset="idc", data_path=str(tmp_path), part="all", output_height=16)
+        assert image_set.labels.tolist() == [0, 1, 1] and image_set.groups.tolist() == ["8863", "8863", "9000"]
+        assert image_set.image_shape == (16, 16, 3)
+
+    def test_folder_with_pattern_and_crop(self, animals):
+        image_set = load_with(
+            **animals, input_fname_pattern="*9.png", crop=True, input_height=10, input_width=12, part="all"
+        )
+        assert values(image_set) == [19, 29, 9] and image_set.image_shape == (10, 12, 3)
+        assert image_set.class_names == ("Dog", "cat")
+
+    def test_strict(self, animals, tmp_path, caplog):
+        (tmp_path / "data" / "animals" / "cat" / "00.png").write_bytes(b"junk")
+        image_set = load_with(**animals, part="all")
+        assert len(image_set) == 29 and image_set.num_skipped == 1
+        assert "29 images (18 Dog, 11 cat), 18x20 RGB, 1 files skipped" in caplog.text
+        with pytest.raises(UserError, match=r"cat/00\.png"):
+            load_with(**animals, part="all", strict=True)
+
+
+class TestPart:
+    def test_parts_are_those_of_the_split_in_file_order(self, animals, caplog):
+        whole = load_with(**animals, part="all")
+        train, validation = split_indices(whole, seed=42, by="image")
+        assert values(load_with(**animals)) == values(whole.select(np.sort(train)))
+        assert values(load_with(**animals, part="train")) == values(whole.select(np.sort(train)))
+        assert values(load_with(**animals, part="validation")) == values(whole.select(np.sort(validation)))
+        assert "part validation: 10 images" in caplog.text
+
+    def test_split_seed_moves_the_split_and_seed_does_not(self, animals):
+        parts = [values(load_with(**animals, **seeds)) for seeds in ({}, {"seed": 7}, {"split_seed": 7})]
+        assert parts[0] == parts[1] != parts[2]
+
+    def test_by_patient(self, tmp_path):
+        for number in range(12):
+            name = f"{number % 3}_idx5_x{number}_y1_class{number % 2}.png"
+            write(tmp_path / str(number % 2) / name, number, (50, 50))
+        parts = [
+            load_with(dataset="idc", data_path=str(tmp_path), part=part, split_by="patient")
+            for part in ("train", "validation")
+        ]
+        assert sorted(values(parts[0]) + values(parts[1])) == list(range(12))
+        assert [len(set(part.groups)) for part in parts] == [2, 1]
+
+    def test_unlabelled_set_is_whole_by_default(self, animals, tmp_path):
+        path = str(tmp_path / "data" / "animals" / "cat")
+        image_set = load_with(dataset="cats", data_path=path)
+        assert values(image_set) == list(range(12)) and image_set.labels is None
+        for part in ("train", "validation"):
+            with pytest.raises(UserError, match=f"--part={part}: 'cats' has no labels"):
+                load_with(dataset="cats", data_path=path, part=part)
+
+
+class TestLabel:
+    @pytest.mark.parametrize("label", ["cat", "CAT", "1"])
+    def test_by_name_in_any_case_or_number(self, animals, label):
+        image_set = load_with(**animals, label=label, part="all")
+        assert values(image_set) == list(range(12)) and set(image_set.labels) == {1}
+        assert image_set.class_names == ("Dog", "cat")
+
+    def test_a_name_that_is_a_number_goes_before_the_number(self, tmp_path):
+        for value in (1, 2):
+            write(tmp_path / str(value) / "a.png", value)
+        assert values(load_with(dataset="set", data_path=str(tmp_path), label="1", part="all")) == [1]
+        assert values(load_with(dataset="set", data_path=str(tmp_path), label="0", part="all")) == [1]
+
+    def test_exact_spelling_goes_before_any_case(self, tmp_path):
+        for value, name in enumerate(("A", "a")):
+            write(tmp_path / name / "a.png", value)
+        assert values(load_with(dataset="set", data_path=str(tmp_path), label="a", part="all")) == [1]
+
+    def test_within_the_part(self, animals):
+        train_cats = load_with(**animals, label="cat")
+        assert values(train_cats) == [value for value in values(load_with(**animals)) if value < 12]
+
+    @pytest.mark.parametrize("label", ["mouse", "2", "-1"])
+    def test_unknown(self, animals, label):
+        with pytest.raises(UserError, match=r"choose one of 0 = Dog, 1 = cat, of 30 images \(18 Dog, 12 cat\)"):
+            load_with(**animals, label=label, part="all")
+
+    def test_unlabelled_set(self, animals, tmp_path):
+        with pytest.raises(UserError, match="has no labels; leave --label out"):
+            load_with(dataset="cats", data_path=str(tmp_path / "data" / "animals" / "cat"), label="cat")
+
+    def test_class_without_images(self, tmp_path):
+        write(tmp_path / "0" / "a.png", 0, (50, 50))
+        with pytest.raises(UserError, match=r"--label=idc: no such image among the 1 images \(1 non-idc, 0 idc\)"):
+            load_with(dataset="idc", data_path=str(tmp_path), label="idc", part="all")
+
+
+class TestTrainSize:
+    def test_draws_so_many_in_order(self, animals):
+        subsets = [values(load_with(**animals, part="all", train_size=5, seed=seed)) for seed in (1, 1, 2)]
+        assert subsets[0] == subsets[1] != subsets[2]
+        whole = values(load_with(**animals, part="all"))
+        assert len(set(subsets[0])) == 5 and [value for value in whole if value in subsets[0]] == subsets[0]
+
+    def test_more_than_there_are(self, animals):
+        assert len(load_with(**animals, part="all", train_size=31)) == 30

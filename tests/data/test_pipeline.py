@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.pipeline import batches, steps_per_epoch, to_float, to_uint8
+from histogan_tf.errors import UserError
+
+
+def make_set(num_images: int, labelled: bool = True) -> ImageSet:
+    """Image i is 2x1 pixels, which hold i % 256 and i // 256; its label is i."""
+    numbers = np.arange(num_images)
+    return ImageSet(
+        images=np.stack([numbers % 256, numbers // 256], axis=-1).astype(np.uint8).reshape(-1, 2, 1, 1),
+        labels=numbers.astype(np.int32) if labelled else None,
+        ids=numbers.astype(str),
+        groups=None,
+        name="set",
+    )
+
+
+def steps_and_indices(num_images, batch_size, seed, start_step, stop_step):
+    dataset = batches(
+        make_set(num_images), batch_size=batch_size, seed=seed, start_step=start_step, stop_step=stop_step
+    )
+    steps, indices = [], []
+    for step, images, labels in dataset.as_numpy_iterator():
+        pixels = images.reshape(batch_size, 2).astype(int)
+        np.testing.assert_array_equal(pixels[:, 0] + 256 * pixels[:, 1], labels)
+        steps.append(int(step))
+        indices.append(labels.tolist())
+    return steps, indices
+
+
+class TestRange:
+    def test_ends_and_middle(self):
+        values = to_float(tf.constant([0, 51, 127, 128, 255], tf.uint8))
+        assert values.dtype == tf.float32
+        np.testing.assert_allclose(values, [-1, -0.6, -1 / 255, 1 / 255, 1], atol=1e-7)
+
+    @pytest.mark.parametrize("wrap", [lambda function: function, tf.function])
+    def test_every_level_comes_back(self, wrap):
+        levels = tf.cast(tf.range(256), tf.uint8)
+        np.testing.assert_array_equal(wrap(lambda images: to_uint8(to_float(images)))(levels), levels)
+
+    def test_rounds_to_the_nearest_then_clips(self):
+        values = np.array([-9, -1, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, 1 - 0.51 / 127.5, 1, 1.01, 9], np.float32)
+        assert to_uint8(values).numpy().tolist() == [0, 0, 0, 1, 254, 255, 255, 255]
+        assert to_uint8(values).dtype == tf.uint8
+
+    def test_bfloat16(self):
+        assert to_uint8(tf.constant([-1.0, 0.5, 1.0], tf.bfloat16)).numpy().tolist() == [0, 191, 255]
+
+
+class TestStepsPerEpoch:
+    def test_partial_batches_are_dropped(self):
+        assert [steps_per_epoch(num_images, 20) for num_images in (20, 39, 40)] == [1, 1, 2]
+
+    def test_fewer_images_than_a_batch(self):
+        with pytest.raises(UserError, match="19 images are fewer than a batch of 20: .*--batch_size=19"):
+            steps_per_epoch(19, 20)
+        with pytest.raises(UserError, match="19 images are fewer than a batch of 20"):
+            batches(make_set(19), batch_size=20, seed=0, start_step=0, stop_step=1)
+
+
+class TestBatches:
+    def test_element_spec(self):
+        dataset = batches(make_set(10), batch_size=4, seed=0, start_step=0, stop_step=2)
+        assert dataset.element_spec == (
+            tf.TensorSpec((), tf.int64),
+            tf.TensorSpec((4, 2, 1, 1), tf.uint8),
+            tf.TensorSpec((4,), tf.int32),
+        )
+
+    def test_an_epoch_is_a_permutation(self):
+        for num_images in (1, 2, 3, 17, 255, 256, 257, 1000):
+            steps, indices = steps_and_indices(num_images, 1, seed=3, start_step=0, stop_step=2 * num_images)
+            assert steps == list(range(2 * num_images))
+            for epoch in (indices[:num_images], indices[num_images:]):
+                assert sorted(index for (index,) in epoch) == list(range(num_images))
+
+    def test_no_image_twice_in_an_epoch_with_a_partial_batch(self):
+        _, indices = steps_and_indices(23, 5, seed=0, start_step=0, stop_step=8)
+        for epoch in (indices[:4], indices[4:]):
+            assert len(set(sum(epoch, []))) == 20
+
+    def test_left_out_images_change_from_epoch_to_epoch(self):
+        _, indices = steps_and_indices(23, 5, seed=0, start_step=0, stop_step=40)
+        assert set(sum(indices, [])) == set(range(23))
+
+    def test_resuming_anywhere_gives_the_same_batches(self):
+        _, whole = steps_and_indices(23, 5, seed=9, start_step=0, stop_step=12)
+        for start in range(12):
+            steps, rest = steps_and_indices(23, 5, seed=9, start_step=start, stop_step=12)
+            assert steps == list(range(start, 12)) and rest == whole[start:]
+
+    def test_nothing_to_do(self):
+        for start, stop in ((0, 0), (4, 4), (7, 4)):
+            assert steps_and_indices(23, 5, seed=0, start_step=start, stop_step=stop) == ([], [])
+
+    def test_order_depends_on_seed_and_epoch(self):
+        orders = set()
+        for seed in (0, 1):
+            _, indices = steps_and_indices(20, 20, seed=seed, start_step=0, stop_step=1000)
+            orders.update(map(tuple, indices))
+        assert len(orders) == 2000  # of 20! = 2.4e18
+
+    def test_every_image_comes_at_every_position(self):
+        # 2,000 epochs of 5 images: a count is binomial(2000, 1/5), mean 400, standard deviation 17.9.
+        _, indices = steps_and_indices(5, 5, seed=1, start_step=0, stop_step=2000)
+        counts = np.array([np.bincount(column, minlength=5) for column in np.transpose(indices)])
+        assert np.abs(counts - 400).max() < 4.5 * 17.9
+
+    def test_unlabelled_sets_have_label_0(self):
+        dataset = batches(make_set(6, labelled=False), batch_size=3, seed=0, start_step=0, stop_step=2)
+        assert [labels.tolist() for _, _, labels in dataset.as_numpy_iterator()] == [[0, 0, 0]] * 2
