@@ -10,7 +10,7 @@ import tensorflow as tf
 from histogan_tf import files
 from histogan_tf.errors import UserError
 
-_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError)
+_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError, LookupError, RuntimeError)
 
 
 class Checkpoints:
@@ -93,4 +93,5 @@ def checkpoint_folders(directory: Path) -> list[Path]:
     """The checkpoints in `directory`, oldest first."""
     if not directory.is_dir():
         return []
-    return sorted(path for path in directory.iterdir() if re.fullmatch(r"step-\d{8,}", path.name))
+    folders = [path for path in directory.iterdir() if re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))

@@ -60,11 +60,11 @@ class DCGANTrainer:
             precision=dtype_policy(config.precision),
             seed=config.seed,
         )
-        self._g_optimizer = _adam(config)
-        self._d_optimizer = _adam(config)
+        self.g_optimizer = _adam(config)
+        self.d_optimizer = _adam(config)
         self._sampler = Sampler(self.generator, config, num_classes)
-        self._g_optimizer.build(self.generator.trainable_variables)
-        self._d_optimizer.build(self.discriminator.trainable_variables)
+        self.g_optimizer.build(self.generator.trainable_variables)
+        self.d_optimizer.build(self.discriminator.trainable_variables)
 
     @property
     def networks(self) -> list[keras.Model]:
@@ -76,8 +76,8 @@ class DCGANTrainer:
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
-            "g_optimizer": self._g_optimizer,
-            "d_optimizer": self._d_optimizer,
+            "g_optimizer": self.g_optimizer,
+            "d_optimizer": self.d_optimizer,
         }
 
     @tf.function
@@ -117,7 +117,7 @@ class DCGANTrainer:
             )
             terms = losses.discriminator_loss(real_logits, fake_logits, self._config.label_smoothing)
         variables = self.discriminator.trainable_variables
-        self._d_optimizer.apply(tape.gradient(terms["d_loss"], variables), variables)
+        self.d_optimizer.apply(tape.gradient(terms["d_loss"], variables), variables)
         return terms, {"D(x)": tf.sigmoid(real_logits), "D(G(z))": tf.sigmoid(fake_logits)}
 
     def _update_generator(
@@ -136,7 +136,7 @@ class DCGANTrainer:
         image_gradient = tape.gradient(terms["g_loss"], fake_images)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
-        self._g_optimizer.apply(gradients, variables)
+        self.g_optimizer.apply(gradients, variables)
         return terms
 
     def _generate(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

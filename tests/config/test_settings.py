@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("model", "strides", "gf_dim", "label_smoothing", "instance_noise"),
+    [
+        ("dcgan1", (2, 2, 2, 2), 64, 1.0, 0.0),
+        ("dcgan2", (2, 2, 2, 2), 64, 0.9, 0.2),
+        ("dcgan3", (1, 1, 1, 1), 16, 0.9, 0.2),
+    ],
+)
+def test_each_model_fills_in_its_own(model, strides, gf_dim, label_smoothing, instance_noise):
+    config = resolve(Config(model=model))
+    assert (config.strides, config.gf_dim) == (strides, gf_dim)
+    assert (config.label_smoothing, config.instance_noise) == (label_smoothing, instance_noise)
+
+
+def test_flags_override_the_model():
+    config = resolve(Config(model="dcgan3", strides=(2, 1, 2, 1), gf_dim=64, instance_noise=0.0))
+    assert (config.strides, config.gf_dim, config.instance_noise) == ((2, 1, 2, 1), 64, 0.0)
+
+
+def test_a_conditional_network_has_two_transposed_convolutions():
+    assert resolve(Config(model="dcgan1", conditional=True)).strides == (2, 2)
+    with pytest.raises(UserError, match="one number or 2"):
+        resolve(Config(conditional=True, strides=(2, 2, 2, 2)))
+
+
+def test_widths_follow_heights():
+    config = resolve(Config(crop=True, input_height=108, output_height=64))
+    assert (config.input_width, config.output_width) == (108, 64)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"crop": True},
+        {"input_height": 108},
+        {"output_width": 64},
+        {"crop": True, "input_height": 108, "input_width": 0},
+        {"conditional": True, "label": "idc"},
+        {"sample_dir": "a/b"},
+        {"run": ".."},
+        {"kernel_size": (5, 5)},
+    ],
+)
+def test_contradictions_are_told(settings):
+    with pytest.raises(UserError, match="--"):
+        resolve(Config(**settings))
+
+
+def test_json_round_trip():
+    config = resolve(Config(model="dcgan2", label="idc", output_height=64))
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_what_fixes_a_runs_result_cannot_change_on_resume_and_what_does_not_can():
+    fixed = {field.name for field in flag_fields() if field.metadata["fixed"]}
+    assert {"model", "seed", "dataset", "label", "part", "z_dim", "strides", "batch_size", "learning_rate"} <= fixed
+    assert not {"epoch", "max_steps", "sample_freq", "ckpt_freq", "run", "data_path", "num_images"} & fixed
+
+
+def test_the_run_is_named_after_model_dataset_and_label():
+    assert Config().run_name() == "dcgan3-phantom"
+    assert Config(dataset="idc", label="1", model="dcgan1").run_name() == "dcgan1-idc-1"
+    assert Config(run="mine").run_name() == "mine"

@@ -1,0 +1,64 @@
+"""Every loss against numbers that a reader can check by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.training import losses
+
+LOG_2 = math.log(2.0)
+
+
+def test_discriminator_loss_of_undecided_logits():
+    terms = losses.discriminator_loss(tf.zeros((3, 1)), tf.zeros((3, 1)))
+    assert float(terms["d_loss_real"]) == pytest.approx(LOG_2)
+    assert float(terms["d_loss_fake"]) == pytest.approx(LOG_2)
+    assert float(terms["d_loss"]) == pytest.approx(2 * LOG_2)
+
+
+def test_discriminator_loss_by_hand():
+    # -log sigmoid(1) = log(1 + e^-1); -log(1 - sigmoid(-2)) = log(1 + e^-2)
+    terms = losses.discriminator_loss(tf.constant([[1.0]]), tf.constant([[-2.0]]))
+    assert float(terms["d_loss_real"]) == pytest.approx(math.log1p(math.exp(-1.0)), rel=1e-6)
+    assert float(terms["d_loss_fake"]) == pytest.approx(math.log1p(math.exp(-2.0)), rel=1e-6)
+
+
+def test_smoothing_weighs_both_answers_for_real_images_only():
+    # 0.9 * -log sigmoid(1) + 0.1 * -log(1 - sigmoid(1))
+    expected = 0.9 * math.log1p(math.exp(-1.0)) + 0.1 * math.log1p(math.exp(1.0))
+    logits = tf.constant([[1.0]])
+    smoothed = losses.discriminator_loss(logits, logits, real_target=0.9)
+    assert float(smoothed["d_loss_real"]) == pytest.approx(expected, rel=1e-6)
+    assert smoothed["d_loss_fake"] == losses.discriminator_loss(logits, logits)["d_loss_fake"]
+
+
+def test_generator_loss_does_not_saturate():
+    logits = tf.Variable([[-20.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.generator_loss(logits)["g_loss"]
+    assert float(loss) == pytest.approx(20.0, rel=1e-6)
+    assert float(tape.gradient(loss, logits)[0, 0]) == pytest.approx(-1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_losses_are_float32_scalars(dtype):
+    terms = losses.discriminator_loss(tf.ones((2, 1), dtype), tf.ones((2, 1), dtype)) | losses.generator_loss(
+        tf.ones((2, 1), dtype)
+    )
+    assert {term.dtype for term in terms.values()} == {tf.float32}
+    assert {tuple(term.shape) for term in terms.values()} == {()}
+
+
+def test_patch_logits_give_the_mean_of_their_patches():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 3, 1)).astype(np.float32)
+    flat = losses.generator_loss(tf.constant(logits.reshape(-1, 1)))["g_loss"]
+    assert float(losses.generator_loss(tf.constant(logits))["g_loss"]) == pytest.approx(flat.numpy(), rel=1e-6)
+
+
+def test_huge_logits_stay_finite():
+    terms = losses.discriminator_loss(tf.constant([[-1e4]]), tf.constant([[1e4]]))
+    assert float(terms["d_loss"]) == pytest.approx(2e4)
