@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> Config:
     values = {field.name: flag_values[field.name].value for field in flag_fields()}
     for name, value in values.items():
         if isinstance(value, list):
-            values[name] = _integers(name, value)
+            values[name] = _integers(name, value) if _base_type(name) == tuple[int, ...] else tuple(value)
     given = frozenset(name for name in values if flag_values[name].present)
     return resolve(Config(**values, given=given))
 

@@ -13,16 +13,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import figures, generation, visualization
+from histogan_tf import figures, generation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.classifier.comparison import compare
+from histogan_tf.classifier.evaluation import evaluate
+from histogan_tf.classifier.prediction import classify
+from histogan_tf.classifier.training import train as train_classifier
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.data import pipeline
+from histogan_tf.data.domains import load_domains
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load
 from histogan_tf.errors import UserError
 from histogan_tf.models.tables import network_table
 from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
 from histogan_tf.training import loop
+from histogan_tf.training.cyclegan import CycleGANTrainer
 from histogan_tf.training.dcgan import DCGANTrainer, generator_of
 from histogan_tf.training.sampling import Sampler
 
@@ -39,12 +45,20 @@ def run_command(config: Config) -> None:
         loop.Interrupted: when training was stopped by a signal.
     """
     _prepare_device()
-    {"train": train, "generate": generate, "visualize": visualize}[config.mode](config)
+    commands = {
+        "train": train_classifier if config.model == "resnet18" else train,
+        "classify": classify,
+        "evaluate": compare if config.compare else evaluate,
+        "generate": generate,
+        "translate": translation.translate,
+        "visualize": visualize,
+    }
+    commands[config.mode](config)
 
 
 def train(config: Config) -> None:
     """Trains --model, or goes on where its run stopped."""
-    job = _dcgan_job(config)
+    job = _cyclegan_job(config) if config.model == "cyclegan" else _dcgan_job(config)
     total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
     directory = begin_run(config, job.dataset)
     with sole_writer(directory):
@@ -110,6 +124,27 @@ def _dcgan_job(config: Config) -> TrainingJob:
     )
 
 
+def _cyclegan_job(config: Config) -> TrainingJob:
+    domains = load_domains(config)
+    set_a, set_b = (domain.image_set for domain in domains)
+    # An epoch ends when the larger domain has been seen once.
+    steps_per_epoch = max(pipeline.steps_per_epoch(len(images), config.batch_size) for images in (set_a, set_b))
+    samples = [_spread(image_set.images, config.sample_num) for image_set in (set_a, set_b)]
+    return TrainingJob(
+        trainer=CycleGANTrainer(config, set_a.image_shape, steps_per_epoch, samples),
+        dataset={
+            "name": set_a.name,
+            "image_shape": list(set_a.image_shape),
+            "class_names": list(set_a.class_names),
+            "domains": [{"label": domain.label, **describe_dataset(domain.image_set)} for domain in domains],
+        },
+        reals={"reals_A": samples[0], "reals_B": samples[1]},
+        steps_per_epoch=steps_per_epoch,
+        batches=functools.partial(pipeline.two_domain_batches, set_a, set_b, config.batch_size, config.seed),
+        plotted_losses=("G_A2B", "G_B2A", "cycle_A", "cycle_B", "D_A", "D_B"),
+    )
+
+
 def _spread(images: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the images, evenly spread, for sets are often sorted by class."""
     return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
@@ -139,6 +174,10 @@ def describe_dataset(image_set: ImageSet) -> dict[str, Any]:
 
 def _trained_generator(config: Config) -> tuple[Sampler, generation.TrainedRun]:
     directory, run_config, dataset = read_run(config)
+    if not run_config.model.startswith("dcgan"):
+        raise UserError(
+            f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a DCGAN: choose its --run"
+        )
     class_names = tuple(dataset["class_names"])
     num_classes = len(class_names) if run_config.conditional else 0
     generator = generator_of(run_config, tuple(dataset["image_shape"]), num_classes)
@@ -162,10 +201,11 @@ def _prepare_device() -> None:
 def _tell_settings(config: Config, trainer: loop.Trainer, directory: Path, start_step: int, total_steps: int) -> None:
     for network in trainer.networks:
         logger.info(network_table(network))
+    own_section = {"cyclegan": "cyclegan", "resnet18": "classifier"}.get(config.model)
     settings = {
         field.name: getattr(config, field.name)
         for field in flag_fields()
-        if field.metadata["section"] not in ("command", "generate and visualize")
+        if field.metadata["section"] in ("data", "network", "training", own_section, "watching")
     }
     logger.info("settings: %s", "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None))
     begin = f"going on after step {start_step}" if start_step else "starting"

@@ -18,6 +18,11 @@ class Purpose(enum.IntEnum):
     VISUALIZED_LATENTS = 6
     GENERATOR_WEIGHTS = 7
     DISCRIMINATOR_WEIGHTS = 8
+    CYCLEGAN_WEIGHTS = 9
+    IMAGE_POOLS = 10
+    CLASSIFIER_WEIGHTS = 11
+    CLASSIFIER_VIEWS = 12
+    FINE_TUNING_VIEWS = 13
 
 
 def stateless_seed(seed: int, purpose: Purpose, index, part: int = 0):

@@ -25,14 +25,15 @@ def flag(
     Args:
         default: None means "see the help".
         help_text: shown by --help, without the default.
-        section: of --help; flags of the sections data, network and training are fixed once a run has begun.
+        section: of --help; flags of the sections data, network, training, cyclegan and classifier are
+            fixed once a run has begun.
         choices: the allowed values.
         minimum: smallest allowed value.
         maximum: largest allowed value.
         fixed: overrides the section's rule.
     """
     if fixed is None:
-        fixed = section in ("data", "network", "training")
+        fixed = section in ("data", "network", "training", "cyclegan", "classifier")
     metadata = {
         "help": help_text,
         "section": section,
@@ -53,9 +54,13 @@ def check(field: dataclasses.Field, value: Any) -> None:
     choices, minimum, maximum = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if value is None:
         return
-    if choices and value not in choices:
-        raise UserError(f"--{field.name}={value}: choose one of {', '.join(choices)}")
-    for number in value if isinstance(value, tuple) else (value,):
+    items = value if isinstance(value, tuple) else (value,)
+    for item in items:
+        if choices and item not in choices:
+            raise UserError(
+                f"--{field.name}={item}: choose {'among' if value is items else 'one of'} {', '.join(choices)}"
+            )
+    for number in items:
         if isinstance(number, float) and not math.isfinite(number):
             raise UserError(f"--{field.name}={number}: give a finite number")
         if minimum is not None and number < minimum:

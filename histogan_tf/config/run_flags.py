@@ -6,8 +6,8 @@ import dataclasses
 
 from histogan_tf.config.flag import flag
 
-MODELS = ("dcgan1", "dcgan2", "dcgan3")
-MODES = ("train", "generate", "visualize")
+MODELS = ("dcgan1", "dcgan2", "dcgan3", "cyclegan", "resnet18")
+MODES = ("train", "generate", "translate", "visualize", "classify", "evaluate")
 VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
 
 
@@ -39,7 +39,13 @@ class WatchingFlags:
         section="watching",
         minimum=1,
     )
-    sample_num: int = flag(64, "Images in a sample sheet.", section="watching", minimum=1, maximum=4096)
+    sample_num: int | None = flag(
+        None,
+        "Images in a sample sheet; 64, and for cyclegan 16 of each domain, if left out.",
+        section="watching",
+        minimum=1,
+        maximum=4096,
+    )
     sample_dir: str = flag("samples", "Folder of the sample sheets inside the run.", section="watching")
     ckpt_freq: int = flag(200, "Save a checkpoint every so many steps.", section="watching", minimum=1)
     ckpt_minutes: float = flag(

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from histogan_tf.config.classifier_flags import ClassifierFlags, EvaluationFlags
+from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.flag import check
 from histogan_tf.config.run_flags import CommandFlags, ResultFlags, WatchingFlags
@@ -15,23 +17,38 @@ from histogan_tf.errors import UserError
 
 # What each model fills in where a flag is left out. dcgan3 makes its projection at output size, so at the width of the
 # other two its generator costs about 83 times theirs at 50x50; a quarter of the width brings that to about 5 times.
+_DCGAN = {"batch_size": 64, "sample_num": 64}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "dcgan1": {"strides": (2,), "gf_dim": 64, "label_smoothing": 1.0, "instance_noise": 0.0},
-    "dcgan2": {"strides": (2,), "gf_dim": 64, "label_smoothing": 0.9, "instance_noise": 0.2},
-    "dcgan3": {"strides": (1,), "gf_dim": 16, "label_smoothing": 0.9, "instance_noise": 0.2},
+    "dcgan1": {**_DCGAN, "strides": (2,), "gf_dim": 64, "label_smoothing": 1.0, "instance_noise": 0.0},
+    "dcgan2": {**_DCGAN, "strides": (2,), "gf_dim": 64, "label_smoothing": 0.9, "instance_noise": 0.2},
+    "dcgan3": {**_DCGAN, "strides": (1,), "gf_dim": 16, "label_smoothing": 0.9, "instance_noise": 0.2},
+    "cyclegan": {"batch_size": 1, "sample_num": 16, "gf_dim": 64},
+    "resnet18": {"batch_size": 64},
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ResultFlags, WatchingFlags, TrainingFlags, NetworkFlags, DataFlags, CommandFlags):
+class Config(
+    EvaluationFlags,
+    TranslateFlags,
+    ResultFlags,
+    WatchingFlags,
+    ClassifierFlags,
+    CycleGANFlags,
+    TrainingFlags,
+    NetworkFlags,
+    DataFlags,
+    CommandFlags,
+):
     """All settings of one invocation, as given or as `resolve` filled them in."""
 
     given: frozenset[str] = frozenset()  # names of the flags that stood on the command line or in a flagfile
 
     def run_name(self) -> str:
         """Name of the run directory: --run, or made from model, dataset and label."""
-        parts = [self.model, os.path.basename(self.dataset), *([self.label] if self.label else [])]
-        return self.run or "-".join(parts)
+        # What a CycleGAN translates may have one label; what it was trained on has two.
+        label = None if self.model == "cyclegan" else self.label
+        return self.run or "-".join([self.model, os.path.basename(self.dataset), *([label] if label else [])])
 
     def to_json(self) -> dict[str, Any]:
         """All settings but `given`, as JSON can hold them."""
@@ -65,7 +82,39 @@ def resolve(config: Config) -> Config:
     if config.conditional and config.label and config.mode == "train":
         raise UserError(f"--label={config.label}: a --conditional network learns every label; leave --label out")
     preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}
-    return _resolve_layers(_resolve_sizes(dataclasses.replace(config, **preset)))
+    config = _resolve_sizes(dataclasses.replace(config, **preset))
+    if config.model == "resnet18":
+        return _resolve_classifier(config)
+    return _resolve_cyclegan(config) if config.model == "cyclegan" else _resolve_layers(config)
+
+
+def _resolve_classifier(config: Config) -> Config:
+    """Images of both labels, split as the study does, and synthetic ones where they are asked for."""
+    if config.mode != "train":
+        return config
+    for name in ("label", "part"):
+        if getattr(config, name):
+            raise UserError(
+                f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
+                f"measured on the validation part; leave --{name} out"
+            )
+    if config.train_on != "real" and not config.synthetic_dir:
+        raise UserError(f"--train_on={config.train_on} needs --synthetic_dir, a folder that --mode=generate wrote")
+    if config.train_on == "real" and config.synthetic_dir:
+        raise UserError(f"--synthetic_dir={config.synthetic_dir} is used with --train_on=both or --train_on=synthetic")
+    return config
+
+
+def _resolve_cyclegan(config: Config) -> Config:
+    """Two domains, and when the learning rate begins to fall."""
+    if config.mode == "train":
+        for name in ("label", "conditional"):
+            if getattr(config, name):
+                raise UserError(
+                    f"--{name}={getattr(config, name)}: CycleGAN learns two labels; choose them with --domain_a and "
+                    f"--domain_b, and leave --{name} out"
+                )
+    return config if config.decay_epoch is not None else dataclasses.replace(config, decay_epoch=config.epoch // 2)
 
 
 def _resolve_layers(config: Config) -> Config:

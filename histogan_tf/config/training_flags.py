@@ -20,7 +20,7 @@ class NetworkFlags:
     )
     gf_dim: int | None = flag(
         None,
-        "Channels of the generator's last hidden layer; 64 for dcgan1 and dcgan2, 16 for dcgan3. --gf_dim=64 gives the "
+        "Channels of the generator's last hidden layer; 64, and 16 for dcgan3, if left out. --gf_dim=64 gives the "
         "paper-wide dcgan3, whose generator costs about 83 times dcgan1's at 50x50 (5 times with 16).",
         section="network",
         minimum=1,
@@ -62,7 +62,12 @@ class TrainingFlags:
     max_steps: int | None = flag(
         None, "Stop after so many steps in total, whatever --epoch says.", section="training", minimum=1, fixed=False
     )
-    batch_size: int = flag(64, "Images a batch.", section="training", minimum=1)
+    batch_size: int | None = flag(
+        None,
+        "Images a batch; 64, and 1 of each domain for cyclegan, if left out.",
+        section="training",
+        minimum=1,
+    )
     learning_rate: float = flag(0.0002, "Of Adam.", section="training", minimum=1e-12, maximum=1.0)
     beta1: float = flag(0.5, "Adam's first momentum.", section="training", minimum=0.0, maximum=0.999999)
     generator_updates: int = flag(

@@ -105,6 +105,21 @@ def sizing(config: Config) -> Prepare:
     return prepare
 
 
+def prepare_array(images: np.ndarray, prepare: Prepare) -> np.ndarray:
+    """`prepare` on each image of uint8 NHWC with at least one; the array itself, uncopied, if that changes nothing.
+
+    Raises:
+        UserError: if the images are too small for it.
+    """
+    first = images[0]
+    try:
+        if prepare(first) is first:
+            return images
+        return np.stack([prepare(image) for image in images])
+    except UnusableImageError as error:
+        raise UserError(f"cannot use the images: {error}") from error
+
+
 def read_images(
     root: str, names: Sequence[str], *, prepare: Prepare, strict: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +180,6 @@ def _decode_in_parallel(root: str, names: Sequence[str], prepare: Prepare) -> It
     def decode_some(start: int) -> list[np.ndarray | UnusableImageError]:
         return [decode_one(name) for name in names[start : start + _FILES_PER_TASK]]
 
-    executor = ThreadPoolExecutor(os.cpu_count())
-    try:
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
         for results in executor.map(decode_some, range(0, len(names), _FILES_PER_TASK)):
             yield from results
-    finally:
-        executor.shutdown(cancel_futures=True)

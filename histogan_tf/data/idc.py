@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 
-from histogan_tf.data.decoding import Prepare, UnusableImageError, read_images
+from histogan_tf.data.decoding import Prepare, UnusableImageError, prepare_array, read_images
 from histogan_tf.data.folder import list_images
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError, listing
@@ -134,14 +134,8 @@ def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
         raise UserError(f"Y.npy in {root!r} ({labels.dtype}) holds something else than 0 (non-IDC) and 1 (IDC)")
     if not len(images):
         raise UserError(f"X.npy in {root!r} holds no patch")
-    try:
-        first = images[0]
-        if prepare(first) is not first:
-            images = np.stack([prepare(image) for image in images])
-    except UnusableImageError as error:
-        raise UserError(f"cannot use the patches of X.npy: {error}") from error
     return ImageSet(
-        images=images,
+        images=prepare_array(images, prepare),
         labels=labels.astype(np.int32),
         ids=np.arange(len(images)).astype(str),
         groups=None,

@@ -12,6 +12,7 @@ from histogan_tf.data.decoding import sizing
 from histogan_tf.data.folder import load_folder
 from histogan_tf.data.idc import load_idc
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.mnist import load_mnist
 from histogan_tf.data.phantom import make_phantom
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
@@ -33,22 +34,49 @@ def load(config: Config) -> ImageSet:
         UserError: if the dataset cannot be read, or has no such part, label or image.
     """
     image_set = _load_dataset(config)
-    skipped = f", {image_set.num_skipped} files skipped" if image_set.num_skipped else ""
-    height, width, channels = image_set.image_shape
-    colour = "grey" if channels == 1 else "RGB"
-    logger.info("%s: %s, %dx%d %s%s", image_set.name, _counts(image_set), height, width, colour, skipped)
     image_set = _select_part(image_set, config)
     image_set = _select_label(image_set, config.label)
     return _select_some(image_set, config.train_size, config.seed)
 
 
+def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
+    """The training part of a labelled dataset, at most --train_size of it, and the whole validation part.
+
+    They stay in the dataset's order.
+
+    Args:
+        config: a resolved one.
+
+    Raises:
+        UserError: if the dataset cannot be read or split, or has no labels.
+    """
+    image_set = _load_dataset(config)
+    if image_set.labels is None:
+        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
+    train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
+    parts = image_set.select(np.sort(train)), image_set.select(np.sort(validation))
+    logger.info("training part: %s; validation part: %s", *map(_counts, parts))
+    return _select_some(parts[0], config.train_size, config.seed), parts[1]
+
+
 def _load_dataset(config: Config) -> ImageSet:
+    image_set = _read_dataset(config)
+    skipped = f", {image_set.num_skipped} files skipped" if image_set.num_skipped else ""
+    height, width, channels = image_set.image_shape
+    colour = "grey" if channels == 1 else "RGB"
+    logger.info("%s: %s, %dx%d %s%s", image_set.name, _counts(image_set), height, width, colour, skipped)
+    return image_set
+
+
+def _read_dataset(config: Config) -> ImageSet:
     if config.dataset == "phantom":
         return _load_phantom(config)
     root = _find_folder(config)
     options = {"name": config.dataset, "prepare": sizing(config), "strict": config.strict}
     if config.dataset == "idc":
         return load_idc(root, **options)
+    if config.dataset == "mnist":
+        return load_mnist(root, name=config.dataset, prepare=sizing(config))
     return load_folder(root, pattern=config.input_fname_pattern, **options)
 
 

@@ -71,4 +71,32 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     first_epoch, steps_made = divmod(start_step, num_steps)
     epochs = tf.data.Dataset.range(first_epoch, stop_step // num_steps + 1)
     steps = epochs.flat_map(index_batches).skip(steps_made).take(max(stop_step - start_step, 0))
-    return steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False  # rewriting the graph would copy the images
+    return dataset.with_options(options)
+
+
+def two_domain_batches(
+    set_a: ImageSet, set_b: ImageSet, batch_size: int, seed: int, start_step: int, stop_step: int
+) -> tf.data.Dataset:
+    """Unpaired `batches` of two sets, of any two lengths, each in its own order through its own epochs.
+
+    Args:
+        set_a: images of domain A.
+        set_b: images of domain B.
+        batch_size: images of each a batch.
+        seed: of both orders, in [0, 2**31).
+        start_step: first global step, counted from 0.
+        stop_step: the global step before which to stop.
+
+    Returns:
+        Elements (step int64 (), images of A uint8 (batch_size, height, width, channels), images of B likewise).
+
+    Raises:
+        UserError: if a set is smaller than a batch.
+    """
+    # Seeds from 2**31 on belong to domain B: under one seed, sets of one length would go in pairs for ever.
+    batches_a = batches(set_a, batch_size, seed, start_step, stop_step)
+    batches_b = batches(set_b, batch_size, seed + 2**31, start_step, stop_step)
+    return tf.data.Dataset.zip(batches_a, batches_b).map(lambda of_a, of_b: (*of_a[:2], of_b[1]))

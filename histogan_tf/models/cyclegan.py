@@ -38,7 +38,7 @@ def build_generator(
     num_filters: int = 64,
     num_blocks: int | None = None,
     upsampling: str = "transposed",
-    dtype: str = "float32",
+    precision: str = "float32",
     name: str = "generator",
 ) -> keras.Model:
     """ResNet generator: c7s1-64, d128, d256, residual blocks R256, u128, u64, c7s1-3 (section 7.2).
@@ -54,7 +54,7 @@ def build_generator(
         upsampling: "transposed" as published, or "resize": nearest-neighbour resizing and a convolution, which cures
             the checkerboard of transposed convolutions (Odena et al., "Deconvolution and Checkerboard Artifacts",
             Distill 2016). Both have equally many parameters.
-        dtype: Keras policy, "float32" or "mixed_bfloat16". The last layer is float32 under both.
+        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
         name: of the model.
 
     Returns:
@@ -69,7 +69,7 @@ def build_generator(
     if num_blocks is None:
         num_blocks = default_num_blocks(image_shape)
     channels = image_shape[-1]
-    network = _Layers(seed, dtype)
+    network = _Layers(seed, precision)
     margins = [_margins_to_multiple(size, 2**_NUM_DOWNSAMPLINGS) for size in image_shape[:2]]
 
     image = keras.Input(image_shape, name="image")
@@ -99,7 +99,7 @@ def build_discriminator(
     *,
     seed: int,
     num_filters: int = 64,
-    dtype: str = "float32",
+    precision: str = "float32",
     name: str = "discriminator",
 ) -> keras.Model:
     """70x70 PatchGAN: C64-C128-C256-C512 and one logit for each patch (section 7.2).
@@ -111,7 +111,7 @@ def build_discriminator(
         image_shape: (height, width, channels), both sides at least `MIN_SIZE` pixels.
         seed: of the initial weights; the same seed gives the same bytes.
         num_filters: of the first layer; the others are multiples of it. Published: 64.
-        dtype: Keras policy, "float32" or "mixed_bfloat16". The last layer is float32 under both.
+        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
         name: of the model.
 
     Returns:
@@ -122,7 +122,7 @@ def build_discriminator(
         UserError: the image is too small.
     """
     _check_size(image_shape)
-    network = _Layers(seed, dtype)
+    network = _Layers(seed, precision)
 
     image = keras.Input(image_shape, name="image")
     x = image
@@ -131,7 +131,7 @@ def build_discriminator(
         x = network.zero_pad(x, name=f"C{filters}")
         x = network.conv(x, filters, 4, strides=strides, name=f"C{filters}")
         if index == 0:
-            x = _leaky_relu(dtype=dtype, name=f"C{filters}-relu")(x)
+            x = _leaky_relu(dtype=precision, name=f"C{filters}-relu")(x)
         else:
             x = network.normalize(x, name=f"C{filters}", activation=_leaky_relu)
     x = network.zero_pad(x, name="logits")
@@ -142,9 +142,9 @@ def build_discriminator(
 class _Layers:
     """Makes the layers of one network: a precision policy, and a seed of its own for each drawn weight."""
 
-    def __init__(self, seed: int, dtype: str) -> None:
+    def __init__(self, seed: int, precision: str) -> None:
         self._seeds = np.random.default_rng(seed)
-        self._dtype = dtype
+        self._precision = precision
 
     def _normal(self, mean: float = 0.0) -> keras.initializers.Initializer:
         """Initial weights of the published networks."""
@@ -159,12 +159,12 @@ class _Layers:
             strides=strides,
             padding=padding,
             kernel_initializer=self._normal(),
-            dtype=dtype or self._dtype,
+            dtype=dtype or self._precision,
             name=f"{name}-conv",
         )(x)
 
     def zero_pad(self, x, *, name: str):
-        return layers.ZeroPadding2D(1, dtype=self._dtype, name=f"{name}-pad")(x)
+        return layers.ZeroPadding2D(1, dtype=self._precision, name=f"{name}-pad")(x)
 
     def normalize(self, x, *, name: str, activation: Callable | None = None):
         """Instance normalization with float32 statistics, then the activation."""
@@ -172,10 +172,10 @@ class _Layers:
             groups=-1,
             epsilon=1e-5,
             gamma_initializer=self._normal(mean=1.0),
-            dtype=self._dtype,
+            dtype=self._precision,
             name=f"{name}-norm",
         )(x)
-        return x if activation is None else activation(dtype=self._dtype, name=f"{name}-relu")(x)
+        return x if activation is None else activation(dtype=self._precision, name=f"{name}-relu")(x)
 
     def residual_block(self, x, *, name: str):
         filters = x.shape[-1]
@@ -183,11 +183,11 @@ class _Layers:
         residual = self.normalize(residual, name=f"{name}a", activation=layers.ReLU)
         residual = self.conv(_reflect(residual, [(1, 1)] * 2), filters, 3, name=f"{name}b")
         residual = self.normalize(residual, name=f"{name}b")
-        return layers.Add(dtype=self._dtype, name=f"{name}-add")([x, residual])
+        return layers.Add(dtype=self._precision, name=f"{name}-add")([x, residual])
 
     def upsample(self, x, filters: int, upsampling: str, *, name: str):
         if upsampling == "resize":
-            x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._dtype, name=f"{name}-resize")(x)
+            x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision, name=f"{name}-resize")(x)
             return self.conv(_reflect(x, [(1, 1)] * 2), filters, 3, name=name)
         return layers.Conv2DTranspose(
             filters,
@@ -195,7 +195,7 @@ class _Layers:
             strides=2,
             padding="same",
             kernel_initializer=self._normal(),
-            dtype=self._dtype,
+            dtype=self._precision,
             name=f"{name}-conv",
         )(x)
 

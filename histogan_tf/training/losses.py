@@ -1,4 +1,4 @@
-"""Adversarial losses: pure functions on logits that return named terms."""
+"""Losses of the GANs: pure functions, of logits or of images."""
 
 from __future__ import annotations
 
@@ -49,3 +49,42 @@ def generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
         `g_loss`: float32 scalar.
     """
     return {"g_loss": sigmoid_cross_entropy(fake_logits, 1.0)}
+
+
+def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
+    """Mean squared difference of logits from one target: the adversarial loss of Mao et al., "Least Squares GAN", 2017.
+
+    Args:
+        logits: any shape, any float type; computed in float32.
+        target: 1 for real, 0 for fake.
+
+    Returns:
+        float32 scalar.
+    """
+    return tf.reduce_mean(tf.square(tf.cast(logits, tf.float32) - target))
+
+
+def least_squares_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """CycleGAN's discriminator loss (Zhu et al. 2017, section 4): the mean, not the sum, of its two halves.
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of translations, any shape.
+
+    Returns:
+        float32 scalar.
+    """
+    return 0.5 * (least_squares(real_logits, 1.0) + least_squares(fake_logits, 0.0))
+
+
+def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """The L1 distance of CycleGAN's cycle and identity losses (Zhu et al. 2017, equation 2), a mean over all pixels.
+
+    Args:
+        images: any shape, any float type; computed in float32.
+        others: likewise.
+
+    Returns:
+        float32 scalar, in the unit of the images.
+    """
+    return tf.reduce_mean(tf.abs(tf.cast(images, tf.float32) - tf.cast(others, tf.float32)))

@@ -1,4 +1,4 @@
-import logging
+import struct
 
 import numpy as np
 import pytest
@@ -18,11 +18,6 @@ def load_with(**settings) -> ImageSet:
 def write(path, value: int, size: tuple[int, int] = (18, 20)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
-
-
-@pytest.fixture(autouse=True)
-def _log_everything(caplog):
-    caplog.set_level(logging.INFO, "histogan_tf")
 
 
 @pytest.fixture
@@ -100,6 +95,15 @@ class TestSources:
         image_set = load_with(dataset="idc", data_path=str(tmp_path), part="all", output_height=16)
         assert image_set.labels.tolist() == [0, 1, 1] and image_set.groups.tolist() == ["8863", "8863", "9000"]
         assert image_set.image_shape == (16, 16, 3)
+
+    def test_mnist(self, tmp_path):
+        for part, num_images in (("train", 6), ("t10k", 4)):
+            images = struct.pack(">4i", 0x803, num_images, 28, 28) + bytes(num_images * 28 * 28)
+            labels = struct.pack(">2i", 0x801, num_images) + bytes(num_images)
+            (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
+            (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+        image_set = load_with(dataset="mnist", data_path=str(tmp_path), part="all", output_height=16)
+        assert len(image_set) == 10 and image_set.image_shape == (16, 16, 1) and image_set.num_classes == 10
 
     def test_folder_with_pattern_and_crop(self, animals):
         image_set = load_with(

@@ -1,0 +1,171 @@
+"""Classifier runs side by side: a table, McNemar's test, the paper's Figures 7 and 8 (nearest neighbours)."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf import files
+from histogan_tf.classifier import figures
+from histogan_tf.classifier.evaluation import THRESHOLD, Predictions, read_predictions, table, to_json
+from histogan_tf.classifier.prediction import backbone_note, read_classifier, require_classifier
+from histogan_tf.classifier.training import feature_cache, load_data
+from histogan_tf.config import Config
+from histogan_tf.errors import UserError
+from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
+from histogan_tf.runs import read_run
+
+logger = logging.getLogger(__name__)
+
+NUM_NEIGHBOURS = 5
+_MOST_QUERIES = 8
+_DRAWN = ("precision", "recall", "accuracy", "specificity", "f1", "roc_auc")
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedRun:
+    """A run with what it predicted for the validation images."""
+
+    name: str
+    config: Config
+    predictions: Predictions
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """bool (num_images,)."""
+        return (self.predictions.probabilities >= THRESHOLD) == self.predictions.labels
+
+
+def compare(config: Config) -> None:
+    """Compares the runs of --compare on the validation images that they share; the first is the baseline.
+
+    Writes to --output_dir, or to the first run's folder compared/: comparison.json, comparison.md, comparison.png
+    (Figure 7) and, for each other run, neighbours-RUN.png (Figure 8), if the two differ on an image and the images are
+    still where that run found them.
+
+    Raises:
+        UserError: if there are fewer than two runs, or they are not classifiers measured on the same images.
+    """
+    if len(set(config.compare)) < 2:
+        raise UserError(f"--compare={','.join(config.compare)}: name two runs or more, separated by commas")
+    runs = [_read(config, name) for name in dict.fromkeys(config.compare)]
+    baseline, others = runs[0], runs[1:]
+    for other in others:
+        _check_same_images(baseline, other)
+    directory = Path(config.checkpoint_dir).expanduser() / baseline.name / "compared"
+    if config.output_dir:
+        directory = Path(config.output_dir).expanduser()
+    labels, groups = baseline.predictions.labels, baseline.predictions.groups
+    metrics = {
+        run.name: evaluate_classifier(labels, run.predictions.probabilities, groups=groups, seed=config.seed)
+        for run in runs
+    }
+    tests = {
+        other.name: mcnemar_test(labels, *(run.predictions.probabilities >= THRESHOLD for run in (baseline, other)))
+        for other in others
+    }
+    notes = {run.name: f"{backbone_note(run.config)}, trained on {run.config.train_on}" for run in runs}
+    verdicts = [
+        f"{name} against {baseline.name}: right where the other is wrong on {test.num_only_second} images, wrong where "
+        f"it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
+        for name, test in tests.items()
+    ]
+    text = "\n".join([table(metrics), "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts])
+    logger.info("%s", text)
+    files.write_text(directory / "comparison.md", text + "\n")
+    result = {
+        name: {"note": notes[name], "metrics": to_json(metrics[name])}
+        | ({"mcnemar": dataclasses.asdict(tests[name])} if name in tests else {})
+        for name in metrics
+    }
+    files.write_json(directory / "comparison.json", {"baseline": baseline.name, "runs": result})
+    title = "; ".join(sorted({backbone_note(run.config) for run in runs}))
+    figures.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
+    for other in others:
+        _draw_neighbours(config, baseline, other, directory)
+    logger.info("comparison: %s", directory)
+
+
+def _read(config: Config, name: str) -> ComparedRun:
+    directory, run_config, _ = read_run(dataclasses.replace(config, run=name))
+    require_classifier(directory, run_config)
+    return ComparedRun(name, run_config, read_predictions(directory / "predictions.csv"))
+
+
+def _check_same_images(baseline: ComparedRun, other: ComparedRun) -> None:
+    first, second = baseline.predictions, other.predictions
+    if not (np.array_equal(first.ids, second.ids) and np.array_equal(first.labels, second.labels)):
+        raise UserError(
+            f"{baseline.name} and {other.name} were measured on other images ({len(first.ids)} and {len(second.ids)}): "
+            f"compare runs of the same --dataset, --split_by and --split_seed"
+        )
+
+
+def _draw_neighbours(config: Config, baseline: ComparedRun, other: ComparedRun, directory: Path) -> None:
+    """Training images nearest to those that one run gets right and the other wrong, as the other run sees them."""
+    queries = choose_queries(baseline.is_right, other.is_right, baseline.predictions, other.predictions)
+    if not len(queries):
+        logger.info("%s and %s are right on the same images: no neighbours to show", baseline.name, other.name)
+        return
+    trained = read_classifier(dataclasses.replace(config, run=other.name, given=frozenset()))
+    try:
+        data = load_data(trained.config)
+    except UserError as error:
+        logger.warning("no neighbours of %s: its images are not where they were (%s)", other.name, error)
+        return
+    training, is_real = data.training()
+    if not np.array_equal(data.validation.ids, other.predictions.ids):
+        logger.warning("no neighbours of %s: its images have changed since it was trained", other.name)
+        return
+    cache = feature_cache(trained.config, trained.classifier, trained.directory)
+    nearest, distances = nearest_neighbours(
+        cache.views(data.validation)[0][queries], cache.views(training)[0], NUM_NEIGHBOURS
+    )
+    probabilities = [run.predictions.probabilities[queries] for run in (baseline, other)]
+    rows = [
+        (
+            data.validation.images[query],
+            f"{data.validation.class_names[data.validation.labels[query]]}\n{before:.2f} → {after:.2f}",
+        )
+        for query, before, after in zip(queries, *probabilities, strict=True)
+    ]
+    neighbours = [
+        [
+            (
+                training.images[index],
+                f"{training.class_names[training.labels[index]]}\nd = {distance:.2g}",
+                is_real[index],
+            )
+            for index, distance in zip(indices, row_distances, strict=True)
+        ]
+        for indices, row_distances in zip(nearest, distances, strict=True)
+    ]
+    title = (
+        f"probability of label 1: {baseline.name} → {other.name}\nnearest training images as {other.name} sees them "
+        f"({backbone_note(other.config)})"
+    )
+    figures.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
+
+
+def choose_queries(
+    first_is_right: np.ndarray, second_is_right: np.ndarray, first: Predictions, second: Predictions
+) -> np.ndarray:
+    """Indices of images that one run alone gets right: up to four each way, those whose probability changed most."""
+    change = np.abs(second.probabilities - first.probabilities)
+    chosen = []
+    for mended in (second_is_right & ~first_is_right, first_is_right & ~second_is_right):
+        indices = np.flatnonzero(mended)
+        chosen.append(indices[np.argsort(-change[indices], kind="stable")][: _MOST_QUERIES // 2])
+    return np.concatenate(chosen)
+
+
+def nearest_neighbours(queries: np.ndarray, features: np.ndarray, num_neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and Euclidean distances, (num_queries, num_neighbours), of the features nearest to each query."""
+    from sklearn.neighbors import NearestNeighbors
+
+    finder = NearestNeighbors(n_neighbors=min(num_neighbours, len(features)), algorithm="brute").fit(features)
+    distances, indices = finder.kneighbors(queries)
+    return indices, distances

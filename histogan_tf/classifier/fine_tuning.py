@@ -1,0 +1,138 @@
+"""Fine-tuning of the backbone, a step beyond the paper: Adam on log loss, stopped early by held-out training images."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.classifier.head import log_loss
+from histogan_tf.classifier.prediction import Predictor
+from histogan_tf.config import Config
+from histogan_tf.data import pipeline
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.perturbations import random_view
+from histogan_tf.errors import UserError
+from histogan_tf.models.resnet import ResNetClassifier
+from histogan_tf.progress import Progress
+from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.runs import Run
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_EPOCHS = 5
+
+
+class FineTuner:
+    """Trains the head and a part of the backbone together.
+
+    The moving statistics of batch normalization stay as they are: batches of a few patches would spoil them. Each epoch
+    ends with a checkpoint that holds all of the state, so a run that was killed goes on as if it had not been.
+
+    Args:
+        config: --fine_tune, its learning rate, --batch_size, --epoch, --perturbations and --seed.
+        classifier: with its head fitted to the images of `training`; it is changed.
+        training: labelled images to train on.
+        held_out: labelled images that decide when to stop; never those of the validation part.
+    """
+
+    def __init__(self, config: Config, classifier: ResNetClassifier, training: ImageSet, held_out: ImageSet) -> None:
+        self._config, self._classifier = config, classifier
+        self._training, self._held_out = training, held_out
+        self._steps_per_epoch = pipeline.steps_per_epoch(len(training), config.batch_size)
+        self._predict = Predictor(classifier.network)
+        self._variables = classifier.trainable_variables(config.fine_tune)
+        self._optimizer = keras.optimizers.Adam(config.fine_tune_learning_rate)
+        self._optimizer.build(self._variables)
+        self._best = [tf.Variable(variable.numpy(), trainable=False) for variable in self._variables]
+        self._best_loss = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self._best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def state(self) -> dict[str, object]:
+        """All that a checkpoint must hold."""
+        return {
+            **self._classifier.state(),
+            "optimizer": self._optimizer,
+            "best": self._best,
+            "best_loss": self._best_loss,
+            "best_epoch": self._best_epoch,
+        }
+
+    def train(self, run: Run, directory: Path) -> np.ndarray:
+        """Trains until --epoch, or until the held-out log loss has not fallen for PATIENCE_EPOCHS.
+
+        Args:
+            run: where losses are logged, by step.
+            directory: of its checkpoints.
+
+        Returns:
+            float64 (num_held_out,): probabilities of the held-out images by the best epoch's network, which is what the
+            classifier then is. The best epoch may be 0, the head alone.
+
+        Raises:
+            UserError: if a loss is not finite, or a checkpoint cannot be read or written.
+        """
+        checkpoints = Checkpoints(directory, self.state())
+        epoch = checkpoints.restore()
+        run.forget_after(epoch * self._steps_per_epoch)
+        if epoch == 0:
+            self._remember_best(0)
+        with Progress(self._config.epoch, epoch, "epoch") as progress:
+            while epoch < self._config.epoch and epoch - int(self._best_epoch) < PATIENCE_EPOCHS:
+                losses = {"log_loss": self._train_epoch(epoch)}
+                epoch += 1
+                losses["held_out_log_loss"] = self._remember_best(epoch)
+                _check_finite(epoch, losses)
+                run.log_losses({epoch * self._steps_per_epoch: losses})
+                checkpoints.save(epoch)
+                progress.update(epoch, losses)
+        for variable, best in zip(self._variables, self._best, strict=True):
+            variable.assign(best)
+        logger.info("fine-tuning: best after epoch %d, log loss %.4f", int(self._best_epoch), float(self._best_loss))
+        return self._predict(self._held_out.images)
+
+    def _train_epoch(self, epoch: int) -> float:
+        """Mean log loss of the epoch's batches, each before its own step."""
+        first = epoch * self._steps_per_epoch
+        batches = pipeline.batches(
+            self._training, self._config.batch_size, self._config.seed, first, first + self._steps_per_epoch
+        )
+        losses = [self._train_step(*batch) for batch in batches]
+        return float(tf.reduce_mean(tf.stack(losses)))
+
+    @tf.function(reduce_retracing=True)
+    def _train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        seed = stateless_seed(self._config.seed, Purpose.FINE_TUNING_VIEWS, step)
+        images = random_view(images, self._config.perturbations or (), seed)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in self._variables])
+            logits = self._classifier.network(images, training=False)[:, 0]
+            loss = tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits)
+            )
+        gradients = tape.gradient(loss, [variable.value for variable in self._variables])
+        self._optimizer.apply(gradients, self._variables)
+        return loss
+
+    def _remember_best(self, epoch: int) -> float:
+        loss = log_loss(self._held_out.labels, self._predict(self._held_out.images))
+        if loss < float(self._best_loss):
+            self._best_loss.assign(loss)
+            self._best_epoch.assign(epoch)
+            for best, variable in zip(self._best, self._variables, strict=True):
+                best.assign(variable.value)
+        return loss
+
+
+def _check_finite(epoch: int, losses: dict[str, float]) -> None:
+    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if bad:
+        raise UserError(
+            f"epoch {epoch} of fine-tuning: {', '.join(f'{name} is {value}' for name, value in bad.items())}; try a "
+            f"smaller --fine_tune_learning_rate in a new --run"
+        )

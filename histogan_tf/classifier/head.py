@@ -1,0 +1,165 @@
+"""The linear head: logistic regression on features, to convergence; and the folds that choose its penalty."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from histogan_tf.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+NUM_FOLDS = 5
+PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, -4, 11))  # rising freedom
+_MOST_ITERATIONS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFeatures:
+    """What a head is fitted to.
+
+    Attributes:
+        features: float32 (num_views, num_images, num_features); view 0 is the image itself.
+        labels: int32 (num_images,), 0 or 1.
+        groups: str (num_images,), the patient of each image; None if unknown.
+        is_real: bool (num_images,), false for synthetic images.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+    is_real: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A linear function of features; its sigmoid is the probability of label 1.
+
+    Attributes:
+        kernel: float64 (num_features,).
+        bias: the constant term.
+    """
+
+    kernel: np.ndarray
+    bias: float
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """float64 (num_images,) of float (num_images, num_features)."""
+        from scipy.special import expit
+
+        return expit(features @ self.kernel + self.bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What was predicted for training images by heads that had not seen them.
+
+    Attributes:
+        indices: int (num_images,), which training images.
+        probabilities: float64 (num_images,), of label 1.
+        by: "patient" or "image": what was kept on one side of a fold.
+    """
+
+    indices: np.ndarray
+    probabilities: np.ndarray
+    by: str
+
+
+def fit_heads(training: TrainingFeatures, indices: np.ndarray, penalties: Sequence[float]) -> list[Head]:
+    """Minimizes, over all views of the images, mean log loss + penalty / 2 * |kernel|^2 of standardized features.
+
+    The penalty makes the minimum unique, where 512 features separate a few hundred images without one; Newton's method
+    goes down to it in a few iterations, and draws no number. Standardization is folded into the result.
+
+    Args:
+        training: all training images.
+        indices: int, those to fit.
+        penalties: above 0; each fit starts from the one before it.
+
+    Returns:
+        A head for each penalty.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    features = training.features[:, indices].astype(np.float64)
+    num_views, num_images, num_features = features.shape
+    features = features.reshape(-1, num_features)
+    mean, stddev = features.mean(axis=0), features.std(axis=0)
+    stddev = np.where(stddev > 1e-6 * np.maximum(1.0, np.abs(mean)), stddev, np.inf)  # a constant feature tells nothing
+    features -= mean
+    features /= stddev
+    labels, weights = np.tile(training.labels[indices], num_views), np.full(len(features), 1 / num_views)
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=_MOST_ITERATIONS, warm_start=True)
+    heads = []
+    for penalty in penalties:
+        model.set_params(C=1 / (penalty * num_images)).fit(features, labels, sample_weight=weights)
+        if model.n_iter_[0] >= _MOST_ITERATIONS:
+            logger.warning("the head was stopped after %d iterations, before it had converged", _MOST_ITERATIONS)
+        kernel = model.coef_[0] / stddev
+        heads.append(Head(kernel, float(model.intercept_[0] - mean @ kernel)))
+    return heads
+
+
+def choose_penalty(training: TrainingFeatures, seed: int) -> tuple[float, HeldOut]:
+    """The penalty of least log loss on images that the head has not seen, and what was predicted for them.
+
+    Five folds, by patient where patients are known. Held-out images are the real ones if there are any; synthetic
+    images are then in every fold's training set.
+
+    Raises:
+        UserError: if there are fewer than two such images of a label.
+    """
+    folds, by = make_folds(training, seed)
+    held_out = np.concatenate(folds)
+    everything = np.arange(len(training.labels))
+    heads = [fit_heads(training, np.setdiff1d(everything, fold), PENALTIES) for fold in folds]
+    predictions = [
+        np.concatenate(
+            [path[index].probabilities(training.features[0, fold]) for path, fold in zip(heads, folds, strict=True)]
+        )
+        for index in range(len(PENALTIES))
+    ]
+    best = int(np.argmin([log_loss(training.labels[held_out], probabilities) for probabilities in predictions]))
+    order = np.argsort(held_out)
+    return PENALTIES[best], HeldOut(held_out[order], predictions[best][order], by)
+
+
+def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray], str]:
+    """Disjoint held-out index arrays, stratified by label, and "patient" or "image": what they keep together.
+
+    Raises:
+        UserError: as `choose_penalty`.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    candidates = np.flatnonzero(training.is_real)
+    candidates = candidates if len(candidates) else np.arange(len(training.labels))
+    labels = training.labels[candidates]
+    fewest = int(np.bincount(labels, minlength=2).min())
+    if fewest < 2:
+        raise UserError(f"only {fewest} images of a label to hold out of training in turn: give at least 2 of each")
+    groups = None if training.groups is None else training.groups[candidates]
+    num_groups = 0 if groups is None else len(np.unique(groups))
+    if num_groups >= 2:
+        splitter = StratifiedGroupKFold(min(NUM_FOLDS, num_groups), shuffle=True, random_state=seed)
+        folds = [candidates[fold] for _, fold in splitter.split(labels, labels, groups)]
+        if _are_sound(folds, training.labels):
+            return folds, "patient"
+    if groups is not None:
+        logger.warning("too few training patients to hold some out in turn: images are held out, which flatters them")
+    splitter = StratifiedKFold(min(NUM_FOLDS, fewest), shuffle=True, random_state=seed)
+    return [candidates[fold] for _, fold in splitter.split(labels, labels)], "image"
+
+
+def _are_sound(folds: Sequence[np.ndarray], labels: np.ndarray) -> bool:
+    """Whether each fold holds images, and leaves both labels to train on."""
+    return all(len(fold) and len(np.unique(np.delete(labels, fold))) == 2 for fold in folds)
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of -log of the probability of the true label, which is kept above 1e-15."""
+    likelihoods = np.where(labels == 1, probabilities, 1 - probabilities)
+    return float(-np.log(np.maximum(likelihoods, 1e-15)).mean())

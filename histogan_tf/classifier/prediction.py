@@ -1,0 +1,192 @@
+"""A trained classifier: read from its run, and applied to images."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.classifier.features import BATCH, compiled
+from histogan_tf.config import Config
+from histogan_tf.data.decoding import Prepare, UnusableImageError, decode, sizing
+from histogan_tf.data.folder import list_images
+from histogan_tf.data.idc import pad_to_patch
+from histogan_tf.errors import UserError
+from histogan_tf.files import written_aside
+from histogan_tf.models.resnet import ResNetClassifier, build_classifier
+from histogan_tf.progress import Progress
+from histogan_tf.runs import read_run
+from histogan_tf.training.dcgan import dtype_policy
+
+logger = logging.getLogger(__name__)
+
+_FILES_AT_ONCE = 16 * BATCH
+
+
+class Predictor:
+    """From uint8 (num_images, height, width, channels) to the probability of label 1, float64 (num_images,).
+
+    Args:
+        network: from images to logits, (batch, 1).
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        self._compute = compiled(network)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
+        starts = range(0, len(images), BATCH)
+        logits = [self._compute(tf.constant(images[start : start + BATCH])).numpy()[:, 0] for start in starts]
+        return expit(np.concatenate(logits).astype(np.float64))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedClassifier:
+    """A classifier with the run it comes from.
+
+    Attributes:
+        directory: of the run.
+        config: of the run.
+        image_shape: (height, width, channels) of the images that it was trained on.
+        classifier: the network, all weights restored.
+    """
+
+    directory: Path
+    config: Config
+    image_shape: tuple[int, int, int]
+    classifier: ResNetClassifier
+
+
+def read_classifier(config: Config) -> TrainedClassifier:
+    """The trained classifier of a run; no weights from elsewhere are needed.
+
+    Raises:
+        UserError: if there is no such run, if it is of another model, or if its training is not finished.
+    """
+    directory, run_config, dataset = read_run(config)
+    require_classifier(directory, run_config)
+    image_shape = tuple(dataset["image_shape"])
+    classifier = build_classifier(
+        image_shape,
+        size=run_config.classifier_size,
+        weights="random",
+        seed=0,
+        precision=dtype_policy(run_config.precision),
+    )
+    if not Checkpoints(directory / "ckpt", classifier.state()).restore():
+        raise UserError(f"{directory} is not trained yet: run its --mode=train to the end first")
+    return TrainedClassifier(directory, run_config, image_shape, classifier)
+
+
+def require_classifier(directory: Path, run_config: Config) -> None:
+    """Refuses a run of another model.
+
+    Raises:
+        UserError: if it is no classifier.
+    """
+    if run_config.model != "resnet18":
+        raise UserError(f"{directory} is a run of {run_config.model}: choose one of resnet18 with --run")
+
+
+def backbone_note(run_config: Config) -> str:
+    """Where the backbone's weights come from, for every output; it says so where they were never trained."""
+    if run_config.weights == "random":
+        origin = "random weights, UNTRAINED backbone"
+        return origin if run_config.fine_tune == "none" else f"random weights, fine-tuned ({run_config.fine_tune})"
+    origin = "ImageNet weights" if run_config.weights == "imagenet" else f"weights of {run_config.weights}"
+    return origin if run_config.fine_tune == "none" else f"{origin}, fine-tuned ({run_config.fine_tune})"
+
+
+def is_untrained(run_config: Config) -> bool:
+    """Whether the backbone's weights are random still."""
+    return run_config.weights == "random" and run_config.fine_tune == "none"
+
+
+def classify(config: Config) -> None:
+    """Writes the probability of label 1 for each image below --data_path to predictions.csv in --output_dir.
+
+    Images are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability; and
+    backbone, if its weights are random.
+
+    Raises:
+        UserError: if there is no such run or folder, if no image can be used, or if one is of another size than those
+            that the classifier was trained on.
+    """
+    if not config.data_path:
+        raise UserError("--mode=classify needs --data_path, a folder of images")
+    root = os.path.expandvars(os.path.expanduser(config.data_path))
+    if not os.path.isdir(root):
+        raise UserError(f"--data_path={config.data_path}: there is no such folder")
+    trained = read_classifier(config)
+    output_directory = Path(config.output_dir).expanduser() if config.output_dir else trained.directory / "classified"
+    path = output_directory / "predictions.csv"
+    if path.exists():
+        raise UserError(f"{path} exists: choose another --output_dir, or remove it")
+    names = list_images(root, config.input_fname_pattern)
+    note = backbone_note(trained.config)
+    logger.info("%s: %s; %d images", trained.directory, note, len(names))
+    extra = {"backbone": note} if is_untrained(trained.config) else {}
+    predict, num_done = Predictor(trained.classifier.network), 0
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "probability", *extra])
+        writer.writeheader()
+        for ids, images in _read_in_turn(root, names, trained, config.strict):
+            probabilities = predict(images)
+            for name, probability in zip(ids, probabilities, strict=True):
+                writer.writerow({"id": name, "probability": f"{probability:.6f}", **extra})
+            num_done += len(ids)
+        if not num_done:
+            raise UserError(f"none of the {len(names)} image files in {root!r} can be used; see the warnings above")
+    logger.info("%d images classified, %d skipped: %s", num_done, len(names) - num_done, path)
+
+
+def _read_in_turn(
+    root: str, names: Sequence[str], trained: TrainedClassifier, strict: bool
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """(names, uint8 images) of some files at a time, without those that cannot be used."""
+    prepare = _preparation(trained)
+    with Progress(len(names), 0, "image") as progress:
+        for start in range(0, len(names), _FILES_AT_ONCE):
+            ids, images = [], []
+            for name in names[start : start + _FILES_AT_ONCE]:
+                try:
+                    images.append(prepare(decode(os.path.join(root, name))))
+                    ids.append(name)
+                except UnusableImageError as error:
+                    if strict:
+                        raise UserError(f"cannot use {name!r}: {error} (without --strict it is skipped)") from error
+                    logger.warning("skipped %r: %s", name, error)
+                    continue
+                if images[-1].shape != trained.image_shape:
+                    raise UserError(_other_shape(name, images[-1].shape, trained))
+            if ids:
+                yield ids, np.stack(images)
+            progress.update(start + len(names[start : start + _FILES_AT_ONCE]))
+
+
+def _preparation(trained: TrainedClassifier) -> Prepare:
+    """What the run did to its own images, and grey to RGB."""
+    fit, channels = sizing(trained.config), trained.image_shape[-1]
+
+    def prepare(image: np.ndarray) -> np.ndarray:
+        padded = pad_to_patch(image) if trained.config.dataset == "idc" else image
+        fitted = fit(padded)
+        return np.repeat(fitted, channels, axis=-1) if fitted.shape[-1] < channels else fitted
+
+    return prepare
+
+
+def _other_shape(name: str, shape: tuple[int, ...], trained: TrainedClassifier) -> str:
+    return (
+        f"{name!r} is {'x'.join(map(str, shape))} (height x width x channels), but {trained.directory} was trained on "
+        f"{'x'.join(map(str, trained.image_shape))}: cut or resize your images to that, at the same magnification"
+    )

@@ -1,0 +1,68 @@
+"""The two domains of an unpaired translation: the images of two labels of one dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.loading import load
+from histogan_tf.errors import UserError
+
+logger = logging.getLogger("histogan_tf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One side of the translation.
+
+    Attributes:
+        label: its number in the dataset.
+        name: of the label.
+        image_set: its images.
+    """
+
+    label: int
+    name: str
+    image_set: ImageSet
+
+
+def load_domains(config: Config) -> tuple[Domain, Domain]:
+    """The images of --domain_a and of --domain_b.
+
+    Raises:
+        UserError: as `load` does; if the dataset has no labels or not these, or a domain has no image.
+    """
+    image_set = load(config)
+    if not image_set.num_classes:
+        raise UserError(f"CycleGAN needs two labels, and {image_set.name} has none: sort its images into sub-folders")
+    domain_a, domain_b = (_domain(image_set, flag, getattr(config, flag)) for flag in ("domain_a", "domain_b"))
+    if domain_a.label == domain_b.label:
+        raise UserError(f"--domain_a and --domain_b are both {domain_a.name}: give two different labels")
+    logger.info(
+        "domain A: %d %s, domain B: %d %s",
+        len(domain_a.image_set),
+        domain_a.name,
+        len(domain_b.image_set),
+        domain_b.name,
+    )
+    return domain_a, domain_b
+
+
+def _domain(image_set: ImageSet, flag: str, label: str) -> Domain:
+    names = image_set.class_names
+    try:
+        number = label_number(label, names)
+    except UserError as error:  # it names --label
+        known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
+        raise UserError(f"--{flag}={label}: this dataset has the labels {known}") from error
+    indices = np.flatnonzero(image_set.labels == number)
+    if not len(indices):
+        raise UserError(
+            f"--{flag}={label}: no image of {names[number]} among {len(image_set)} ({image_set.counts()}); choose "
+            f"another label, or take more images (--part=all, --train_size)"
+        )
+    return Domain(number, names[number], image_set.select(indices))

@@ -1,0 +1,121 @@
+"""Perturbed views of images: the symmetries of a square, and noise. TensorFlow operations without state.
+
+Tissue has no upside and no left side, so a patch turned or mirrored is as good a patch, and exact: no pixel is made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import tensorflow as tf
+
+from histogan_tf.errors import UserError
+
+PERTURBATIONS = ("rotation", "flips", "noise")
+NUM_SYMMETRIES = 8
+NOISE_STDDEV = 8.0  # grey levels, about what an 8-bit slide camera adds
+
+# Bits of a symmetry, applied in this order.
+_TRANSPOSE, _FLIP_LEFT_RIGHT, _FLIP_UP_DOWN = 4, 1, 2
+_QUARTER_TURNS = frozenset({5, 3, 6})  # by 90, 180 and 270 degrees clockwise
+_FLIPS = frozenset({1, 2, 3})  # left-right, up-down, both
+_SQUARE_ONLY = frozenset({4, 5, 6, 7})
+
+
+def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
+    """Turns and mirrors each image of a batch by one of the eight symmetries of a square (its dihedral group).
+
+    Symmetry 0 is the identity. Its bits mean: 4 transpose, then 1 flip left-right, then 2 flip up-down; so 5, 3 and 6
+    turn by 90, 180 and 270 degrees clockwise.
+
+    Args:
+        images: (batch, height, width, channels), any type.
+        symmetries: int (batch,), in [0, 8); below 4 unless the images are square.
+
+    Returns:
+        As `images`.
+    """
+    symmetries = tf.cast(symmetries, tf.int32)
+    operations = [
+        (_FLIP_LEFT_RIGHT, lambda batch: tf.reverse(batch, [2])),
+        (_FLIP_UP_DOWN, lambda batch: tf.reverse(batch, [1])),
+    ]
+    if images.shape[1] == images.shape[2]:
+        operations.insert(0, (_TRANSPOSE, lambda batch: tf.transpose(batch, (0, 2, 1, 3))))
+    for bit, operation in operations:
+        is_set = tf.bitwise.bitwise_and(symmetries, bit) > 0
+        images = tf.where(is_set[:, tf.newaxis, tf.newaxis, tf.newaxis], operation(images), images)
+    return images
+
+
+def add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """uint8 images with Gaussian noise of NOISE_STDDEV grey levels in each channel, rounded and clipped.
+
+    Args:
+        images: uint8, any shape.
+        seed: int (2,), of TensorFlow's stateless operations.
+    """
+    noise = tf.random.stateless_normal(tf.shape(images), seed, stddev=NOISE_STDDEV)
+    return tf.cast(tf.clip_by_value(tf.round(tf.cast(images, tf.float32) + noise), 0.0, 255.0), tf.uint8)
+
+
+def symmetries_of(perturbations: Collection[str], image_shape: tuple[int, int, int]) -> list[int]:
+    """The symmetries but the identity that `rotation`, `flips` or both make, rising; half turns only if not square.
+
+    Rotations together with flips make all eight.
+    """
+    found: set[int] = set()
+    if "rotation" in perturbations:
+        found |= _QUARTER_TURNS
+    if "flips" in perturbations:
+        found |= _FLIPS
+    if {"rotation", "flips"} <= set(perturbations):
+        found |= _SQUARE_ONLY
+    if image_shape[0] != image_shape[1]:
+        found -= _SQUARE_ONLY
+    return sorted(found)
+
+
+def perturbed_view(
+    images: tf.Tensor, perturbations: Collection[str], view: int | tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """View 1, 2, … of a batch: an image's views run through all symmetries, from a drawn one on, before any recurs.
+
+    Args:
+        images: uint8 (batch, height, width, channels), with static height and width.
+        perturbations: of PERTURBATIONS.
+        view: its number, from 1.
+        seed: int64 (2,), of the batch; the same for all its views.
+
+    Returns:
+        uint8, as `images`.
+    """
+    symmetries = tf.constant(symmetries_of(perturbations, images.shape[1:]), tf.int32)
+    if num_symmetries := symmetries.shape[0]:
+        first = tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, num_symmetries, tf.int32)
+        images = apply_symmetries(images, tf.gather(symmetries, (first + view - 1) % num_symmetries))
+    if "noise" in perturbations:
+        images = add_noise(images, tf.random.experimental.stateless_fold_in(seed, view))
+    return images
+
+
+def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tensor) -> tf.Tensor:
+    """A batch with a symmetry drawn for each image, the identity among them, and noise, by `seed`, int (2,)."""
+    symmetries = tf.constant([0, *symmetries_of(perturbations, images.shape[1:])], tf.int32)
+    drawn = tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, symmetries.shape[0], tf.int32)
+    images = apply_symmetries(images, tf.gather(symmetries, drawn))
+    return add_noise(images, tf.random.experimental.stateless_fold_in(seed, 1)) if "noise" in perturbations else images
+
+
+def check_views(perturbations: Collection[str], num_views: int, image_shape: tuple[int, int, int]) -> None:
+    """Refuses views that would be equal.
+
+    Raises:
+        UserError: if there are more views than symmetries, and no noise to tell them apart.
+    """
+    num_symmetries = len(symmetries_of(perturbations, image_shape))
+    if "noise" not in perturbations and num_views > num_symmetries:
+        raise UserError(
+            f"--views={num_views}: --perturbations={','.join(perturbations)} makes only {num_symmetries} views of a "
+            f"{image_shape[0]}x{image_shape[1]} image that differ; take so many, or add noise"
+        )

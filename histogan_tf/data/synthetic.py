@@ -1,0 +1,134 @@
+"""Synthetic images for a classifier's training set, and the check that none is a copy of a validation image."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.data.decoding import read_images
+from histogan_tf.data.folder import list_images
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger(__name__)
+
+_LAYOUTS = "images.npz with images and labels, 0.npz and 1.npz, or sub-folders 0/ and 1/ of images"
+_COPY_BATCH = 1024
+
+
+def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool = False) -> ImageSet:
+    """Labelled images as --mode=generate and --mode=translate write them.
+
+    They are read from images.npz (`images` and `labels`) if that is there; else, for each label, from LABEL.npz
+    (`images`) or from the sub-folder LABEL/. So what --format=both wrote is not taken twice. A label may be missing.
+
+    Args:
+        directory: as in --synthetic_dir.
+        class_names: of the real set; labels are their numbers.
+        strict: stop at the first unreadable image.
+
+    Returns:
+        A set whose ids start with "synthetic/".
+
+    Raises:
+        UserError: if there is no such folder or no image in it, or if an archive is damaged or holds something else
+            than uint8 images, such as floats with NaN, and their labels.
+    """
+    root = Path(directory).expanduser()
+    if not root.is_dir():
+        raise UserError(f"--synthetic_dir={directory}: there is no such folder; give one with {_LAYOUTS}")
+    if (root / "images.npz").is_file():
+        parts = [_read_archive(root / "images.npz", len(class_names), None)]
+    else:
+        parts = [part for label in range(len(class_names)) if (part := _read_label(root, label, strict))]
+    if not sum(len(images) for images, _, _ in parts):
+        raise UserError(f"--synthetic_dir={directory} holds no images; give a folder with {_LAYOUTS}")
+    shapes = {images.shape[1:] for images, _, _ in parts if len(images)}
+    if len(shapes) > 1:
+        raise UserError(
+            f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); make them one"
+        )
+    images, labels, ids = (
+        np.concatenate(column) for column in zip(*(part for part in parts if len(part[0])), strict=True)
+    )
+    return ImageSet(images, labels.astype(np.int32), ids, None, "synthetic", tuple(class_names))
+
+
+_Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, ids
+
+
+def _read_label(root: Path, label: int, strict: bool) -> _Part | None:
+    if (root / f"{label}.npz").is_file():
+        return _read_archive(root / f"{label}.npz", label + 1, label)
+    folder = root / str(label)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    names = list_images(str(folder))
+    images, kept = read_images(str(folder), names, prepare=lambda image: image, strict=strict)
+    ids = np.array([f"synthetic/{label}/{names[index]}" for index in kept])
+    return images, np.full(len(images), label), ids
+
+
+def _read_archive(path: Path, num_classes: int, label: int | None) -> _Part:
+    """All of an npz; its labels are `label`, or if that is None stand in the archive."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive["images"]
+            labels = archive["labels"] if label is None else np.full(len(images), label)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive makes NumPy and zipfile raise nearly everything
+        raise UserError(
+            f"{path} is truncated, damaged or no npz of images{' and labels' if label is None else ''} ({error}): "
+            f"write it anew, as --mode=generate --format=npz does"
+        ) from error
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        num_nan = int(np.isnan(images).sum()) if images.dtype.kind == "f" else 0
+        nan = f", {num_nan} of them NaN" if num_nan else ""
+        raise UserError(
+            f"{path}: images are {images.dtype} {images.shape}{nan}; they have to be uint8 (N, height, width, 1 or 3), "
+            f"from 0 to 255"
+        )
+    if labels.shape != images.shape[:1] or not np.isin(labels, range(num_classes)).all():
+        raise UserError(f"{path}: labels have to be {len(images)} whole numbers from 0 to {num_classes - 1}")
+    return images, labels, np.array([f"synthetic/{path.name}/{index}" for index in range(len(images))])
+
+
+def refuse_copies(synthetic: ImageSet, validation: ImageSet) -> None:
+    """Refuses synthetic images that are validation images, pixel by pixel, also turned or mirrored.
+
+    A classifier that trained on one would be measured on what it has seen.
+
+    Raises:
+        UserError: if there is one; it names the first.
+    """
+    copies = {}
+    for digest, name in _digests(validation, every_symmetry=True):
+        copies.setdefault(digest, name)
+    found = [(name, copies[digest]) for digest, name in _digests(synthetic) if digest in copies]
+    if found:
+        name, original = found[0]
+        raise UserError(
+            f"{len(found)} of {len(synthetic)} synthetic images are copies of validation images, the first {name!r} of "
+            f"{original!r}: make them with a generator that was trained on the training part only, under the same "
+            f"--split_seed and --split_by"
+        )
+
+
+def _digests(image_set: ImageSet, every_symmetry: bool = False):
+    """(digest, id) of each image, and of its symmetries if asked."""
+    from histogan_tf.data.perturbations import apply_symmetries, symmetries_of
+
+    shape = image_set.image_shape
+    symmetries = symmetries_of(("rotation", "flips"), shape) if every_symmetry else []
+    for start in range(0, len(image_set), _COPY_BATCH):
+        batch = image_set.images[start : start + _COPY_BATCH]
+        names = image_set.ids[start : start + _COPY_BATCH]
+        turned = (apply_symmetries(batch, np.full(len(batch), symmetry)).numpy() for symmetry in symmetries)
+        for images in (batch, *turned):
+            for image, name in zip(images, names, strict=True):
+                yield hashlib.blake2b(image.tobytes(), digest_size=16).digest(), str(name)

@@ -1,0 +1,120 @@
+"""Distances between all pairs of two sets, in blocks of bounded memory, and nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from histogan_tf.errors import UserError
+
+# Elements of one block of pairs: 32 MiB of float64.
+BLOCK_ELEMENTS = 2**22
+_REFERENCES_AT_ONCE = 512
+
+PairwiseDistances = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Neighbours(NamedTuple):
+    """The nearest references of each query, by rising distance.
+
+    Attributes:
+        squares: float64 (num_queries, num_neighbours), squared distances.
+        indices: int64 (num_queries, num_neighbours), into the references.
+    """
+
+    squares: np.ndarray
+    indices: np.ndarray
+
+
+def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
+    """Slices of rows whose pairs with all columns are at most BLOCK_ELEMENTS (or one row)."""
+    rows = max(1, BLOCK_ELEMENTS // num_columns)
+    return (slice(start, start + rows) for start in range(0, num_rows, rows))
+
+
+def feature_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances, float64 (num_queries, num_references), of two sets of vectors of length d.
+
+    From differences, and not from inner products: these would cancel, so that copies had a distance above zero, and
+    what is equal by symmetry would differ with the size of a block.
+    """
+    from scipy.spatial import distance
+
+    return distance.cdist(queries, references, "sqeuclidean")
+
+
+def pixel_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Mean squared differences in grey levels, in the best of a query's orientations.
+
+    Tissue has no up, so that a turned or mirrored copy is a copy. The orientations are the eight of the dihedral group,
+    or the four that keep the shape if images are not square. Inner products of whole numbers in float64 are exact.
+
+    Args:
+        queries: uint8 (num_queries, height, width, channels).
+        references: uint8 (num_references, height, width, channels).
+
+    Returns:
+        float64 (num_queries, num_references), in [0, 255**2].
+    """
+    orientations = [_flat(oriented) for oriented in _orientations(queries)]
+    query_squares = np.einsum("ij,ij->i", orientations[0], orientations[0])[:, None]
+    nearest_yet = np.full((len(queries), len(references)), np.inf)
+    for start in range(0, len(references), _REFERENCES_AT_ONCE):
+        columns = slice(start, start + _REFERENCES_AT_ONCE)
+        block = _flat(references[columns])
+        products = np.max([oriented @ block.T for oriented in orientations], axis=0)
+        nearest_yet[:, columns] = query_squares + np.einsum("ij,ij->i", block, block) - 2 * products
+    return nearest_yet / orientations[0].shape[1]
+
+
+def nearest(
+    queries: np.ndarray,
+    references: np.ndarray | None,
+    num_neighbours: int,
+    pairwise: PairwiseDistances = feature_distances,
+) -> Neighbours:
+    """The nearest references of each query.
+
+    Args:
+        queries: (num_queries, …).
+        references: (num_references, …); None for the queries themselves, none of which is its own neighbour, though a
+            copy of it is.
+        num_neighbours: at least 1.
+        pairwise: squared distances of two sets.
+
+    Raises:
+        UserError: if there are fewer references than neighbours.
+    """
+    others = queries if references is None else references
+    num_others = len(others) - (references is None)
+    if num_others < num_neighbours:
+        raise UserError(
+            f"{len(others)} images are too few for {num_neighbours} neighbours each: give at least "
+            f"{num_neighbours + len(others) - num_others}"
+        )
+    squares = np.empty((len(queries), num_neighbours))
+    indices = np.empty((len(queries), num_neighbours), np.int64)
+    for rows in row_blocks(len(queries), len(others)):
+        block = pairwise(queries[rows], others)
+        if references is None:
+            block[np.arange(len(block)), np.arange(rows.start, rows.start + len(block))] = np.inf
+        found = np.argpartition(block, num_neighbours - 1, axis=1)[:, :num_neighbours]
+        order = np.argsort(np.take_along_axis(block, found, axis=1), axis=1, kind="stable")
+        indices[rows] = np.take_along_axis(found, order, axis=1)
+        squares[rows] = np.take_along_axis(block, indices[rows], axis=1)
+    return Neighbours(squares, indices)
+
+
+def _orientations(images: np.ndarray) -> Iterator[np.ndarray]:
+    """All turns and mirrorings of images (num_images, height, width, channels) that keep their shape."""
+    is_square = images.shape[1] == images.shape[2]
+    for quarter_turns in range(0, 4, 1 if is_square else 2):
+        turned = np.rot90(images, quarter_turns, axes=(1, 2))
+        yield turned
+        yield turned[:, :, ::-1]
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1).astype(np.float64)

@@ -1,0 +1,195 @@
+"""How far synthetic images are from real ones: pure functions on feature arrays, float (num_images, d), in float64.
+
+Each value depends on the features and on how many images there are, so the names of metrics carry both. Where few
+images make a value undefined, functions raise UserError; what they give at the edge is stated in each.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from histogan_tf.errors import UserError
+from histogan_tf.metrics.checks import checked_pair
+from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
+
+NUM_NEIGHBOURS = 5  # Naeem et al. 2020, section 4.3
+MAX_SUBSET_SIZE = 1000  # Bińkowski et al. 2018, section 4
+
+
+class KernelDistance(NamedTuple):
+    """The kernel distance over random subsets.
+
+    Attributes:
+        mean: over the subsets.
+        deviation: standard deviation over the subsets, with the divisor num_subsets - 1. Subsets overlap, so it tells
+            how much one subset's value can be trusted, not the standard error of the mean.
+        subset_size: images of each set in a subset.
+    """
+
+    mean: float
+    deviation: float
+    subset_size: int
+
+
+class ManifoldMetrics(NamedTuple):
+    """Fidelity and diversity by balls around images; the names are the papers'.
+
+    Attributes:
+        precision: share of synthetic images inside the ball of a real one, in [0, 1].
+        recall: share of real images inside the ball of a synthetic one, in [0, 1].
+        density: how many real balls hold a synthetic image, as a multiple of what is expected of real ones (1); at
+            least 0, and above 1 where synthetic images crowd where real ones are dense.
+        coverage: share of real images whose ball holds a synthetic one, in [0, 1].
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
+    """Squared Fréchet distance of the Gaussians with the two sets' means and (n - 1) covariances.
+
+    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017,
+    equation 6: |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)). It is called FID only with features of InceptionV3.
+    Few images bias it upwards, so compare values of equal sample counts only.
+
+    With C = A'A / (n - 1), A the centred features, the eigenvalues of C_1 C_2 are the squared singular values of
+    A_1 A_2' / ((n_1 - 1) (n_2 - 1))^(1/2). So the trace of the root is a sum of singular values, which needs no matrix
+    root, is real, and holds for fewer images than dimensions too. Identical sets have distance 0 but for rounding.
+
+    Raises:
+        UserError: fewer than two images in a set, which have no covariance; NaN; different d.
+    """
+    real, synthetic = checked_pair(real, synthetic, minimum=2)
+    difference = real.mean(axis=0) - synthetic.mean(axis=0)
+    roots = [_covariance_root(features) for features in (real, synthetic)]
+    traces = [np.sum(root**2) for root in roots]
+    trace_of_root = np.linalg.norm(roots[0] @ roots[1].T, ord="nuc")
+    return float(max(difference @ difference + sum(traces) - 2 * trace_of_root, 0.0))
+
+
+def squared_mmd(real: np.ndarray, synthetic: np.ndarray) -> float:
+    """Unbiased estimate of the squared maximum mean discrepancy with the kernel k(x, y) = (x·y / d + 1)^3.
+
+    Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, section 4; Gretton et al., JMLR 13:723 (2012), equation 3. Its
+    expectation does not depend on the number of images, is zero for equal distributions, and single values may be below
+    zero: those of a set with itself are.
+
+    Raises:
+        UserError: fewer than two images in a set; NaN; different d.
+    """
+    real, synthetic = checked_pair(real, synthetic, minimum=2)
+    return _mean_kernel_of_pairs(real) + _mean_kernel_of_pairs(synthetic) - 2 * _mean_kernel(real, synthetic)
+
+
+def kernel_distance(
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    *,
+    subset_size: int | None = None,
+    num_subsets: int = 100,
+    seed: int = 42,
+) -> KernelDistance:
+    """`squared_mmd` over seeded random subsets, drawn without replacement: the KID.
+
+    Args:
+        real: (num_real, d).
+        synthetic: (num_synthetic, d).
+        subset_size: images of each set in a subset; half of the smaller set if None, at least 2 and at most 1000.
+        num_subsets: at least 2.
+        seed: of the subsets.
+
+    Raises:
+        UserError: fewer than two images, or than subset_size, in a set; NaN; different d.
+    """
+    real, synthetic = checked_pair(real, synthetic, minimum=2)
+    smaller = min(len(real), len(synthetic))
+    if subset_size is None:
+        subset_size = min(max(smaller // 2, 2), MAX_SUBSET_SIZE)
+    if not 2 <= subset_size <= smaller or num_subsets < 2:
+        raise UserError(
+            f"{num_subsets} subsets of {subset_size} out of {len(real)} real and {len(synthetic)} synthetic images: "
+            f"give at least 2 subsets of 2 to {smaller} images"
+        )
+    rng = np.random.default_rng(seed)
+    values = [
+        squared_mmd(
+            real[rng.choice(len(real), subset_size, replace=False)],
+            synthetic[rng.choice(len(synthetic), subset_size, replace=False)],
+        )
+        for _ in range(num_subsets)
+    ]
+    return KernelDistance(float(np.mean(values)), float(np.std(values, ddof=1)), subset_size)
+
+
+def manifold_metrics(
+    real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = NUM_NEIGHBOURS
+) -> ManifoldMetrics:
+    """Improved precision and recall, density and coverage.
+
+    Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equations
+    1 and 2; Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, equations 3 to 5.
+    The ball of an image reaches to the num_neighbours-th nearest other image of its own set, and includes its surface.
+    A set with itself has precision, recall and coverage 1 and, without ties, density (num_neighbours + 1) /
+    num_neighbours. Coverage and recall rise with the number of synthetic images, so compare equal sample counts only.
+
+    Raises:
+        UserError: no more images than neighbours in a set; NaN; different d.
+    """
+    real, synthetic = checked_pair(real, synthetic, minimum=num_neighbours + 1)
+    real_radii = squared_radii(real, num_neighbours)
+    synthetic_radii = squared_radii(synthetic, num_neighbours)
+    num_balls = np.zeros(len(synthetic))  # of real images, around each synthetic one
+    is_recalled, is_covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for rows in row_blocks(len(synthetic), len(real)):
+        squares = feature_distances(synthetic[rows], real)
+        is_in_real_ball = squares <= real_radii
+        num_balls[rows] = is_in_real_ball.sum(axis=1)
+        is_covered |= is_in_real_ball.any(axis=0)
+        is_recalled |= (squares <= synthetic_radii[rows, None]).any(axis=0)
+    return ManifoldMetrics(
+        precision=float(np.mean(num_balls > 0)),
+        recall=float(np.mean(is_recalled)),
+        density=float(np.mean(num_balls) / num_neighbours),
+        coverage=float(np.mean(is_covered)),
+    )
+
+
+def squared_radii(features: np.ndarray, num_neighbours: int) -> np.ndarray:
+    """float64 (num_images,): squared distance of each image to its num_neighbours-th nearest other.
+
+    Raises:
+        UserError: if there are no more images than neighbours.
+    """
+    return nearest(features, None, num_neighbours).squares[:, -1]
+
+
+def _covariance_root(features: np.ndarray) -> np.ndarray:
+    """R with R'R the covariance, float64 (min(num_images, d), d)."""
+    centred = features - features.mean(axis=0)
+    return np.linalg.qr(centred, mode="r") / np.sqrt(len(features) - 1)
+
+
+def _mean_kernel_of_pairs(features: np.ndarray) -> float:
+    """Mean of k over all pairs of different images."""
+    num_images, dimensions = features.shape
+    of_itself = _cube(np.einsum("ij,ij->i", features, features) / dimensions + 1)
+    return (num_images * _mean_kernel(features, features) - of_itself.mean()) / (num_images - 1)
+
+
+def _mean_kernel(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean of k over all pairs of an image of the first set and one of the second."""
+    dimensions = first.shape[1]
+    sums = [
+        _cube(first[rows] @ second.T / dimensions + 1).sum(axis=1).sum()
+        for rows in row_blocks(len(first), len(second))
+    ]
+    return float(sum(sums) / (len(first) * len(second)))
+
+
+def _cube(values: np.ndarray) -> np.ndarray:
+    return values * values * values  # many times as fast as **3

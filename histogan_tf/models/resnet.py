@@ -1,0 +1,102 @@
+"""ResNet-18 as a transferred classifier: preprocessing, keras-hub's backbone, global pooling and a linear head.
+
+He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1, the column of 18 layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+from keras import layers, ops
+
+from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
+
+NUM_FEATURES = 512
+_LAST_STAGE = "stack3_"
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetClassifier:
+    """A binary classifier in two parts that share their layers with the whole.
+
+    Attributes:
+        features: uint8 (batch, height, width, channels) in [0, 255] to float32 (batch, 512). Batch normalization is in
+            inference mode, always: its moving statistics stay those of the pretraining.
+        head: float32 (batch, 512) to the logit of label 1, float32 (batch, 1).
+        network: both in a row; `sigmoid` of what it puts out is the probability of label 1.
+    """
+
+    features: keras.Model
+    head: layers.Dense
+    network: keras.Model
+
+    def state(self) -> dict[str, object]:
+        """What a checkpoint holds: the backbone too, so that a run needs no weights from elsewhere."""
+        return {"features": self.features, "head": self.head}
+
+    def trainable_variables(self, fine_tune: str) -> list[keras.Variable]:
+        """The variables that fine-tuning changes: the head's, and the backbone's `last_stage` or `all`."""
+        assert fine_tune in ("last_stage", "all"), fine_tune
+        backbone = [
+            variable
+            for variable in self.features.trainable_variables
+            if fine_tune == "all" or variable.path.startswith(_LAST_STAGE)
+        ]
+        return [*backbone, *self.head.trainable_variables]
+
+
+def build_classifier(
+    image_shape: tuple[int, int, int], *, size: int, weights: str, seed: int, precision: str = "float32"
+) -> ResNetClassifier:
+    """Builds the network; its head puts out 0 until it is trained.
+
+    Args:
+        image_shape: (height, width, channels) of the images that it takes, channels 1 or 3.
+        size: side to which images are resized; pretrained weights expect 224.
+        weights: `imagenet`, `random`, or a folder, as in `resnet_weights.load_backbone`.
+        seed: of random weights.
+        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The features and the head are float32.
+
+    Raises:
+        UserError: if the weights cannot be had, or do not fit.
+    """
+    backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
+    image = keras.Input(image_shape, dtype="uint8", name="image")
+    x = Preprocessing(size, name="preprocessing")(image)
+    x = backbone(x, training=False)
+    features = keras.Model(image, layers.GlobalAveragePooling2D(dtype="float32", name="features")(x), name="features")
+    head = layers.Dense(1, kernel_initializer="zeros", name="head")
+    network = keras.Model(image, head(features(image)), name="classifier")
+    return ResNetClassifier(features, head, network)
+
+
+@keras.saving.register_keras_serializable("histogan_tf")
+class Preprocessing(layers.Layer):
+    """uint8 [0, 255] images of one or three channels to what ImageNet networks take: RGB, resized, normalized.
+
+    Bilinear, with antialiasing where it shrinks; images that are not square are squeezed.
+
+    Args:
+        size: side of the result.
+    """
+
+    def __init__(self, size: int, **kwargs: object) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.size = size
+
+    def call(self, images):
+        x = ops.cast(images, "float32") / 255.0
+        if x.shape[-1] == 1:
+            x = ops.repeat(x, 3, axis=-1)
+        height, width = x.shape[1:3]
+        if (height, width) != (self.size, self.size):
+            shrinks = max(height, width) > self.size
+            x = ops.image.resize(x, (self.size, self.size), interpolation="bilinear", antialias=shrinks)
+        return (x - ops.array(IMAGENET_MEAN)) / ops.array(IMAGENET_STDDEV)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.size, self.size, 3)
+
+    def get_config(self):
+        return {"name": self.name, "size": self.size}
