@@ -40,7 +40,7 @@ class TrainedRun:
 
 
 def generate(config: Config, sampler: Sampler, source: TrainedRun) -> None:
-    """Writes --num_images images to --output_dir; where their label is known, to a sub-folder of its number.
+    """Writes --num_images images to --output_dir: PNGs to images/, or to a sub-folder of their label's number.
 
     Image i depends on --seed and i alone, so a larger number goes on where a smaller one ended.
 
@@ -55,7 +55,7 @@ def generate(config: Config, sampler: Sampler, source: TrainedRun) -> None:
         writers: list[_PngWriter | _NpzWriter] = []
         if config.format in ("png", "both"):
             folders = {number: output_directory / str(number) for number in np.unique(labels)}
-            writers.append(_PngWriter(stack, folders if is_labelled else {0: output_directory}, config.num_images))
+            writers.append(_PngWriter(stack, folders if is_labelled else {0: output_directory / "images"}, config.num_images))
         if config.format in ("npz", "both"):
             name = "images" if label is None else str(label)
             path = output_directory / f"{name}.npz"

@@ -1,4 +1,4 @@
-"""generate and visualize on runs that were really trained, if only for two steps."""
+"""generate and visualize on runs that were really trained, if only for six steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checkpoint_dir(tmp_path_factory) -> Path:
     """Three runs: `plain` on all labels, `idc` on one, `conditional` on both."""
     directory = tmp_path_factory.mktemp("runs")
     tiny = ["--gf_dim=2", "--df_dim=2", "--gfc_dim=4", "--dfc_dim=4", "--z_dim=3", "--batch_size=4"]
-    data = ["--output_height=16", "--train_size=8", "--max_steps=2", "--sample_num=4", "--model=dcgan1"]
+    data = ["--output_height=16", "--train_size=8", "--max_steps=6", "--learning_rate=0.02", "--sample_num=4", "--model=dcgan1"]
     for run, flags in [("plain", []), ("idc", ["--label=idc"]), ("conditional", ["--conditional"])]:
         arguments = ["main.py", f"--checkpoint_dir={directory}", f"--run={run}", *tiny, *data, *flags]
         commands.run_command(command_line.parse(arguments))
@@ -46,7 +46,7 @@ def test_png_and_npz_hold_the_same_images(do):
     with np.load(output / "images.npz", allow_pickle=False) as archive:
         assert archive.files == ["images"]
         assert (archive["images"].shape, archive["images"].dtype) == ((5, 16, 16, 3), np.uint8)
-        np.testing.assert_array_equal(archive["images"], pixels(output))
+        np.testing.assert_array_equal(archive["images"], pixels(output / "images"))
 
 
 def test_the_seed_decides_and_more_images_go_on_where_fewer_ended(do, tmp_path):
@@ -54,9 +54,9 @@ def test_the_seed_decides_and_more_images_go_on_where_fewer_ended(do, tmp_path):
     do("generate", "plain", "--num_images=5", f"--output_dir={few}")
     do("generate", "plain", "--num_images=300", f"--output_dir={many}")
     do("generate", "plain", "--num_images=5", "--seed=7", f"--output_dir={other}")
-    assert len(list(many.iterdir())) == 300
-    np.testing.assert_array_equal(pixels(few), pixels(many)[:5])
-    assert not np.array_equal(pixels(few), pixels(other))
+    assert len(list((many / "images").iterdir())) == 300
+    np.testing.assert_array_equal(pixels(few / "images"), pixels(many / "images")[:5])
+    assert not np.array_equal(pixels(few / "images"), pixels(other / "images"))
 
 
 def test_one_label_goes_to_the_folder_of_its_number(do):
@@ -79,10 +79,10 @@ def test_a_conditional_run_makes_all_labels_or_the_chosen_one(do, tmp_path):
 
 def test_nothing_is_overwritten_and_nothing_half_written(do, tmp_path):
     output = do("generate", "plain", "--num_images=2")
-    before = pixels(output)
+    before = pixels(output / "images")
     with pytest.raises(UserError, match="not empty.*--output_dir"):
         do("generate", "plain", "--num_images=3")
-    np.testing.assert_array_equal(pixels(output), before)
+    np.testing.assert_array_equal(pixels(output / "images"), before)
     (tmp_path / "file").write_text("x")
     with pytest.raises((UserError, OSError)):
         do("generate", "plain", f"--output_dir={tmp_path / 'file'}")

@@ -52,9 +52,8 @@ def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool =
         raise UserError(
             f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); make them one"
         )
-    images, labels, ids = (
-        np.concatenate(column) for column in zip(*(part for part in parts if len(part[0])), strict=True)
-    )
+    parts = [part for part in parts if len(part[0])]
+    images, labels, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ImageSet(images, labels.astype(np.int32), ids, None, "synthetic", tuple(class_names))
 
 

@@ -38,7 +38,7 @@ class NearestTraining:
             third-nearest other training image.
         threshold: of relative distances; those below it, and distances of 0, are suspected copies.
         real_quantiles: the 1 % and 50 % quantiles of the relative distances of real images to each other.
-        num_suspected_real: training images that are as near to another, different one.
+        num_suspected_real: training images that would be suspected of being copies of another training image.
     """
 
     indices: np.ndarray
@@ -73,10 +73,8 @@ class Copies:
 
     @property
     def relative_distances(self) -> np.ndarray:
-        """float64 (num_synthetic,): the smaller one, in units of its threshold; below 1 is suspected."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [space.relative_distances / space.threshold for space in (self.features, self.pixels)]
-        return np.where(self.is_suspected & np.isnan(ratios).all(axis=0), 0.0, np.fmin(*ratios))
+        """float64 (num_synthetic,): the smaller of the two."""
+        return np.minimum(self.features.relative_distances, self.pixels.relative_distances)
 
 
 def find_copies(
@@ -137,7 +135,7 @@ def _nearest_training(training: np.ndarray, synthetic: np.ndarray, pairwise: Pai
         relative_distances=relative_distances,
         threshold=threshold,
         real_quantiles=(float(low), float(middle)),
-        num_suspected_real=int(np.sum(real < threshold)),
+        num_suspected_real=int(np.sum((real < threshold) | (real == 0))),
     )
 
 
@@ -147,8 +145,8 @@ def _threshold(low: float, middle: float) -> float:
     Among points of D dimensions, the share of images with a neighbour nearer than r grows as r^D (Levina & Bickel,
     "Maximum Likelihood Estimation of Intrinsic Dimension", NIPS 2004). Two quantiles of real images give D, and the
     threshold lies where that law reaches the rate. So it is strict where images vary in few ways, and distances vary
-    much, and close to the middle where they vary in many. Real images of which more than 1 % are duplicates have a low
-    quantile of 0, and then only exact copies are suspected.
+    much, and close to the middle where they vary in many. Where more than 1 % of the real images are turned or mirrored
+    ones of others, the low quantile of pixel distances is 0, and only exact copies are suspected.
     """
     if low == 0:
         return 0.0

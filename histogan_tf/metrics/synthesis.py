@@ -126,9 +126,7 @@ def kernel_distance(
     return KernelDistance(float(np.mean(values)), float(np.std(values, ddof=1)), subset_size)
 
 
-def manifold_metrics(
-    real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = NUM_NEIGHBOURS
-) -> ManifoldMetrics:
+def manifold_metrics(real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = NUM_NEIGHBOURS) -> ManifoldMetrics:
     """Improved precision and recall, density and coverage.
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equations
@@ -185,8 +183,7 @@ def _mean_kernel(first: np.ndarray, second: np.ndarray) -> float:
     """Mean of k over all pairs of an image of the first set and one of the second."""
     dimensions = first.shape[1]
     sums = [
-        _cube(first[rows] @ second.T / dimensions + 1).sum(axis=1).sum()
-        for rows in row_blocks(len(first), len(second))
+        _cube(first[rows] @ second.T / dimensions + 1).sum(axis=1).sum() for rows in row_blocks(len(first), len(second))
     ]
     return float(sum(sums) / (len(first) * len(second)))
 
