@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import figures, generation, translation, visualization
+from histogan_tf import clustering, figures, generation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.evaluation import evaluate
@@ -35,6 +35,7 @@ from histogan_tf.training.sampling import Sampler
 logger = logging.getLogger(__name__)
 
 _DEFAULT_SAMPLE_FREQ = 200
+_CLUSTERING_FLAGS = ("num_clusters", "vocabulary_size", "upsample", "dense", "root_sift", "tf_idf")
 
 
 def run_command(config: Config) -> None:
@@ -52,6 +53,7 @@ def run_command(config: Config) -> None:
         "generate": generate,
         "translate": translation.translate,
         "visualize": visualize,
+        "cluster": cluster,
     }
     commands[config.mode](config)
 
@@ -158,6 +160,28 @@ def generate(config: Config) -> None:
 def visualize(config: Config) -> None:
     """Draws what --visualize says of a trained generator's latent space."""
     visualization.visualize(config, *_trained_generator(config))
+
+
+def cluster(config: Config) -> None:
+    """Groups the images of a dataset by what SIFT sees in them."""
+    image_set = load(config)
+    if config.vocabulary:
+        ignored = sorted(set(_CLUSTERING_FLAGS) & config.given)
+        if ignored:
+            raise UserError(f"--vocabulary={config.vocabulary} has its own --{', --'.join(ignored)}: leave them out")
+        model = clustering.load_model(Path(config.vocabulary).expanduser())
+        result = clustering.assign_images(image_set, model, num_workers=config.num_workers)
+    else:
+        settings = {name: getattr(config, name) for name in _CLUSTERING_FLAGS}
+        result = clustering.cluster_images(image_set, seed=config.seed, num_workers=config.num_workers, **settings)
+    label = f"-{config.label}" if config.label else ""
+    default_directory = Path(config.checkpoint_dir) / f"clusters-{image_set.name}{label}"
+    directory = Path(config.output_dir or default_directory).expanduser()
+    summary = clustering.write_clusters(result, image_set, directory, seed=config.seed)
+    if summary["num_images_without_descriptors"]:
+        logger.warning("%d images have no key point: cluster -1", summary["num_images_without_descriptors"])
+    sizes = ", ".join(f"{row['size']} in {row['cluster']}" for row in summary["clusters"])
+    logger.info("clusters: %s; see %s", sizes, directory)
 
 
 def describe_dataset(image_set: ImageSet) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Progress:
         if self._count > first_count and now > first_time:  # the first update includes compiling, so it tells no rate
             rate = (self._count - first_count) / (now - first_time)
             remaining = tqdm.format_interval((self._total - self._count) / rate)
-            words.append(f"{rate:.3g} {self._unit}s/s, {remaining} left")
+            shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+            words.append(f"{shown} {self._unit}s/s, {remaining} left")
         words += [f"{name} {value:.4f}" for name, value in values.items()]
         return "  ".join(filter(None, words))

@@ -3,7 +3,7 @@
 To what every run has, it adds:
 
   features/             features of the frozen backbone, by content
-  fine_tuning/          checkpoints of --fine_tune
+  fine_tuning/          checkpoints of --fine_tune, until it is done
   training.json         what the head was fitted to, and how
   training_folds.csv    predictions for held-out training images, from which thresholds are chosen
   predictions.csv       predictions for the validation part: id, patient, label, probability
@@ -184,6 +184,7 @@ def train(config: Config) -> None:
         write_predictions(directory / "training_folds.csv", Predictions.of(folds, held_out.probabilities), config)
         write_predictions(directory / "predictions.csv", Predictions.of(data.validation, probabilities), config)
         evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
+        files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
 
 

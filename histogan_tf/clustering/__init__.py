@@ -4,11 +4,10 @@ A GAN that sees one kind of tissue has an easier distribution to learn. The way 
 "Video Google: A Text Retrieval Approach to Object Matching in Videos" (ICCV 2003): local descriptors (descriptors.py)
 are quantized to the words of a vocabulary (vocabulary.py), each image becomes a histogram of words, and k-means groups
 the histograms (clusters.py). scores.py compares clusters with what is known of the images, outputs.py and figures.py
-write what a person looks at, membership.py chooses the images of one cluster, and model.py keeps what new images need.
+write what a person looks at, and model.py keeps what new images need. data/membership.py reads a cluster back.
 """
 
 from histogan_tf.clustering.clusters import Clustering, assign_images, cluster_images
-from histogan_tf.clustering.membership import read_cluster, restrict
 from histogan_tf.clustering.model import ClusterModel, load_model, save_model
 from histogan_tf.clustering.outputs import write_clusters
 
@@ -18,8 +17,6 @@ __all__ = [
     "assign_images",
     "cluster_images",
     "load_model",
-    "read_cluster",
-    "restrict",
     "save_model",
     "write_clusters",
 ]

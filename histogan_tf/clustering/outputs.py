@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 from pathlib import Path
@@ -11,10 +12,10 @@ import numpy as np
 from histogan_tf import files
 from histogan_tf.clustering import figures
 from histogan_tf.clustering.clusters import NO_DESCRIPTORS, Clustering
-from histogan_tf.clustering.membership import write_csv
 from histogan_tf.clustering.model import save_model
 from histogan_tf.clustering.scores import KSelection, agreement, select_k
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.membership import COLUMNS
 from histogan_tf.errors import UserError
 
 _MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
@@ -128,3 +129,20 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
             figures.save_montage(aside, title, panels)
         written.add(output_dir / name)
     return written
+
+
+def write_csv(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
+    """Write the COLUMNS of each image of `image_set`, which `clustering` is of.
+
+    Unknown labels and patients, and the distance of an image without descriptors, are left empty.
+    """
+    blank = [""] * len(image_set)
+    labels = blank if image_set.labels is None else image_set.labels
+    patients = blank if image_set.groups is None else image_set.groups
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for *known, cluster, distance in zip(
+            image_set.ids, labels, patients, clustering.assignment, clustering.distance, strict=True
+        ):
+            writer.writerow([*known, cluster, "" if np.isnan(distance) else f"{distance:.6g}"])

@@ -38,6 +38,10 @@ class DataFlags:
         section="data",
         choices=("image", "patient"),
     )
+    clusters: str | None = flag(None, "A clusters.csv of --mode=cluster; with --cluster.", section="data")
+    cluster: int | None = flag(
+        None, "Only images of this cluster of --clusters (-1: those without key points).", section="data", minimum=-1
+    )
     train_size: int | None = flag(None, "Use at most so many images, drawn by --seed.", section="data", minimum=1)
     crop: bool = flag(
         False, "Cut --input_height x --input_width from the centre of every image before resizing.", section="data"

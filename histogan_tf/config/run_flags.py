@@ -7,7 +7,7 @@ import dataclasses
 from histogan_tf.config.flag import flag
 
 MODELS = ("dcgan1", "dcgan2", "dcgan3", "cyclegan", "resnet18")
-MODES = ("train", "generate", "translate", "visualize", "classify", "evaluate")
+MODES = ("train", "generate", "translate", "visualize", "classify", "evaluate", "cluster")
 VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
 
 

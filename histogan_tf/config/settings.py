@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from histogan_tf.config.classifier_flags import ClassifierFlags, EvaluationFlags
+from histogan_tf.config.cluster_flags import ClusterFlags
 from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.flag import check
@@ -29,6 +30,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Config(
+    ClusterFlags,
     EvaluationFlags,
     TranslateFlags,
     ResultFlags,
@@ -79,6 +81,8 @@ def resolve(config: Config) -> Config:
         value = getattr(config, name)
         if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
             raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
+    if (config.clusters is None) != (config.cluster is None):
+        raise UserError("--clusters=FILE and --cluster=NUMBER belong together: give both or neither")
     if config.conditional and config.label and config.mode == "train":
         raise UserError(f"--label={config.label}: a --conditional network learns every label; leave --label out")
     preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}

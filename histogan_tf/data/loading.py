@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from histogan_tf.data.decoding import sizing
 from histogan_tf.data.folder import load_folder
 from histogan_tf.data.idc import load_idc
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.mnist import load_mnist
 from histogan_tf.data.phantom import make_phantom
 from histogan_tf.data.splits import split_indices
@@ -23,7 +25,7 @@ PHANTOM_SIZE = 50
 
 
 def load(config: Config) -> ImageSet:
-    """The images to work on: the dataset, then its --part, then its --label, then at most --train_size of them.
+    """The images to work on: the dataset, then its --part, --label and --cluster, then at most --train_size of them.
 
     They stay in the dataset's order.
 
@@ -31,11 +33,12 @@ def load(config: Config) -> ImageSet:
         config: a resolved one.
 
     Raises:
-        UserError: if the dataset cannot be read, or has no such part, label or image.
+        UserError: if the dataset cannot be read, or has no such part, label, cluster or image.
     """
-    image_set = _load_dataset(config)
-    image_set = _select_part(image_set, config)
+    whole = _load_dataset(config)
+    image_set = _select_part(whole, config)
     image_set = _select_label(image_set, config.label)
+    image_set = _select_cluster(image_set, config, whole)
     return _select_some(image_set, config.train_size, config.seed)
 
 
@@ -151,6 +154,15 @@ def _parse_label(image_set: ImageSet, label: str) -> int:
                 return list(candidates).index(spelling)
     numbered = listing((f"{number} = {name}" for number, name in enumerate(names)), most=20)
     raise UserError(f"--label={label}: choose one of {numbered}, of {_counts(image_set)}")
+
+
+def _select_cluster(image_set: ImageSet, config: Config, whole: ImageSet) -> ImageSet:
+    if config.clusters is None:
+        return image_set
+    path = os.path.expandvars(os.path.expanduser(config.clusters))
+    image_set = restrict(image_set, read_cluster(Path(path), config.cluster), whole=whole)
+    logger.info("cluster %d of %s: %s", config.cluster, config.clusters, _counts(image_set))
+    return image_set
 
 
 def _select_some(image_set: ImageSet, train_size: int | None, seed: int) -> ImageSet:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from histogan_tf.clustering import read_cluster, restrict
-from histogan_tf.clustering.membership import write_csv
+from histogan_tf.clustering.outputs import write_csv
+from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.errors import UserError
 
 

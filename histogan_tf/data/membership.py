@@ -1,4 +1,4 @@
-"""clusters.csv: which image is in which cluster, written, read back, and used to choose images."""
+"""Which image is in which cluster: read from a clusters.csv, and used to choose images."""
 
 from __future__ import annotations
 
@@ -7,28 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf.clustering.clusters import Clustering
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError, listing
 
 COLUMNS = ("id", "label", "patient", "cluster", "distance")
-
-
-def write_csv(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
-    """Write the COLUMNS of each image of `image_set`, which `clustering` is of.
-
-    Unknown labels and patients, and the distance of an image without descriptors, are left empty.
-    """
-    blank = [""] * len(image_set)
-    labels = blank if image_set.labels is None else image_set.labels
-    patients = blank if image_set.groups is None else image_set.groups
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for *known, cluster, distance in zip(
-            image_set.ids, labels, patients, clustering.assignment, clustering.distance, strict=True
-        ):
-            writer.writerow([*known, cluster, "" if np.isnan(distance) else f"{distance:.6g}"])
 
 
 def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:

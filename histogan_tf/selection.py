@@ -1,0 +1,188 @@
+"""Which synthetic images may join a training set, and why.
+
+Every rule sees training images and synthetic ones, never validation images: what it knows of real images comes as the
+training images' features, or as probabilities of a classifier that was trained on them. Where a set has several labels,
+apply a rule to one label at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf import figures
+from histogan_tf.errors import UserError
+from histogan_tf.files import written_aside
+from histogan_tf.metrics.checks import checked_pair
+from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
+from histogan_tf.metrics.memorization import Copies
+from histogan_tf.metrics.synthesis import squared_radii
+
+RULES = ("all", "confidence", "realism", "distance", "no_copies")
+REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
+_SHEET_IMAGES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What one rule says of each synthetic image.
+
+    Attributes:
+        rule: one of RULES, or several joined by "+".
+        is_kept: bool (num_synthetic,).
+        scores: float64 (num_synthetic,), what the rule decided on; nan if on nothing.
+        reasons: str (num_synthetic,), why an image was kept or rejected, in words.
+    """
+
+    rule: str
+    is_kept: np.ndarray
+    scores: np.ndarray
+    reasons: np.ndarray
+
+
+def select_all(num_images: int) -> Selection:
+    """Keeps every image."""
+    return Selection(
+        "all", np.ones(num_images, bool), np.full(num_images, np.nan), np.full(num_images, "every image is kept")
+    )
+
+
+def select_confident(probabilities: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> Selection:
+    """Keeps images whose label a classifier of real training images agrees with.
+
+    Xue et al., "Selective Synthetic Augmentation with HistoGAN for Improved Histopathology Image Classification",
+    Medical Image Analysis 67 (2021), section 3.2, keep images by the confidence of the assigned label likewise.
+
+    Args:
+        probabilities: (num_synthetic,), of label 1, in [0, 1].
+        labels: (num_synthetic,), 0 or 1, that the images were made for.
+        threshold: least probability of an image's own label, in [0, 1].
+
+    Raises:
+        UserError: lengths differ; a probability or the threshold is not in [0, 1]; a label is neither 0 nor 1.
+    """
+    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if probabilities.ndim != 1 or probabilities.shape != labels.shape:
+        raise UserError(f"{probabilities.shape} probabilities of {labels.shape} labels: give one per image")
+    if not np.isin(labels, (0, 1)).all():
+        raise UserError("confidence is of labels 0 and 1 only: choose another rule for other labels")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all() or not 0 <= threshold <= 1:
+        raise UserError(f"a threshold of {threshold} and probabilities: give numbers in [0, 1]")
+    scores = np.where(labels == 1, probabilities, 1 - probabilities)
+    return _by_score("confidence", scores, threshold, "probability of its label")
+
+
+def select_realistic(
+    real_features: np.ndarray, synthetic_features: np.ndarray, num_neighbours: int = REALISM_NEIGHBOURS
+) -> Selection:
+    """Keeps images inside the manifold of the real ones: those of a realism score of at least 1.
+
+    Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equation
+    3: the realism of an image is the largest quotient, over real images, of the radius of a real image's ball (to its
+    num_neighbours-th nearest other) and the distance to that real image. Balls larger than the median are left out, for
+    those of outliers hold almost anything. An image on the very spot of a real one has infinite realism.
+
+    Args:
+        real_features: (num_real, d), of training images of one label.
+        synthetic_features: (num_synthetic, d), of synthetic images of that label.
+        num_neighbours: at least 1.
+
+    Raises:
+        UserError: no more real images than neighbours; NaN; different d.
+    """
+    real, synthetic = checked_pair(real_features, synthetic_features)
+    radii = squared_radii(real, num_neighbours)
+    is_small = radii <= np.median(radii)
+    scores = np.empty(len(synthetic))
+    for rows in row_blocks(len(synthetic), int(is_small.sum())):
+        squares = feature_distances(synthetic[rows], real[is_small])
+        quotients = np.divide(radii[is_small], squares, out=np.full_like(squares, np.inf), where=squares > 0)
+        scores[rows] = np.sqrt(quotients.max(axis=1))
+    return _by_score("realism", scores, 1.0, "realism")
+
+
+def select_changed(
+    source_features: np.ndarray, translated_features: np.ndarray, minimum: float | None = None
+) -> Selection:
+    """Keeps translated images that really changed: the paper's future work for the images of a CycleGAN.
+
+    Args:
+        source_features: (num_images, d), of real training images.
+        translated_features: (num_images, d), of what each was translated to.
+        minimum: least distance of a pair; if None, the median distance of a source image to its nearest other one, so
+            that a kept image is further from its source than real images are from each other.
+
+    Raises:
+        UserError: the sets differ in length or d; NaN; fewer than two images where minimum is None.
+    """
+    source, translated = checked_pair(source_features, translated_features)
+    if len(source) != len(translated):
+        raise UserError(f"{len(source)} source images and {len(translated)} translated ones: give one for each")
+    if minimum is None:
+        minimum = float(np.median(np.sqrt(nearest(source, None, 1).squares)))
+    scores = np.linalg.norm(source - translated, axis=1)
+    return _by_score("distance", scores, minimum, "distance to its source")
+
+
+def select_no_copies(copies: Copies) -> Selection:
+    """Keeps images that are not suspected of being copies of training images; scores are relative distances."""
+    features, pixels = copies.features.is_suspected, copies.pixels.is_suspected
+    reasons = np.select(
+        [features & pixels, features, pixels],
+        [f"copy of a training image by {space}" for space in ("features and pixels", "features", "pixels")],
+        "no training image is suspiciously near",
+    )
+    return Selection("no_copies", ~copies.is_suspected, copies.relative_distances, reasons)
+
+
+def select_by_all(selections: Sequence[Selection]) -> Selection:
+    """Keeps what every one of the rules keeps; score and reason are those of the first that rejects, else of the last.
+
+    Args:
+        selections: of the same images, at least one.
+    """
+    last = selections[-1]
+    scores, reasons, is_kept = last.scores, last.reasons, last.is_kept
+    for selection in reversed(selections[:-1]):
+        scores = np.where(selection.is_kept, scores, selection.scores)
+        reasons = np.where(selection.is_kept, reasons, selection.reasons)
+        is_kept = is_kept & selection.is_kept
+    return Selection("+".join(selection.rule for selection in selections), is_kept, scores, reasons)
+
+
+def write_selection(directory: Path, selection: Selection, ids: np.ndarray, images: np.ndarray) -> None:
+    """Writes selection.csv (one line an image) and sheets of kept and rejected ones, kept.png and rejected.png.
+
+    A sheet shows at most 100 images, evenly spread; it is left out if there is none to show.
+
+    Args:
+        directory: is made if absent.
+        selection: of the images.
+        ids: str (num_synthetic,).
+        images: uint8 (num_synthetic, height, width, channels).
+    """
+    assert len(ids) == len(images) == len(selection.is_kept), (len(ids), len(images), len(selection.is_kept))
+    with written_aside(directory / "selection.csv") as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "kept", "rule", "score", "reason"))
+        for image_id, is_kept, score, reason in zip(
+            ids, selection.is_kept, selection.scores, selection.reasons, strict=True
+        ):
+            writer.writerow((image_id, int(is_kept), selection.rule, f"{score:.6g}", reason))
+    for name, chosen in (("kept", selection.is_kept), ("rejected", ~selection.is_kept)):
+        indices = np.flatnonzero(chosen)
+        if len(indices):
+            shown = indices[np.linspace(0, len(indices) - 1, min(_SHEET_IMAGES, len(indices))).astype(int)]
+            figures.save_png(directory / f"{name}.png", figures.tile(images[shown]))
+
+
+def _by_score(rule: str, scores: np.ndarray, least: float, noun: str) -> Selection:
+    """Keeps scores of at least `least`."""
+    is_kept = scores >= least
+    comparisons = np.where(is_kept, ">=", "<")
+    reasons = [f"{noun} {score:.4g} {sign} {least:.4g}" for score, sign in zip(scores, comparisons, strict=True)]
+    return Selection(rule, is_kept, scores, np.array(reasons, dtype=str))
