@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import clustering, figures, generation, translation, visualization
+from histogan_tf import clustering, figures, generation, synthesis_evaluation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.comparison import compare
-from histogan_tf.classifier.evaluation import evaluate
+from histogan_tf.classifier.evaluation import evaluate as evaluate_classifier
 from histogan_tf.classifier.prediction import classify
 from histogan_tf.classifier.training import train as train_classifier
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.data import pipeline
 from histogan_tf.data.domains import load_domains
+from histogan_tf.data.download import download
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load
+from histogan_tf.describe import describe
 from histogan_tf.errors import UserError
 from histogan_tf.models.tables import network_table
 from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
@@ -49,11 +51,13 @@ def run_command(config: Config) -> None:
     commands = {
         "train": train_classifier if config.model == "resnet18" else train,
         "classify": classify,
-        "evaluate": compare if config.compare else evaluate,
+        "evaluate": evaluate,
         "generate": generate,
         "translate": translation.translate,
         "visualize": visualize,
         "cluster": cluster,
+        "describe": describe,
+        "download": download,
     }
     commands[config.mode](config)
 
@@ -160,6 +164,22 @@ def generate(config: Config) -> None:
 def visualize(config: Config) -> None:
     """Draws what --visualize says of a trained generator's latent space."""
     visualization.visualize(config, *_trained_generator(config))
+
+
+def evaluate(config: Config) -> None:
+    """Measures a classifier, compares several, or measures synthetic images: whatever --run and the flags name."""
+    if config.compare:
+        compare(config)
+    elif config.synthetic_dir:
+        synthesis_evaluation.evaluate_folder(config)
+    else:
+        directory, run_config, dataset = read_run(config)
+        if run_config.model == "resnet18":
+            evaluate_classifier(config)
+        elif run_config.model == "cyclegan":
+            raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
+        else:
+            synthesis_evaluation.evaluate_generator(config, *_trained_generator(config), dataset)
 
 
 def cluster(config: Config) -> None:

@@ -84,7 +84,8 @@ def select_realistic(
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equation
     3: the realism of an image is the largest quotient, over real images, of the radius of a real image's ball (to its
     num_neighbours-th nearest other) and the distance to that real image. Balls larger than the median are left out, for
-    those of outliers hold almost anything. An image on the very spot of a real one has infinite realism.
+    those of outliers hold almost anything; so the rule is strict, and of other real images it would keep about half.
+    An image on the very spot of a real one has infinite realism.
 
     Args:
         real_features: (num_real, d), of training images of one label.

@@ -41,8 +41,8 @@ class SynthesisReport:
 
     Attributes:
         settings: counts, extractor, seed and the like.
-        metrics: by name, then by column: `value` and `deviation` over draws, or `value` and bounds `low` and `high` of
-            a 95 % interval. KID is the first.
+        metrics: by name, then by column: mean `value` and `deviation` over draws, or `value` and bounds `low` and
+            `high` of a 95 % interval. KID is the first.
         copies: the nearest training image of each synthetic one.
     """
 
@@ -83,16 +83,15 @@ def measure_synthesis(
             f"least {MIN_REAL_IMAGES} real and {MIN_SYNTHETIC_IMAGES} synthetic ones"
         )
     sample_size = min(len(real_images) // 2, len(synthetic_images), MAX_SAMPLE)
-    rng = np.random.default_rng(seed)
-    noise = rng.integers(0, 256, (sample_size, *real_images.shape[1:]), dtype=np.uint8)
+    noise_shape = (sample_size, *real_images.shape[1:])
+    noise = np.random.default_rng(seed).integers(0, 256, noise_shape, dtype=np.uint8)
     real_features = cached_features(real_images, extractor, cache_folder)
     synthetic_features = extractor(synthetic_images)
     draws = _Draws(real_features, synthetic_features, extractor(noise), sample_size, seed)
-    halves = np.array_split(rng.permutation(len(real_images)), 2)
     metrics = {
         **draws.kernel_distance(f"kid-{extractor.name}-n{min(len(real_images), len(synthetic_images))}"),
         **draws.other_metrics(f"{extractor.name}-n{sample_size}"),
-        **_checkerboards(real_images, halves, synthetic_images, noise, seed),
+        **_checkerboards(real_images, synthetic_images, noise, seed),
     }
     settings = {
         "num_real": len(real_images),
@@ -249,16 +248,18 @@ class _Draws:
 
 
 def _checkerboards(
-    real: np.ndarray, halves: list[np.ndarray], synthetic: np.ndarray, noise: np.ndarray, seed: int
+    real: np.ndarray, synthetic: np.ndarray, noise: np.ndarray, seed: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    pairs = {"synthetic": (real, synthetic), "floor": tuple(real[half] for half in halves), "ceiling": (real, noise)}
     metrics = {}
     for period in artefacts.fitting_periods(real.shape[1:]):
-        scores = {
-            column: artefacts.checkerboard_score(*pair, period=period, seed=seed) for column, pair in pairs.items()
-        }
+        scores = (
+            artefacts.checkerboard_score(real, synthetic, period, seed=seed),
+            artefacts.checkerboard_floor(real, period, seed=seed),
+            artefacts.checkerboard_score(real, noise, period, seed=seed),
+        )
         metrics[f"checkerboard-{period}px"] = {
-            column: {"value": score.score, "low": score.low, "high": score.high} for column, score in scores.items()
+            column: {"value": score.score, "low": score.low, "high": score.high}
+            for column, score in zip(COLUMNS, scores, strict=True)
         }
     return metrics
 

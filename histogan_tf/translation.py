@@ -71,6 +71,11 @@ def translate(config: Config) -> None:
         UserError: if the run is none of CycleGAN or has no checkpoint; if the images cannot be loaded, are too small,
             have other channels, or do not tell their domain; if no translation is kept, or the output is not empty.
     """
+    if "num_images" in config.given or config.format != "png":
+        raise UserError(
+            "--mode=translate writes one PNG for each image: leave --num_images and --format out; --train_size takes "
+            "fewer images"
+        )
     directory, run_config, dataset = read_run(config)
     if run_config.model != "cyclegan":
         raise UserError(
@@ -88,6 +93,8 @@ def translate(config: Config) -> None:
         rows = []
         for job, translator in zip(jobs, translators, strict=True):
             rows += _translate_one_way(aside, image_set, job, translator, config)
+        if not rows:
+            raise UserError(f"none of the images to translate can be used, of {image_set.name}; the log says why")
         num_kept = sum(bool(row.file) for row in rows)
         if not num_kept:
             raise UserError(f"--min_distance={config.min_distance:g} keeps no translation: {_summary(rows)}")
@@ -172,6 +179,11 @@ def _translate_one_way(
 ) -> list[_Row]:
     """Writes the translations of one direction and their sheet, and tells about all of them."""
     distances = _write_translations(folder, image_set, job, translator)
+    is_usable = np.isfinite(distances)
+    if not is_usable.any():
+        return []
+    files = [job.files[number] for number in np.flatnonzero(is_usable)]
+    job, distances = dataclasses.replace(job, indices=job.indices[is_usable], files=files), distances[is_usable]
     kept = farthest(distances, config.min_distance, config.top_fraction)
     for number in np.flatnonzero(~kept):
         (folder / job.files[number]).unlink()
@@ -186,19 +198,28 @@ def _translate_one_way(
 
 
 def _write_translations(folder: Path, image_set: ImageSet, job: _Job, translator: Translator) -> np.ndarray:
-    """Translates and writes batch by batch; returns the distances, float32 (num_images,)."""
+    """Translates and writes batch by batch; returns the distances, float32, NaN for images that cannot be used."""
     (folder / job.files[0]).parent.mkdir()
-    distances = np.empty(len(job.indices), np.float32)
+    distances = np.full(len(job.indices), np.nan, np.float32)
     with Progress(len(job.indices), 0, "image") as progress:
         for start in range(0, len(job.indices), _BATCH):
-            batch = slice(start, start + _BATCH)
-            sources = image_set.images[job.indices[batch]]
-            translations = translator.images(sources)
-            distances[batch] = mean_squared_distances(sources, translations)
-            for file, image in zip(job.files[batch], translations, strict=True):
-                figures.to_pillow(image).save(folder / file, format="PNG")
-            progress.update(start + len(sources))
+            numbers = np.arange(start, min(start + _BATCH, len(job.indices)))
+            sources, is_usable = _read(image_set, job.indices[numbers])
+            if len(sources):
+                translations = translator.images(sources)
+                distances[numbers[is_usable]] = mean_squared_distances(sources, translations)
+                for number, image in zip(numbers[is_usable], translations, strict=True):
+                    figures.to_pillow(image).save(folder / job.files[number], format="PNG")
+            progress.update(start + len(numbers))
     return distances
+
+
+def _read(image_set: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images that can be used among some, and which these are, bool (num_indices,)."""
+    if not image_set.is_lazy:
+        return image_set.images[indices], np.ones(len(indices), bool)
+    images, taken = image_set.images.take(indices)
+    return images[taken == indices], taken == indices  # a neighbour stands in for what cannot be used
 
 
 def file_names(ids: Sequence[str]) -> list[str]:

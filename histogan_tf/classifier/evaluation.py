@@ -113,7 +113,9 @@ def evaluate_run(
     point = None if recall_at_least is None else _operating_point(directory, predictions, recall_at_least, run_config)
     figures.plot_precision_recall(directory / "precision_recall.png", labels, probabilities, title, point)
     figures.plot_roc(directory / "roc.png", labels, probabilities, title, point)
-    figures.plot_confusion_matrix(directory / "confusion_matrix.png", labels, probabilities >= THRESHOLD, class_names, title)
+    figures.plot_confusion_matrix(
+        directory / "confusion_matrix.png", labels, probabilities >= THRESHOLD, class_names, title
+    )
     figures.plot_reliability(directory / "reliability.png", labels, probabilities, title)
     files.write_json(
         directory / "metrics.json",

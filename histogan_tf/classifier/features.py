@@ -96,7 +96,7 @@ def _read(path: Path, num_images: int) -> np.ndarray | None:
         return None
     try:
         features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         logger.warning("%s is damaged (%s): computing these features anew", path, error)
         return None
     assert features.ndim == 2 and len(features) == num_images, (path, features.shape)

@@ -31,8 +31,8 @@ PATIENCE_EPOCHS = 5
 class FineTuner:
     """Trains the head and a part of the backbone together.
 
-    The moving statistics of batch normalization stay as they are: batches of a few patches would spoil them. Each epoch
-    ends with a checkpoint that holds all of the state, so a run that was killed goes on as if it had not been.
+    Each epoch ends with a checkpoint that holds all of the state, so a run that was killed goes on as if it had not
+    been.
 
     Args:
         config: --fine_tune, its learning rate, --batch_size, --epoch, --perturbations and --seed.

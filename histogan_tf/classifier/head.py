@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from histogan_tf.errors import UserError
 logger = logging.getLogger(__name__)
 
 NUM_FOLDS = 5
-PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, -4, 11))  # rising freedom
-_MOST_ITERATIONS = 100
+PENALTIES = tuple(float(penalty) for penalty in np.logspace(1, -4, 11))
+_MOST_ITERATIONS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,46 +69,57 @@ class HeldOut:
     by: str
 
 
-def fit_heads(training: TrainingFeatures, indices: np.ndarray, penalties: Sequence[float]) -> list[Head]:
+class HeadFitter:
     """Minimizes, over all views of the images, mean log loss + penalty / 2 * |kernel|^2 of standardized features.
 
-    The penalty makes the minimum unique, where 512 features separate a few hundred images without one; Newton's method
-    goes down to it in a few iterations, and draws no number. Standardization is folded into the result.
+    The penalty makes the minimum unique, where 512 features separate a few hundred images without one; L-BFGS goes down
+    to it, and draws no number. Features are standardized by their mean and deviation over all training images, which is
+    folded into the result.
 
     Args:
         training: all training images.
-        indices: int, those to fit.
-        penalties: above 0; each fit starts from the one before it.
-
-    Returns:
-        A head for each penalty.
     """
-    from sklearn.linear_model import LogisticRegression
 
-    features = training.features[:, indices].astype(np.float64)
-    num_views, num_images, num_features = features.shape
-    features = features.reshape(-1, num_features)
-    mean, stddev = features.mean(axis=0), features.std(axis=0)
-    stddev = np.where(stddev > 1e-6 * np.maximum(1.0, np.abs(mean)), stddev, np.inf)  # a constant feature tells nothing
-    features -= mean
-    features /= stddev
-    labels, weights = np.tile(training.labels[indices], num_views), np.full(len(features), 1 / num_views)
-    model = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=_MOST_ITERATIONS, warm_start=True)
-    heads = []
-    for penalty in penalties:
-        model.set_params(C=1 / (penalty * num_images)).fit(features, labels, sample_weight=weights)
-        if model.n_iter_[0] >= _MOST_ITERATIONS:
-            logger.warning("the head was stopped after %d iterations, before it had converged", _MOST_ITERATIONS)
-        kernel = model.coef_[0] / stddev
-        heads.append(Head(kernel, float(model.intercept_[0] - mean @ kernel)))
-    return heads
+    def __init__(self, training: TrainingFeatures) -> None:
+        self._num_views = len(training.features)
+        features = training.features.reshape(-1, training.features.shape[-1]).astype(np.float64)
+        self._mean, stddev = features.mean(axis=0), features.std(axis=0)
+        is_constant = stddev <= 1e-6 * np.maximum(1.0, np.abs(self._mean))  # but for rounding: it tells nothing
+        self._stddev = np.where(is_constant, np.inf, stddev)
+        features -= self._mean
+        features /= self._stddev
+        self._features, self._labels = features, np.tile(training.labels, self._num_views)
+
+    def fits(self, is_fitted: np.ndarray) -> Callable[[float], Head]:
+        """A function from a penalty, above 0, to the head; each fit starts where the one before it ended.
+
+        Args:
+            is_fitted: bool (num_images,), the images to fit.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        model = LogisticRegression(solver="lbfgs", tol=1e-8, max_iter=_MOST_ITERATIONS, warm_start=True)
+        weights = np.tile(is_fitted / self._num_views, self._num_views)
+
+        def fit(penalty: float) -> Head:
+            model.set_params(C=1 / (penalty * is_fitted.sum()))
+            # Products so small cost more to share out than to make; and one thread adds up the same way everywhere.
+            with threadpool_limits(1):
+                model.fit(self._features, self._labels, sample_weight=weights)
+            if model.n_iter_[0] >= _MOST_ITERATIONS:
+                logger.warning("the head was stopped after %d iterations, before it had converged", _MOST_ITERATIONS)
+            kernel = model.coef_[0] / self._stddev
+            return Head(kernel, float(model.intercept_[0] - self._mean @ kernel))
+
+        return fit
 
 
-def choose_penalty(training: TrainingFeatures, seed: int) -> tuple[float, HeldOut]:
+def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) -> tuple[float, HeldOut]:
     """The penalty of least log loss on images that the head has not seen, and what was predicted for them.
 
     Five folds, by patient where patients are known. Held-out images are the real ones if there are any; synthetic
-    images are then in every fold's training set.
+    images are then in every fold's training set. Penalties fall until the loss rises.
 
     Raises:
         UserError: if there are fewer than two such images of a label.
@@ -115,16 +127,18 @@ def choose_penalty(training: TrainingFeatures, seed: int) -> tuple[float, HeldOu
     folds, by = make_folds(training, seed)
     held_out = np.concatenate(folds)
     everything = np.arange(len(training.labels))
-    heads = [fit_heads(training, np.setdiff1d(everything, fold), PENALTIES) for fold in folds]
-    predictions = [
-        np.concatenate(
-            [path[index].probabilities(training.features[0, fold]) for path, fold in zip(heads, folds, strict=True)]
-        )
-        for index in range(len(PENALTIES))
-    ]
-    best = int(np.argmin([log_loss(training.labels[held_out], probabilities) for probabilities in predictions]))
+    fits = [fitter.fits(~np.isin(everything, fold)) for fold in folds]
+    best_loss, best_penalty, best = math.inf, PENALTIES[0], np.empty(0)
+    for penalty in PENALTIES:
+        parts = [fit(penalty).probabilities(training.features[0, fold]) for fit, fold in zip(fits, folds, strict=True)]
+        probabilities = np.concatenate(parts)
+        loss = log_loss(training.labels[held_out], probabilities)
+        if loss >= best_loss:
+            break
+        best_loss, best_penalty, best = loss, penalty, probabilities
+    logger.info("head: penalty %.3g, log loss %.4f on images held out by %s", best_penalty, best_loss, by)
     order = np.argsort(held_out)
-    return PENALTIES[best], HeldOut(held_out[order], predictions[best][order], by)
+    return best_penalty, HeldOut(held_out[order], best[order], by)
 
 
 def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray], str]:

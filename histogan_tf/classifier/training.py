@@ -25,7 +25,7 @@ from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.evaluation import Predictions, evaluate_run, write_predictions
 from histogan_tf.classifier.features import FeatureCache
 from histogan_tf.classifier.fine_tuning import FineTuner
-from histogan_tf.classifier.head import Head, HeldOut, TrainingFeatures, choose_penalty, fit_heads, make_folds
+from histogan_tf.classifier.head import Head, HeadFitter, HeldOut, TrainingFeatures, choose_penalty, make_folds
 from histogan_tf.classifier.prediction import Predictor, backbone_note
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
@@ -154,38 +154,41 @@ def train(config: Config) -> None:
         if (directory / "metrics.json").exists():
             logger.info("%s is finished; --mode=evaluate measures it again", directory)
             return
-        note = backbone_note(config)
-        logger.info("backbone: %s; run directory %s", note, directory)
-        training, is_real = data.training()
-        counts = {"real": data.real.counts(), "synthetic": data.synthetic.counts() if data.synthetic else {}}
-        features, validation_features = _features(config, classifier, directory, training, data.validation)
-        training_features = TrainingFeatures(features, training.labels, training.groups, is_real)
-        penalty, held_out = choose_penalty(training_features, config.seed)
-        if config.fine_tune == "none":
-            head = fit_heads(training_features, np.arange(len(training)), [penalty])[0]
-            _set_head(classifier, head)
-            probabilities = head.probabilities(validation_features)
-        else:
-            held_out = _fine_tune(config, classifier, directory, training, training_features, penalty)
-            probabilities = Predictor(classifier.network)(data.validation.images)
-        Checkpoints(directory / "ckpt", classifier.state()).save(1)
-        files.write_json(
-            directory / "training.json",
-            {
-                "backbone": note,
-                "train_on": config.train_on,
-                "training_images": counts,
-                "views_per_image": len(features),
-                "penalty": penalty,
-                "held_out_by": held_out.by,
-            },
-        )
-        folds = training.select(held_out.indices)
-        write_predictions(directory / "training_folds.csv", Predictions.of(folds, held_out.probabilities), config)
-        write_predictions(directory / "predictions.csv", Predictions.of(data.validation, probabilities), config)
-        evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
+        logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
+        _train_and_measure(config, classifier, directory, data)
         files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
+
+
+def _train_and_measure(config: Config, classifier: ResNetClassifier, directory: Path, data: ClassifierData) -> None:
+    """Writes everything in the run directory; metrics.json, which says that it is finished, at last."""
+    training, is_real = data.training()
+    features, validation_features = _features(config, classifier, directory, training, data.validation)
+    training_features = TrainingFeatures(features, training.labels, training.groups, is_real)
+    fitter = HeadFitter(training_features)
+    penalty, held_out = choose_penalty(training_features, fitter, config.seed)
+    if config.fine_tune == "none":
+        head = fitter.fits(np.ones(len(training), bool))(penalty)
+        _set_head(classifier, head)
+        probabilities = head.probabilities(validation_features)
+    else:
+        held_out = _fine_tune(config, classifier, directory, training, training_features, fitter, penalty)
+        probabilities = Predictor(classifier.network)(data.validation.images)
+    Checkpoints(directory / "ckpt", classifier.state()).save(1)
+    summary = {
+        "backbone": backbone_note(config),
+        "train_on": config.train_on,
+        "real_images": data.real.counts(),
+        "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
+        "views_per_image": len(features),
+        "penalty": penalty,
+        "held_out_by": held_out.by,
+    }
+    files.write_json(directory / "training.json", summary)
+    folds = training.select(held_out.indices)
+    write_predictions(directory / "training_folds.csv", Predictions.of(folds, held_out.probabilities), config)
+    write_predictions(directory / "predictions.csv", Predictions.of(data.validation, probabilities), config)
+    evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
 
 
 def feature_cache(config: Config, classifier: ResNetClassifier, directory: Path) -> FeatureCache:
@@ -221,13 +224,14 @@ def _fine_tune(
     directory: Path,
     training: ImageSet,
     training_features: TrainingFeatures,
+    fitter: HeadFitter,
     penalty: float,
 ) -> HeldOut:
     """Fine-tunes on all training images but one fold, which says when to stop; from a head that has not seen it."""
     folds, by = make_folds(training_features, config.seed)
     held_out = folds[0]
     seen = np.setdiff1d(np.arange(len(training)), held_out)
-    _set_head(classifier, fit_heads(training_features, seen, [penalty])[0])
+    _set_head(classifier, fitter.fits(np.isin(np.arange(len(training)), seen))(penalty))
     tuner = FineTuner(config, classifier, training.select(seen), training.select(held_out))
     probabilities = tuner.train(Run(directory, config), directory / "fine_tuning")
     rows = read_metrics(directory)

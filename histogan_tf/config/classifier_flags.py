@@ -59,8 +59,14 @@ class ClassifierFlags:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationFlags:
-    """How classifiers are measured and compared."""
+    """How classifiers and synthetic images are measured."""
 
+    features: str = flag(
+        "random",
+        "Of synthesis metrics: a fixed untrained network, or resnet18 with --weights.",
+        section="evaluate",
+        choices=("random", "resnet18"),
+    )
     recall_at_least: float | None = flag(
         None,
         "Report precision and specificity at a threshold that reaches this recall on held-out training images.",

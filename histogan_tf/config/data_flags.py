@@ -12,7 +12,9 @@ class DataFlags:
     """Which images."""
 
     dataset: str = flag(
-        "phantom", "phantom (built in), idc, or the name of any folder of images below --data_dir.", section="data"
+        "phantom",
+        "phantom (built in), idc, idc-full, mnist, lsun, or the name of any folder of images below --data_dir.",
+        section="data",
     )
     data_dir: str = flag("data", "Folder that holds the datasets.", section="data", fixed=False)
     data_path: str | None = flag(
@@ -63,6 +65,20 @@ class DataFlags:
         section="data",
         minimum=16,
         maximum=4096,
+    )
+    edge_patches: str = flag(
+        "pad",
+        "What to do with patches of idc that the edge of a slide cut off: pad to 50x50 by reflection, or skip.",
+        section="data",
+        choices=("pad", "skip"),
+    )
+    memory_budget_gb: float = flag(
+        4.0,
+        "Images that take more gigabytes than this are not held in memory, but read from disk batch by batch. A run "
+        "knows its images again by their pixels or, if they are not held, by their names, sizes and some pixels; so "
+        "this cannot change once it has begun.",
+        section="data",
+        minimum=0.0,
     )
     strict: bool = flag(
         False, "Stop at the first unreadable image instead of naming and skipping it.", section="data", fixed=False

@@ -7,7 +7,20 @@ import dataclasses
 from histogan_tf.config.flag import flag
 
 MODELS = ("dcgan1", "dcgan2", "dcgan3", "cyclegan", "resnet18")
-MODES = ("train", "generate", "translate", "visualize", "classify", "evaluate", "cluster")
+MODES = (
+    "train",
+    "generate",
+    "translate",
+    "visualize",
+    "classify",
+    "evaluate",
+    "cluster",
+    "export",
+    "describe",
+    "download",
+)
+FORMATS = ("png", "npz", "both")
+EXPORT_FORMATS = ("saved_model", "onnx", "web")
 VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
 
 
@@ -65,8 +78,12 @@ class ResultFlags:
     output_dir: str | None = flag(
         None, "Folder for the results; inside the run if left out.", section="generate and visualize"
     )
-    format: str = flag(
-        "png", "One PNG an image, one npz, or both.", section="generate and visualize", choices=("png", "npz", "both")
+    format: str | None = flag(
+        None,
+        "Of generate: one PNG an image (png, if left out), one npz, or both. Of export: a SavedModel for TF Serving "
+        "(saved_model, if left out), ONNX, or a page for the browser (web).",
+        section="generate and visualize",
+        choices=FORMATS + EXPORT_FORMATS,
     )
     visualize: str = flag(
         "grid",

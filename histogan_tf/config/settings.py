@@ -11,8 +11,9 @@ from histogan_tf.config.classifier_flags import ClassifierFlags, EvaluationFlags
 from histogan_tf.config.cluster_flags import ClusterFlags
 from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
+from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.flag import check
-from histogan_tf.config.run_flags import CommandFlags, ResultFlags, WatchingFlags
+from histogan_tf.config.run_flags import EXPORT_FORMATS, FORMATS, CommandFlags, ResultFlags, WatchingFlags
 from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
 
@@ -30,6 +31,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Config(
+    ExportFlags,
     ClusterFlags,
     EvaluationFlags,
     TranslateFlags,
@@ -86,7 +88,7 @@ def resolve(config: Config) -> Config:
     if config.conditional and config.label and config.mode == "train":
         raise UserError(f"--label={config.label}: a --conditional network learns every label; leave --label out")
     preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}
-    config = _resolve_sizes(dataclasses.replace(config, **preset))
+    config = _resolve_format(_resolve_sizes(dataclasses.replace(config, **preset)))
     if config.model == "resnet18":
         return _resolve_classifier(config)
     return _resolve_cyclegan(config) if config.model == "cyclegan" else _resolve_layers(config)
@@ -134,6 +136,14 @@ def _resolve_layers(config: Config) -> Config:
             )
         filled[name] = value if len(value) == num_layers else value * num_layers
     return dataclasses.replace(config, **filled)
+
+
+def _resolve_format(config: Config) -> Config:
+    """--format means one thing to export, and another to the other commands."""
+    formats = EXPORT_FORMATS if config.mode == "export" else FORMATS
+    if config.format not in (None, *formats):
+        raise UserError(f"--format={config.format}: with --mode={config.mode}, choose one of {', '.join(formats)}")
+    return dataclasses.replace(config, format=config.format or formats[0])
 
 
 def _resolve_sizes(config: Config) -> Config:

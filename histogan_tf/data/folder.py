@@ -8,8 +8,9 @@ import os
 
 import numpy as np
 
-from histogan_tf.data.decoding import SUFFIXES, Prepare, read_images
+from histogan_tf.data.decoding import SUFFIXES, Prepare
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger("histogan_tf")
@@ -67,8 +68,8 @@ def sort_class_names(class_names: set[str]) -> list[str]:
     return sorted(class_names, key=lambda name: (int(name) if are_numbers else 0, name))
 
 
-def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare, strict: bool) -> ImageSet:
-    """The images below a folder, ordered by class and then by path.
+def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare) -> ImageSet:
+    """The images below a folder, as lazy ones, ordered by class and then by path.
 
     Each sub-folder of `root` that holds images, however deep, is a class. The set is unlabelled if images lie in `root`
     itself, or if there is only one such sub-folder.
@@ -77,11 +78,10 @@ def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare, strict:
         root: an existing folder.
         name: of the set.
         pattern: glob of the files to take, as in `list_images`.
-        prepare: crops and resizes, as in `read_images`.
-        strict: stop at the first unreadable image.
+        prepare: crops and resizes, as in `ImageSource`.
 
     Raises:
-        UserError: as `list_images` and `read_images` do.
+        UserError: as `list_images` does.
     """
     names = list_images(root, pattern)
     class_of = {path: path.partition("/")[0] if "/" in path else "" for path in names}
@@ -90,16 +90,14 @@ def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare, strict:
         logger.warning("images lie in %r itself and in its sub-folders: taken as one set without labels", root)
     if "" in class_names or len(class_names) == 1:
         class_names = []
-    else:
-        names.sort(key=lambda path: (class_names.index(class_of[path]), path))
-    images, kept = read_images(root, names, prepare=prepare, strict=strict)
-    ids = [names[index] for index in kept]
+    number_of = {class_name: number for number, class_name in enumerate(class_names)}
+    if class_names:
+        names.sort(key=lambda path: (number_of[class_of[path]], path))
     return ImageSet(
-        images=images,
-        labels=np.array([class_names.index(class_of[path]) for path in ids], np.int32) if class_names else None,
-        ids=np.array(ids),
+        images=LazyImages(FileSource(root, names, prepare)),
+        labels=np.array([number_of[class_of[path]] for path in names], np.int32) if class_names else None,
+        ids=np.array(names),
         groups=None,
         name=name,
         class_names=tuple(class_names),
-        num_skipped=len(names) - len(kept),
     )

@@ -5,16 +5,17 @@ Janowczyk & Madabhushi, J. Pathol. Inform. 7:29 (2016); Cruz-Roa et al., SPIE 90
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from histogan_tf.data.decoding import Prepare, UnusableImageError, prepare_array, read_images
+from histogan_tf.data.decoding import Prepare, UnusableImageError, UnwantedImageError, prepare_array
 from histogan_tf.data.folder import list_images
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
 from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger("histogan_tf")
@@ -28,56 +29,58 @@ _IN_LABEL_FOLDER = re.compile(r"(?P<label>[01])/(?P<file>[^/]+)")
 _FILE_NAME = re.compile(r"(?P<patient>.+)_idx\d+_x\d+_y\d+_class[01]\.\w+")
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class _Patch:
-    """One patch file. The set is in this order: by label, as in the paper's Y.npy, then by patient and name."""
-
-    label: int
-    patient: str  # empty if unknown
-    file: str
-    path: str = dataclasses.field(compare=False)
-
-
-def load_idc(root: str, *, name: str, prepare: Prepare, strict: bool) -> ImageSet:
-    """Reads X.npy and Y.npy, or files in PATIENT/LABEL/ (PATIENT_idx5_xX_yY_classLABEL.png), or files in LABEL/.
+def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad") -> ImageSet:
+    """Finds X.npy and Y.npy, or files in PATIENT/LABEL/ (PATIENT_idx5_xX_yY_classLABEL.png), or files in LABEL/.
 
     LABEL is 0 (non-IDC) or 1 (IDC); that of the folder counts. Arrays stay in their order; files are ordered by label,
-    then patient, then name. Patients become the groups; in label folders they are read from the file names, and the set
-    has no groups if one of those does not tell. A patch cut off by the edge of its slide is padded by reflection.
+    as in the paper's Y.npy, then by patient, then by name. Patients become the groups; in label folders they are read
+    from the file names, and the set has no groups if one of those does not tell. Images are lazy.
 
     Args:
         root: an existing folder.
         name: of the set.
-        prepare: crops and resizes, as in `read_images`; sees 50x50 patches.
-        strict: stop at the first unreadable or larger patch.
+        prepare: crops and resizes, as in `ImageSource`; sees 50x50 patches.
+        edge_patches: "pad" to pad patches that the edge of a slide cut off, by reflection; "skip" to leave them out.
 
     Raises:
-        UserError: if none of the layouts is there, an array is not as it has to be, or as `read_images` does.
+        UserError: if none of the layouts is there, or an array is not as it has to be.
     """
+    assert edge_patches in ("pad", "skip"), edge_patches
     if os.path.exists(os.path.join(root, "X.npy")):
         return _load_arrays(root, name, prepare)
-    patches = _list_patches(root)
-    padded_sizes = []  # appended to by several threads, which a list allows
-
-    def pad_and_prepare(image: np.ndarray) -> np.ndarray:
-        patch = pad_to_patch(image)
-        if patch is not image:
-            padded_sizes.append(image.shape)
-        return prepare(patch)
-
-    images, kept = read_images(root, [patch.path for patch in patches], prepare=pad_and_prepare, strict=strict)
-    if padded_sizes:
-        logger.info("patches smaller than 50x50, padded by reflection: %d", len(padded_sizes))
-    used = [patches[index] for index in kept]
+    labels, patients, _, paths = zip(*_list_patches(root), strict=True)
     return ImageSet(
-        images=images,
-        labels=np.array([patch.label for patch in used], np.int32),
-        ids=np.array([patch.path for patch in used]),
-        groups=np.array([patch.patient for patch in used]) if all(patch.patient for patch in used) else None,
+        images=LazyImages(_PatchSource(root, paths, prepare, edge_patches)),
+        labels=np.array(labels, np.int32),
+        ids=np.array(paths),
+        groups=np.array(patients) if all(patients) else None,
         name=name,
         class_names=CLASS_NAMES,
-        num_skipped=len(patches) - len(used),
     )
+
+
+class _PatchSource(FileSource):
+    """Patch files, each made 50x50 as --edge_patches says before it is prepared."""
+
+    def __init__(self, root: str, names: Sequence[str], prepare: Prepare, edge_patches: str) -> None:
+        super().__init__(root, names, prepare)
+        self._edge_patches = edge_patches
+        self._padded: set[int] = set()
+
+    def read(self, index: int) -> np.ndarray:
+        """As in ImageSource."""
+        image = self.decode(index)
+        patch = pad_to_patch(image)
+        if patch is not image:
+            if self._edge_patches == "skip":
+                raise UnwantedImageError("it is cut off by the edge of the slide")
+            self._padded.add(index)
+        return self._prepare(patch)
+
+    def report(self, indices: np.ndarray) -> None:
+        """As in ImageSource."""
+        if num_padded := len(self._padded.intersection(indices.tolist())):
+            logger.info("patches smaller than 50x50, padded by reflection: %d", num_padded)
 
 
 def pad_to_patch(image: np.ndarray) -> np.ndarray:
@@ -94,11 +97,10 @@ def pad_to_patch(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((0, PATCH_SIZE - height), (0, PATCH_SIZE - width), (0, 0)), mode="reflect")
 
 
-def _list_patches(root: str) -> list[_Patch]:
-    paths = list_images(root)
-    patches: dict[_Patch, _Patch] = {}
-    strays = []
-    for path in sorted(paths, key=lambda path: path.startswith(_NESTED_COPY)):
+def _list_patches(root: str) -> list[tuple[int, str, str, str]]:
+    """(label, patient or "", file, path) of each patch, in this order."""
+    patches, strays = {}, []
+    for path in sorted(list_images(root), key=lambda path: path.startswith(_NESTED_COPY)):
         inner_path = path.removeprefix(_NESTED_COPY)
         if match := _IN_PATIENT_FOLDER.fullmatch(inner_path):
             patient = match["patient"]
@@ -108,8 +110,7 @@ def _list_patches(root: str) -> list[_Patch]:
         else:
             strays.append(path)
             continue
-        patch = _Patch(int(match["label"]), patient, match["file"], path)
-        patches.setdefault(patch, patch)
+        patches.setdefault((int(match["label"]), patient, match["file"]), path)
     if not patches:
         raise UserError(
             f"no patches in {root!r}: --dataset=idc looks for X.npy and Y.npy, PATIENT/0/*.png and PATIENT/1/*.png, or "
@@ -117,7 +118,7 @@ def _list_patches(root: str) -> list[_Patch]:
         )
     if strays:
         logger.warning("ignored %d images that lie in no folder 0 or 1: %s", len(strays), listing(strays, most=3))
-    return sorted(patches.values())
+    return sorted((*patch, path) for patch, path in patches.items())
 
 
 def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
@@ -134,8 +135,12 @@ def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
         raise UserError(f"Y.npy in {root!r} ({labels.dtype}) holds something else than 0 (non-IDC) and 1 (IDC)")
     if not len(images):
         raise UserError(f"X.npy in {root!r} holds no patch")
+    if images.flags.c_contiguous:
+        images = LazyImages(ArraySource(images, prepare))
+    else:  # its rows lie scattered over the file
+        images = prepare_array(np.ascontiguousarray(images), prepare)
     return ImageSet(
-        images=prepare_array(images, prepare),
+        images=images,
         labels=labels.astype(np.int32),
         ids=np.arange(len(images)).astype(str),
         groups=None,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from histogan_tf.data.lazy_images import LazyImages
 from histogan_tf.errors import UserError
 
 
@@ -16,16 +17,17 @@ class ImageSet:
     """Images of one size with what is known about each.
 
     Attributes:
-        images: uint8 (num_images, height, width, channels), channels 1 or 3, values in [0, 255].
+        images: uint8 (num_images, height, width, channels), channels 1 or 3, values in [0, 255]; in memory, or read
+            when indexed.
         labels: int32 (num_images,), in histology 0 = non-IDC and 1 = IDC; None if unlabelled.
         ids: str (num_images,), the file name relative to the data path, or the index.
         groups: str (num_images,), the patient of each image; None if unknown.
         name: of the dataset, as in --dataset.
         class_names: the names of labels 0, 1, …; empty if unlabelled.
-        num_skipped: files that could not be used, each of which was named in a warning.
+        num_skipped: images that could not be used, each of which was named in a warning, or that a flag left out.
     """
 
-    images: np.ndarray
+    images: np.ndarray | LazyImages
     labels: np.ndarray | None
     ids: np.ndarray
     groups: np.ndarray | None
@@ -34,14 +36,20 @@ class ImageSet:
     num_skipped: int = 0
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.shape)
-        assert self.images.shape[-1] in (1, 3), self.images.shape
+        assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
+        # To tell the channels of lazy images some have to be read, and all that they can be read as are right.
+        assert self.is_lazy or self.images.shape[-1] in (1, 3), self.images.shape
         for column in (self.labels, self.ids, self.groups):
             assert column is None or len(column) == len(self.images), (len(column), len(self.images))
         assert self.labels is None or self.labels.dtype == np.int32, self.labels.dtype
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether images are read when indexed, instead of being in memory."""
+        return isinstance(self.images, LazyImages)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -54,10 +62,28 @@ class ImageSet:
         return len(self.class_names)
 
     def select(self, indices: np.ndarray) -> ImageSet:
-        """The images at `indices` (int, any order), with their labels, ids and groups."""
+        """The images at `indices` (int, any order), with their labels, ids and groups; lazy ones stay so."""
+        return self._with_images(self.images.select(indices) if self.is_lazy else self.images[indices], indices)
+
+    def in_memory(self, *, strict: bool = False) -> ImageSet:
+        """The set with its images as an array. Images that cannot be used are named in a warning and left out.
+
+        Args:
+            strict: stop at the first image that cannot be used.
+
+        Raises:
+            UserError: if no image can be used, if they differ in size, or, being strict, if one cannot be used.
+        """
+        if not self.is_lazy:
+            return self
+        images, kept = self.images.in_memory(strict=strict)
+        num_skipped = self.num_skipped + len(self) - len(kept)
+        return dataclasses.replace(self._with_images(images, kept), num_skipped=num_skipped)
+
+    def _with_images(self, images: np.ndarray | LazyImages, indices: np.ndarray) -> ImageSet:
         return dataclasses.replace(
             self,
-            images=self.images[indices],
+            images=images,
             labels=None if self.labels is None else self.labels[indices],
             ids=self.ids[indices],
             groups=None if self.groups is None else self.groups[indices],
@@ -70,9 +96,15 @@ class ImageSet:
         return dict(zip(self.class_names, np.bincount(self.labels, minlength=self.num_classes).tolist(), strict=True))
 
     def fingerprint(self) -> str:
-        """SHA-256 of shape, pixels and labels in their order: what a run records to know its data again."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images))
+        """SHA-256 of shape, pixels and labels in their order: what a run records to know its data again.
+
+        Lazy images are known by `LazyImages.fingerprint` instead, which decodes few of them.
+        """
+        if self.is_lazy:
+            digest = hashlib.sha256(self.images.fingerprint())
+        else:
+            digest = hashlib.sha256(repr(self.images.shape).encode())
+            digest.update(np.ascontiguousarray(self.images))
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()

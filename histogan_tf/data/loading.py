@@ -13,6 +13,7 @@ from histogan_tf.data.decoding import sizing
 from histogan_tf.data.folder import load_folder
 from histogan_tf.data.idc import load_idc
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.lsun import load_lsun
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.mnist import load_mnist
 from histogan_tf.data.phantom import make_phantom
@@ -27,7 +28,8 @@ PHANTOM_SIZE = 50
 def load(config: Config) -> ImageSet:
     """The images to work on: the dataset, then its --part, --label and --cluster, then at most --train_size of them.
 
-    They stay in the dataset's order.
+    They stay in the dataset's order, and are in memory if --memory_budget_gb allows. The split is one of all files, so
+    that it does not depend on which of them can be used.
 
     Args:
         config: a resolved one.
@@ -39,7 +41,7 @@ def load(config: Config) -> ImageSet:
     image_set = _select_part(whole, config)
     image_set = _select_label(image_set, config.label)
     image_set = _select_cluster(image_set, config, whole)
-    return _select_some(image_set, config.train_size, config.seed)
+    return _read_if_it_fits(_select_some(image_set, config.train_size, config.seed), config)
 
 
 def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
@@ -59,28 +61,60 @@ def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
     train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
     parts = image_set.select(np.sort(train)), image_set.select(np.sort(validation))
     logger.info("training part: %s; validation part: %s", *map(_counts, parts))
-    return _select_some(parts[0], config.train_size, config.seed), parts[1]
+    training = _select_some(parts[0], config.train_size, config.seed)
+    return _read_if_it_fits(training, config), _read_if_it_fits(parts[1], config)
 
 
-def _load_dataset(config: Config) -> ImageSet:
-    image_set = _read_dataset(config)
-    skipped = f", {image_set.num_skipped} files skipped" if image_set.num_skipped else ""
-    height, width, channels = image_set.image_shape
-    colour = "grey" if channels == 1 else "RGB"
-    logger.info("%s: %s, %dx%d %s%s", image_set.name, _counts(image_set), height, width, colour, skipped)
-    return image_set
+def find(config: Config) -> ImageSet:
+    """The whole dataset, in its order; images from files are lazy, and none has been read yet.
 
+    Args:
+        config: a resolved one.
 
-def _read_dataset(config: Config) -> ImageSet:
+    Raises:
+        UserError: if there is no such dataset.
+    """
     if config.dataset == "phantom":
         return _load_phantom(config)
     root = _find_folder(config)
-    options = {"name": config.dataset, "prepare": sizing(config), "strict": config.strict}
-    if config.dataset == "idc":
-        return load_idc(root, **options)
+    options = {"name": config.dataset, "prepare": sizing(config)}
+    if config.dataset in ("idc", "idc-full"):
+        return load_idc(root, edge_patches=config.edge_patches, **options)
     if config.dataset == "mnist":
-        return load_mnist(root, name=config.dataset, prepare=sizing(config))
+        return load_mnist(root, **options)
+    if config.dataset == "lsun":
+        return load_lsun(root, **options)
     return load_folder(root, pattern=config.input_fname_pattern, **options)
+
+
+def _load_dataset(config: Config) -> ImageSet:
+    image_set = find(config)
+    height, width, channels = image_set.image_shape
+    colour = "grey" if channels == 1 else "RGB"
+    logger.info("%s: %s, %dx%d %s", image_set.name, _counts(image_set), height, width, colour)
+    return image_set
+
+
+def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
+    if not image_set.is_lazy:
+        return image_set
+    num_gigabytes = image_set.images.nbytes / 1e9
+    if num_gigabytes <= config.memory_budget_gb:
+        image_set = image_set.in_memory(strict=config.strict)
+        if image_set.num_skipped:
+            logger.warning("%d images could not be used; left are %s", image_set.num_skipped, _counts(image_set))
+        return image_set
+    logger.info(
+        "%d images would take %.1f GB of memory, more than --memory_budget_gb=%g: they stay on disk and are read batch "
+        "by batch",
+        len(image_set),
+        num_gigabytes,
+        config.memory_budget_gb,
+    )
+    if config.strict:
+        logger.info("--strict: reading each of them once")
+        image_set.images.check()
+    return image_set
 
 
 def _load_phantom(config: Config) -> ImageSet:
@@ -99,16 +133,21 @@ def _load_phantom(config: Config) -> ImageSet:
     return make_phantom(size=size)
 
 
-def _find_folder(config: Config) -> str:
+def folder_of(config: Config) -> str:
+    """Where the dataset lies, whether it exists or not."""
     given = config.data_path or os.path.join(config.data_dir, config.dataset)
-    root = os.path.expandvars(os.path.expanduser(given))
+    return os.path.expandvars(os.path.expanduser(given))
+
+
+def _find_folder(config: Config) -> str:
+    root = folder_of(config)
     if os.path.isdir(root):
         return root
     if os.path.exists(root):
         raise UserError(f"{root!r} is a file where a folder of images is expected; unpack it if it is an archive")
     raise UserError(
-        f"no folder {root!r} for --dataset={config.dataset}: say where it lies with --data_path, or leave --dataset "
-        f"out for the built-in phantom"
+        f"no folder {root!r} for --dataset={config.dataset}: say where it lies with --data_path, fetch a public one "
+        f"with --mode=download, or leave --dataset out for the built-in phantom"
     )
 
 

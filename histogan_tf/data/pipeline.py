@@ -41,7 +41,8 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     batches that it would have seen.
 
     Args:
-        image_set: the images; they are held once, outside the graph.
+        image_set: the images. They are held once, outside the graph; lazy ones are read batch by batch, a few batches
+            ahead.
         batch_size: images a batch.
         seed: of the order.
         start_step: first global step, counted from 0.
@@ -56,7 +57,7 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     """
     num_images, num_steps = len(image_set), steps_per_epoch(len(image_set), batch_size)
     with tf.device("CPU:0"):
-        images = tf.constant(image_set.images)
+        images = None if image_set.is_lazy else tf.constant(image_set.images)
         labels = tf.zeros(num_images, tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
 
     def index_batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -68,10 +69,18 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     def gather(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return step, tf.gather(images, indices), tf.gather(labels, indices)
 
+    def read(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch, taken = tf.numpy_function(image_set.images.take, [indices], (tf.uint8, tf.int64))
+        return step, tf.ensure_shape(batch, (batch_size, *image_set.image_shape)), tf.gather(labels, taken)
+
     first_epoch, steps_made = divmod(start_step, num_steps)
     epochs = tf.data.Dataset.range(first_epoch, stop_step // num_steps + 1)
     steps = epochs.flat_map(index_batches).skip(steps_made).take(max(stop_step - start_step, 0))
-    dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    if image_set.is_lazy:  # as many as are asked for: tuned ones would take whatever memory there is
+        dataset = steps.map(read, num_parallel_calls=2, deterministic=True).prefetch(4)
+    else:
+        dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = dataset.prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False  # rewriting the graph would copy the images
     return dataset.with_options(options)

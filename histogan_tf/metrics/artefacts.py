@@ -58,11 +58,7 @@ def checkerboard_score(
         UserError: if a set is empty, shapes differ, or the period does not fit into the images.
     """
     check_images(real_images, synthetic_images)
-    shortest = min(real_images.shape[1:3])
-    if not 2 <= period <= shortest // 2:
-        raise UserError(
-            f"a checkerboard of period {period} in images of {shortest} pixels: give a period from 2 to {shortest // 2}"
-        )
+    _check_period(period, real_images)
     real_power, synthetic_power = _power(real_images, period), _power(synthetic_images, period)
     score = _decades(real_power.mean(axis=0), synthetic_power.mean(axis=0))
     real_seed, synthetic_seed = np.random.SeedSequence(seed).generate_state(2)
@@ -76,9 +72,49 @@ def checkerboard_score(
     return CheckerboardScore(float(score), low, high)
 
 
+def checkerboard_floor(
+    real_images: np.ndarray, period: int = 2, *, num_splits: int = 1000, seed: int = 42
+) -> CheckerboardScore:
+    """Scores of one random half of the real images against the other: their mean, near 0, and their 95 % range.
+
+    Args:
+        real_images: uint8 (num_real, height, width, channels), at least two.
+        period: in pixels, from 2 to half of the shorter side.
+        num_splits: random halves.
+        seed: of the halves.
+
+    Raises:
+        UserError: if there are fewer than two images, or the period does not fit into them.
+    """
+    check_images(real_images, real_images)
+    _check_period(period, real_images)
+    num_half = len(real_images) // 2
+    if not num_half:
+        raise UserError("one real image has no halves to compare: give at least two")
+    power = _power(real_images, period)
+    rng = np.random.default_rng(seed)
+    scores = []
+    for rows in row_blocks(num_splits, len(power)):
+        num_rows = len(range(num_splits)[rows])
+        order = rng.permuted(np.tile(np.arange(len(power)), (num_rows, 1)), axis=1)
+        halves = [(order < num_half), (order >= num_half) & (order < 2 * num_half)]
+        scores.append(_decades(*(half @ power / num_half for half in halves)))
+    replicates = np.concatenate(scores)
+    low, high, _ = percentile_interval(replicates)
+    return CheckerboardScore(float(replicates.mean()), low, high)
+
+
 def fitting_periods(image_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Those of PERIODS that images of (height, width, channels) are large enough for."""
     return tuple(period for period in PERIODS if period <= min(image_shape[:2]) // 2)
+
+
+def _check_period(period: int, images: np.ndarray) -> None:
+    shortest = min(images.shape[1:3])
+    if not 2 <= period <= shortest // 2:
+        raise UserError(
+            f"a checkerboard of period {period} in images of {shortest} pixels: give a period from 2 to {shortest // 2}"
+        )
 
 
 def _power(images: np.ndarray, period: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Which synthetic images are copies of training images: nearest neighbours in feature and in pixel space.
 
 A distance says nothing by itself: two patches of fat are always close. So each is divided by how far the training image
-that was found lies from its own neighbours, and compared with what real images, each left out in turn, show of it.
+that was found lies from its own neighbours, and compared with what real images, each left out in turn, show of it. The
+neighbours of an outlier are so far away that whatever comes near it would look like a copy; so an image counts as no
+further from its neighbours than the median image is from its own.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class NearestTraining:
         indices: int64 (num_synthetic,), into the training images.
         distances: float64 (num_synthetic,).
         relative_distances: float64 (num_synthetic,): distances divided by that of the training image found to its own
-            third-nearest other training image.
+            third-nearest other training image, or by the median of these if it is smaller.
         threshold: of relative distances; those below it, and distances of 0, are suspected copies.
         real_quantiles: the 1 % and 50 % quantiles of the relative distances of real images to each other.
         num_suspected_real: training images that would be suspected of being copies of another training image.
@@ -85,8 +87,10 @@ def find_copies(
 ) -> Copies:
     """Compares every synthetic image with every training image.
 
-    Features see copies that are shifted or slightly distorted, pixels those that are turned, mirrored, blurred or
-    recoloured. Exact duplicates among the training images count once, so that they do not hide their copies.
+    Of copies of 100 real patches of 50x50 pixels, with the features `random`, all were suspected that were turned, had
+    noise of 10 grey levels, were blurred by a pixel or brightened by 10 grey levels, which pixels see; of those shifted
+    by one pixel 56 and by two 38, which features see; and of 182 other patches none. Exact duplicates among the
+    training images count once, so that they do not hide their copies.
 
     Args:
         training_images: uint8 (num_training, height, width, channels).
@@ -118,7 +122,8 @@ def find_copies(
 def _nearest_training(training: np.ndarray, synthetic: np.ndarray, pairwise: PairwiseDistances) -> NearestTraining:
     among_training = nearest(training, None, SCALE_NEIGHBOUR + 1, pairwise)
     of_synthetic = nearest(synthetic, training, 1, pairwise)
-    scales = np.sqrt(among_training.squares[:, SCALE_NEIGHBOUR - 1 :])  # (num_training, 2)
+    scales = np.sqrt(among_training.squares[:, SCALE_NEIGHBOUR - 1 :])  # (num_training, 2): of the third and fourth
+    scales = np.minimum(scales, np.median(scales[:, 0]))
     indices, distances = of_synthetic.indices[:, 0], np.sqrt(of_synthetic.squares[:, 0])
     relative_distances = _quotients(distances, scales[indices, 0])
 

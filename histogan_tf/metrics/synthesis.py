@@ -168,8 +168,9 @@ def squared_radii(features: np.ndarray, num_neighbours: int) -> np.ndarray:
 
 def _covariance_root(features: np.ndarray) -> np.ndarray:
     """R with R'R the covariance, float64 (min(num_images, d), d)."""
-    centred = features - features.mean(axis=0)
-    return np.linalg.qr(centred, mode="r") / np.sqrt(len(features) - 1)
+    num_images, dimensions = features.shape
+    centred = (features - features.mean(axis=0)) / np.sqrt(num_images - 1)
+    return np.linalg.qr(centred, mode="r") if num_images > dimensions else centred
 
 
 def _mean_kernel_of_pairs(features: np.ndarray) -> float:

@@ -21,8 +21,8 @@ class ResNetClassifier:
     """A binary classifier in two parts that share their layers with the whole.
 
     Attributes:
-        features: uint8 (batch, height, width, channels) in [0, 255] to float32 (batch, 512). Batch normalization is in
-            inference mode, always: its moving statistics stay those of the pretraining.
+        features: uint8 (batch, height, width, channels) in [0, 255] to float32 (batch, 512). Batch normalization is
+            frozen, always: batches of a few patches would spoil the statistics of the pretraining.
         head: float32 (batch, 512) to the logit of label 1, float32 (batch, 1).
         network: both in a row; `sigmoid` of what it puts out is the probability of label 1.
     """
@@ -36,7 +36,7 @@ class ResNetClassifier:
         return {"features": self.features, "head": self.head}
 
     def trainable_variables(self, fine_tune: str) -> list[keras.Variable]:
-        """The variables that fine-tuning changes: the head's, and the backbone's `last_stage` or `all`."""
+        """What fine-tuning changes: the head, and the convolutions of the backbone's `last_stage` or `all`."""
         assert fine_tune in ("last_stage", "all"), fine_tune
         backbone = [
             variable
@@ -62,9 +62,12 @@ def build_classifier(
         UserError: if the weights cannot be had, or do not fit.
     """
     backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False  # Keras lets that override even training=True
     image = keras.Input(image_shape, dtype="uint8", name="image")
     x = Preprocessing(size, name="preprocessing")(image)
-    x = backbone(x, training=False)
+    x = backbone(x)
     features = keras.Model(image, layers.GlobalAveragePooling2D(dtype="float32", name="features")(x), name="features")
     head = layers.Dense(1, kernel_initializer="zeros", name="head")
     network = keras.Model(image, head(features(image)), name="classifier")

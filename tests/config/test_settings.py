@@ -71,3 +71,28 @@ def test_the_run_is_named_after_model_dataset_and_label():
     assert Config().run_name() == "dcgan3-phantom"
     assert Config(dataset="idc", label="1", model="dcgan1").run_name() == "dcgan1-idc-1"
     assert Config(run="mine").run_name() == "mine"
+
+
+def test_cyclegan_fills_in_its_own():
+    config = resolve(Config(model="cyclegan", epoch=9))
+    assert (config.batch_size, config.sample_num, config.gf_dim, config.df_dim) == (1, 16, 64, 64)
+    assert (config.decay_epoch, config.strides, config.instance_noise) == (4, None, None)
+    assert resolve(Config(model="cyclegan", epoch=9, decay_epoch=0)).decay_epoch == 0
+    assert resolve(Config(model="dcgan1")).batch_size == 64
+
+
+@pytest.mark.parametrize("settings", [{"label": "idc"}, {"conditional": True}])
+def test_cyclegan_learns_two_labels(settings):
+    with pytest.raises(UserError, match=f"--{next(iter(settings))}=.*--domain_a and --domain_b"):
+        resolve(Config(model="cyclegan", **settings))
+
+
+def test_a_cyclegan_run_is_not_named_after_the_label_that_is_translated():
+    config = resolve(Config(model="cyclegan", mode="translate", dataset="idc", label="1"))
+    assert config.run_name() == "cyclegan-idc"
+
+
+def test_the_line_that_the_learning_rate_follows_may_change_on_resume():
+    fixed = {field.name for field in flag_fields() if field.metadata["fixed"]}
+    assert {"domain_a", "domain_b", "num_blocks", "upsampling", "lambda_cycle", "lambda_identity", "pool_size"} <= fixed
+    assert not {"decay_epoch", "direction", "keep_labels", "min_distance", "top_fraction"} & fixed

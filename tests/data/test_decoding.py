@@ -232,7 +232,7 @@ class TestReadImages:
         images, kept = read_images(str(tmp_path), names, prepare=keep)
         np.testing.assert_array_equal(images[..., 0], [RAMP, RAMP + 1])
         np.testing.assert_array_equal(kept, [1, 3])
-        assert [record.args[0].partition(": ")[0] for record in caplog.records] == ["'b é.png'", "'missing.png'"]
+        assert [record.args[0] for record in caplog.records] == ["b é.png", "missing.png"]
 
     def test_strict_stops_at_the_first_bad_file(self, tmp_path, write):
         (tmp_path / "b.png").write_bytes(b"junk")
@@ -242,7 +242,7 @@ class TestReadImages:
     def test_strict_does_not_decode_the_rest(self, tmp_path, write, monkeypatch):
         (tmp_path / "bad.png").write_bytes(b"junk")
         decoded = []
-        monkeypatch.setattr(decoding, "_FILES_PER_TASK", 1)
+        monkeypatch.setattr(decoding, "_IMAGES_PER_TASK", 1)
         monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
         def count(image):
@@ -267,5 +267,5 @@ class TestReadImages:
 
     def test_no_usable_file(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"junk")
-        with pytest.raises(UserError, match=r"none of the 1 image files .* 'a\.png': not a PNG"):
+        with pytest.raises(UserError, match=r"none of the 1 images .* 'a\.png': not a PNG"):
             read_images(str(tmp_path), ["a.png"], prepare=keep)

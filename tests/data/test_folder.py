@@ -27,7 +27,7 @@ def root(tmp_path):
 
 
 def load(root, pattern="*", strict=False):
-    return load_folder(root, name="set", pattern=pattern, prepare=lambda image: image, strict=strict)
+    return load_folder(root, name="set", pattern=pattern, prepare=lambda image: image).in_memory(strict=strict)
 
 
 class TestListImages:
@@ -103,6 +103,12 @@ class TestLoadFolder:
         assert image_set.labels.tolist() == [0, 0, 1] and image_set.labels.dtype == np.int32
         assert image_set.images[:, 0, 0, 0].tolist() == [2, 1, 0]
         assert image_set.groups is None and image_set.num_skipped == 0 and image_set.name == "set"
+
+    def test_images_stay_on_disk(self, root, write):
+        write("a.png", 1)
+        lazy = load_folder(root, name="set", pattern="*", prepare=lambda image: image[:1])
+        write("a.png", 2)
+        assert lazy.is_lazy and lazy.images[0].tolist() == [[[2]] * 3]
 
     def test_flat_folder_has_no_labels(self, root, write):
         write("b.png", 1)

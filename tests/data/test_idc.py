@@ -11,8 +11,8 @@ from histogan_tf.data.idc import load_idc, pad_to_patch
 from histogan_tf.errors import UserError
 
 
-def load(root, strict=False, prepare=lambda image: image):
-    return load_idc(str(root), name="idc", prepare=prepare, strict=strict)
+def load(root, strict=False, prepare=lambda image: image, edge_patches="pad"):
+    return load_idc(str(root), name="idc", prepare=prepare, edge_patches=edge_patches).in_memory(strict=strict)
 
 
 @pytest.fixture
@@ -91,6 +91,22 @@ class TestFiles:
         assert image_set.images.shape == (2, 50, 50, 3) and (image_set.images[0] == 7).all()
         assert "smaller than 50x50, padded by reflection: 1" in caplog.text
 
+    def test_padded_patches_are_counted_once_however_often_they_are_read(self, tmp_path, write, caplog):
+        for value in range(3):
+            write(f"0/{value}.png", value, size=(50, 31))
+        lazy = load_idc(str(tmp_path), name="idc", prepare=lambda image: image)
+        assert lazy.images[[2, 2, 0]][:, 0, 0, 0].tolist() == [2, 2, 0]
+        lazy.select(np.array([1, 2])).in_memory()
+        assert "padded by reflection: 2" in caplog.text
+
+    def test_small_patches_are_left_out_if_asked(self, tmp_path, write, caplog):
+        write("0/a.png", 7, size=(50, 31))
+        write("1/b.png", 8)
+        image_set = load(tmp_path, edge_patches="skip", strict=True)
+        assert image_set.ids.tolist() == ["1/b.png"] and image_set.labels.tolist() == [1]
+        assert image_set.num_skipped == 1 and "left out 1 of 2 images" in caplog.text
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
     def test_large_patches_are_skipped(self, tmp_path, write):
         write("0/a.png", size=(51, 50))
         write("1/b.png")
@@ -145,7 +161,14 @@ class TestArrays:
         assert image_set.ids.tolist() == ["0", "1", "2", "3"] and image_set.groups is None
 
     def test_images_stay_on_disk(self, save):
-        assert isinstance(load(save()).images, np.memmap)
+        image_set = load_idc(str(save()), name="idc", prepare=lambda image: image[:9])
+        assert image_set.is_lazy and image_set.image_shape == (9, 50, 3)
+        np.testing.assert_array_equal(image_set.images[[3, 1]], self.IMAGES[[3, 1], :9])
+
+    def test_fortran_order_is_read_at_once(self, save):
+        image_set = load_idc(str(save(images=np.asfortranarray(self.IMAGES))), name="idc", prepare=lambda image: image)
+        assert not image_set.is_lazy
+        np.testing.assert_array_equal(image_set.images, self.IMAGES)
 
     def test_prepared(self, save):
         image_set = load(save(), prepare=lambda image: image[:20, :30])

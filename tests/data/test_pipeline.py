@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.pipeline import batches, steps_per_epoch, to_float, to_uint8
+from histogan_tf.data.pipeline import batches, steps_per_epoch, to_float, to_uint8, two_domain_batches
 from histogan_tf.errors import UserError
 
 
@@ -114,3 +114,40 @@ class TestBatches:
     def test_unlabelled_sets_have_label_0(self):
         dataset = batches(make_set(6, labelled=False), batch_size=3, seed=0, start_step=0, stop_step=2)
         assert [labels.tolist() for _, _, labels in dataset.as_numpy_iterator()] == [[0, 0, 0]] * 2
+
+
+class TestTwoDomainBatches:
+    def draw(self, num_a, num_b, batch_size, start_step, stop_step, seed=3):
+        sets = (make_set(num_a), make_set(num_b))
+        dataset = two_domain_batches(*sets, batch_size, seed, start_step, stop_step)
+        steps, images_a, images_b = zip(*dataset.as_numpy_iterator(), strict=True)
+        indices = [np.array(images).reshape(-1, batch_size, 2)[:, :, 0].tolist() for images in (images_a, images_b)]
+        return list(map(int, steps)), *indices
+
+    def test_each_domain_runs_through_its_own_epochs(self):
+        steps, indices_a, indices_b = self.draw(7, 4, 1, 0, 28)
+        assert steps == list(range(28))
+        for indices, num_images in ((indices_a, 7), (indices_b, 4)):
+            for start in range(0, 28, num_images):
+                assert sorted(sum(indices[start : start + num_images], [])) == list(range(num_images))
+
+    def test_each_domain_is_drawn_as_if_it_were_alone(self):
+        _, indices_a, _ = self.draw(23, 9, 5, 0, 12)
+        assert indices_a == steps_and_indices(23, 5, 3, 0, 12)[1]
+        _, _, indices_b = self.draw(9, 23, 5, 0, 12)
+        assert indices_b == steps_and_indices(23, 5, 3 + 2**31, 0, 12)[1]
+
+    def test_images_do_not_go_in_pairs(self):
+        # Of 100 pairs of images drawn independently from 10, 10 are expected to be equal, and 30 have a chance of 1e-8.
+        _, indices_a, indices_b = self.draw(10, 10, 1, 0, 100)
+        assert sum(a == b for a, b in zip(indices_a, indices_b, strict=True)) < 30
+
+    def test_resuming_anywhere_gives_the_same_batches(self):
+        whole = self.draw(7, 5, 2, 0, 11)
+        for start in range(1, 11):
+            assert self.draw(7, 5, 2, start, 11) == tuple(column[start:] for column in whole)
+
+    def test_a_domain_smaller_than_a_batch(self):
+        for sizes in ((19, 30), (30, 19)):
+            with pytest.raises(UserError, match="19 images are fewer than a batch of 20"):
+                two_domain_batches(*map(make_set, sizes), 20, 0, 0, 1)

@@ -123,9 +123,9 @@ def test_first_and_last_layers_of_the_discriminator_are_not_normalized():
     assert slopes == pytest.approx([0.2] * 4)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_instance_normalization_equals_numpy(dtype):
-    layer = small_generator(dtype=dtype).get_layer("d8-norm")
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_instance_normalization_equals_numpy(precision):
+    layer = small_generator(precision=precision).get_layer("d8-norm")
     scale, offset = np.arange(1, 9, dtype=np.float32), np.arange(8, dtype=np.float32) - 4
     layer.set_weights([scale, offset])
     # Far from zero: statistics in bfloat16 would be off by far more than the rounding of the result.
@@ -133,7 +133,7 @@ def test_instance_normalization_equals_numpy(dtype):
     exact = tf.cast(x, tf.float64).numpy()
     mean, variance = exact.mean((1, 2), keepdims=True), exact.var((1, 2), keepdims=True)
     expected = (exact - mean) / np.sqrt(variance + 1e-5) * scale + offset
-    tolerance = {"float32": 1e-5, "mixed_bfloat16": 2**-8}[dtype]
+    tolerance = {"float32": 1e-5, "mixed_bfloat16": 2**-8}[precision]
     np.testing.assert_allclose(tf.cast(layer(x), tf.float64), expected, rtol=tolerance, atol=tolerance * 8)
 
 
@@ -182,7 +182,7 @@ def test_images_of_a_batch_do_not_influence_each_other(build):
 @pytest.mark.parametrize("build", BUILDERS)
 def test_mixed_precision_computes_in_bfloat16_and_returns_float32(build):
     images = random_images(2)
-    exact, mixed = build()(images), build(dtype="mixed_bfloat16")
+    exact, mixed = build()(images), build(precision="mixed_bfloat16")
     dtypes = {layer.compute_dtype for layer in mixed.layers if layer.name.endswith(("-norm", "-relu"))}
     assert dtypes == {"bfloat16"}
     assert all(variable.dtype == "float32" for variable in mixed.variables)

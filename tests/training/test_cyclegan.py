@@ -80,10 +80,10 @@ class Recomputation:
         return fake_a, fake_b, cycled_a, cycled_b, self.each(B2A, self.real_a), self.each(A2B, self.real_b)
 
     def numpy_losses(self):
-        D_A, D_B = self.trainer.discriminator_A, self.trainer.discriminator_B
+        judge_a, judge_b = self.trainer.discriminator_A, self.trainer.discriminator_B
         fake_a, fake_b, cycled_a, cycled_b, same_a, same_b = (np.array(images) for images in self.images())
-        on_fake_a, on_fake_b = np.array(self.each(D_A, fake_a)), np.array(self.each(D_B, fake_b))
-        on_real_a, on_real_b = np.array(self.each(D_A, self.real_a)), np.array(self.each(D_B, self.real_b))
+        on_fake_a, on_fake_b = np.array(self.each(judge_a, fake_a)), np.array(self.each(judge_b, fake_b))
+        on_real_a, on_real_b = np.array(self.each(judge_a, self.real_a)), np.array(self.each(judge_b, self.real_b))
         return {
             "G_A2B": mean((on_fake_b - 1) ** 2),
             "G_B2A": mean((on_fake_a - 1) ** 2),

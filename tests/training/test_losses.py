@@ -62,3 +62,31 @@ def test_patch_logits_give_the_mean_of_their_patches():
 def test_huge_logits_stay_finite():
     terms = losses.discriminator_loss(tf.constant([[-1e4]]), tf.constant([[1e4]]))
     assert float(terms["d_loss"]) == pytest.approx(2e4)
+
+
+def test_least_squares_by_hand():
+    logits = tf.constant([[[[1.0], [3.0]]], [[[-1.0], [0.0]]]])
+    assert float(losses.least_squares(logits, 1.0)) == pytest.approx((0 + 4 + 4 + 1) / 4)
+    assert float(losses.least_squares(logits, 0.0)) == pytest.approx((1 + 9 + 1 + 0) / 4)
+
+
+def test_least_squares_discriminator_loss_is_the_mean_of_its_halves():
+    # ((1 - 3)^2 + (0.5 - 1)^2) / 2 = 2.125 for real ones, 0.25 for fake ones
+    loss = losses.least_squares_discriminator_loss(tf.constant([[3.0], [0.5]]), tf.constant([[0.5], [-0.5]]))
+    assert float(loss) == pytest.approx((2.125 + 0.25) / 2)
+
+
+def test_mean_absolute_difference_by_hand():
+    images, others = tf.constant([[0.5, -1.0], [0.0, 1.0]]), tf.constant([[1.0, 1.0], [0.0, 0.5]])
+    assert float(losses.mean_absolute_difference(images, others)) == pytest.approx((0.5 + 2 + 0 + 0.5) / 4)
+
+
+def test_losses_of_cyclegan_are_computed_in_float32():
+    # 1 + 2^-8 rounds to 1 in bfloat16: sums of many patches would stop there.
+    ones = tf.ones((1000, 1), tf.bfloat16)
+    for loss in (
+        losses.least_squares(ones, 0.0),
+        losses.least_squares_discriminator_loss(0 * ones, ones),
+        losses.mean_absolute_difference(ones, -ones) / 2,
+    ):
+        assert loss.dtype == tf.float32 and float(loss) == 1.0

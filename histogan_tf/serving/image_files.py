@@ -1,0 +1,118 @@
+"""PNG and JPEG files become images inside the graph of a model that a server runs."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from histogan_tf.data.idc import PATCH_SIZE
+from histogan_tf.serving.trained import TrainedNetwork
+
+MAX_PIXELS = 2**22
+"""Of one image: what an unknown client sends must not fill the server's memory."""
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8\xff"
+_PNG_HEADER_BYTES = 24
+_GREY_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 luma, as Pillow rounds it
+
+
+def checked(value: tf.Tensor, condition: tf.Tensor, message: str, *details: tf.Tensor) -> tf.Tensor:
+    """The value; but an InvalidArgumentError with the message, which a client gets to read, if the condition is false.
+
+    Args:
+        value: any tensor.
+        condition: bool ().
+        message: says what is wrong and what is allowed.
+        details: shown after it.
+    """
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message, *details])]):
+        return tf.identity(value)
+
+
+def decode(file: tf.Tensor, channels: int) -> tf.Tensor:
+    """A PNG or JPEG file as uint8 (height, width, channels), channels 1 or 3.
+
+    As `data.decoding.decode` does it: transparent pixels show white. But no EXIF orientation is heeded.
+
+    Raises:
+        InvalidArgumentError: in the server, if it is no such file, is damaged, or has more than MAX_PIXELS pixels.
+    """
+    is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
+    is_jpeg = tf.strings.substr(file, 0, len(_JPEG_START)) == _JPEG_START
+    is_long = tf.strings.length(file) >= _PNG_HEADER_BYTES
+    file = checked(file, is_long & (is_png | is_jpeg), "image_bytes must hold a whole PNG or JPEG file")
+    size = tf.cond(is_png, lambda: _png_size(file), lambda: tf.image.extract_jpeg_shape(file, tf.int64)[:2])
+    is_small = tf.reduce_prod(size) <= MAX_PIXELS
+    file = checked(file, is_small, f"an image may have {MAX_PIXELS} pixels; height and width are", size)
+    image = tf.cond(is_png, lambda: _decode_png(file), lambda: _decode_jpeg(file))
+    return image if channels == 3 else _to_grey(image)
+
+
+def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
+    """What a run did to its own images, to an image that was decoded: padded (idc), cropped, resized.
+
+    Args:
+        image: uint8 (height, width, channels).
+        trained: with the run's settings.
+
+    Returns:
+        uint8, of the shape of the training images.
+
+    Raises:
+        InvalidArgumentError: in the server, if that does not give an image of their size.
+    """
+    config, (height, width, _) = trained.config, trained.image_shape
+    if config.dataset == "idc":
+        image = _pad_to_patch(image)
+    if config.crop:
+        image = _center_crop(image, config.input_height, config.input_width)
+    if config.output_height:
+        resized = tf.image.resize(image, (height, width), antialias=True)
+        image = tf.cast(tf.round(resized), tf.uint8)
+    size = tf.shape(image)[:2]
+    message = (
+        f"images must have {height}x{width} pixels, as in training: cut or resize them to that, at the same "
+        f"magnification; height and width are"
+    )
+    return tf.ensure_shape(checked(image, tf.reduce_all(size == (height, width)), message, size), trained.image_shape)
+
+
+def _png_size(file: tf.Tensor) -> tf.Tensor:
+    """Height and width, int64 (2,), that a PNG's header states."""
+    width_and_height = tf.io.decode_raw(tf.strings.substr(file, 16, 8), tf.int32, little_endian=False)
+    return tf.cast(width_and_height[::-1], tf.int64)
+
+
+def _decode_png(file: tf.Tensor) -> tf.Tensor:
+    """uint8 (height, width, 3)."""
+    pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.int32)
+    colours, opacity = pixels[..., :3], pixels[..., 3:]
+    return tf.cast((colours * opacity + 255 * (255 - opacity) + 127) // 255, tf.uint8)
+
+
+def _decode_jpeg(file: tf.Tensor) -> tf.Tensor:
+    """uint8 (height, width, 3)."""
+    return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _to_grey(image: tf.Tensor) -> tf.Tensor:
+    """uint8 (height, width, 1)."""
+    grey = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, axis=-1, keepdims=True)
+    return tf.cast((grey + 2**15) // 2**16, tf.uint8)
+
+
+def _pad_to_patch(image: tf.Tensor) -> tf.Tensor:
+    """`data.idc.pad_to_patch`; images that it would not take stay as they are."""
+    missing = PATCH_SIZE - tf.shape(image)[:2]
+    fits = tf.reduce_all((missing >= 0) & (missing < tf.shape(image)[:2]))
+    missing = tf.where(fits, missing, 0)
+    return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], mode="REFLECT")
+
+
+def _center_crop(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """`data.decoding.center_crop`."""
+    size = tf.shape(image)[:2]
+    message = f"images must have at least {height}x{width} pixels; height and width are"
+    image = checked(image, tf.reduce_all(size >= (height, width)), message, size)
+    top_left = tf.cast(tf.round((tf.cast(size, tf.float32) - (height, width)) / 2.0), tf.int32)
+    return image[top_left[0] : top_left[0] + height, top_left[1] : top_left[1] + width]

@@ -1,0 +1,157 @@
+"""MODEL_CARD.md: what an exported model was trained on, how, what it is worth, and what it is not for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import histogan_tf
+from histogan_tf.config import flag_fields
+from histogan_tf.runs import read_metrics
+from histogan_tf.serving.trained import TrainedNetwork
+
+NOT_A_MEDICAL_DEVICE = (
+    "This is not a medical device. It must not be used for diagnosis, or for any decision about a patient."
+)
+
+_KINDS = {
+    "generator": "a DCGAN's generator of synthetic images",
+    "translator": "a CycleGAN's generator, which translates images from one label to another",
+    "classifier": "a transferred ResNet-18, which tells two labels apart",
+}
+_USES = {
+    "generator": "Research and teaching: images to look at, and to add to the training set of a classifier that is then "
+    "measured on real images. Synthetic images must not be passed off as those of a patient; they may repeat training "
+    "images, or leave out what is rare.",
+    "translator": "Research and teaching: images to look at, and to add to the training set of a classifier that is "
+    "then measured on real images. A translation is an invention: what it shows was never in the tissue.",
+    "classifier": "Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
+    "scanner, magnification and size.",
+}
+_SECTIONS = {
+    "generator": ("network", "training"),
+    "translator": ("network", "training", "cyclegan"),
+    "classifier": ("training", "classifier"),
+}
+
+
+def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> None:
+    """Writes the card of an export.
+
+    Args:
+        path: of the file.
+        trained: the network.
+        interface: Markdown, of the inputs and outputs.
+    """
+    parts = [
+        f"# {trained.name}",
+        f"{trained.config.model}: {_KINDS[trained.kind]}. Exported by histogan_tf {histogan_tf.__version__}. "
+        f"{NOT_A_MEDICAL_DEVICE}",
+        f"## Data\n\n{_bullets(data_facts(trained))}",
+        f"## Training\n\n{_bullets(_training_facts(trained))}",
+        f"## Metrics\n\n{_metrics(trained)}",
+        f"## Inputs and outputs\n\n{interface}",
+        f"## Intended use\n\n{_USES[trained.kind]}\n\n{NOT_A_MEDICAL_DEVICE}",
+    ]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def data_facts(trained: TrainedNetwork) -> dict[str, str]:
+    """What the model saw, by a word that says what it is."""
+    config, dataset = trained.config, trained.dataset
+    height, width, channels = trained.image_shape
+    facts = {
+        "dataset": dataset["name"],
+        "images": f"{height}x{width} pixels, {'RGB' if channels == 3 else 'grey'}",
+        "labels": ", ".join(f"{label} = {name}" for label, name in enumerate(trained.class_names)) or "none",
+        "restricted to": ", ".join(
+            f"--{name}={getattr(config, name)}"
+            for name in ("label", "part", "clusters", "cluster", "train_size", "split_seed", "split_by")
+            if getattr(config, name) is not None
+        ),
+    }
+    for name, part in _parts(trained):
+        counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
+        facts[name] = f"{counts or part.get('num_images', 'no')} images, fingerprint {part['fingerprint'][:16]}"
+    return facts
+
+
+def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The sets of images that the run recorded, by name: each with its counts and its fingerprint."""
+    dataset = trained.dataset
+    if "parts" in dataset:
+        yield from dataset["parts"].items()
+    elif "domains" in dataset:
+        for letter, domain in zip("AB", dataset["domains"], strict=True):
+            yield f"domain {letter} ({trained.class_names[domain['label']]})", domain
+    else:
+        yield "seen in training", dataset
+
+
+def epochs_made(trained: TrainedNetwork) -> float | None:
+    """Times that the training went through its images; None for a classifier, whose head is fitted to the end."""
+    if trained.kind == "classifier":
+        return None
+    num_images = max(part["num_images"] for _, part in _parts(trained))
+    return trained.step / (num_images // trained.config.batch_size)
+
+
+def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
+    config, epochs = trained.config, epochs_made(trained)
+    of_epochs = "" if epochs is None else f", {epochs:.3g} epochs of --epoch={config.epoch}"
+    facts = {"run": trained.directory.name, "steps made": f"{trained.step}{of_epochs}"}
+    record = json.loads((trained.directory / "config.json").read_text(encoding="utf-8"))
+    facts["begun"] = record["begun"]
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    facts["settings"] = ", ".join(
+        f"{field.name}={_shown(getattr(config, field.name))}"
+        for field in flag_fields()
+        if field.metadata["section"] in _SECTIONS[trained.kind] and getattr(config, field.name) is not None
+    )
+    if losses := read_metrics(trained.directory):
+        facts["last losses"] = ", ".join(f"{name} {value:.4g}" for name, value in losses[-1].items())
+    if config.precision != "float32":
+        facts["precision"] = f"trained in {config.precision}, exported in float32"
+    return facts
+
+
+def _metrics(trained: TrainedNetwork) -> str:
+    """What evaluate left in the run directory."""
+    sections = []
+    for path in sorted(trained.directory.rglob("*.json")):
+        if path.name in ("metrics.json", "synthesis.json") and "exported" not in path.parts:
+            rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+            sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
+    if not sections:
+        return f"None were measured; `--mode=evaluate --run={trained.directory.name}` does."
+    return "\n\n".join(sections)
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> str:
+    """Metrics as Markdown: of each its value and interval, or those columns for several sets of images."""
+    is_flat = all("value" in row for row in rows.values())
+    columns = ["value"] if is_flat else list(next(iter(rows.values())))
+    lines = ["| metric | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [_shown_metric(row)] if is_flat else [_shown_metric(row[column]) for column in columns]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _shown_metric(metric: dict[str, float | None]) -> str:
+    if metric["value"] is None:
+        return "undefined"
+    shown = f"{metric['value']:.4g}"
+    if metric.get("deviation") is not None:
+        return f"{shown} ± {metric['deviation']:.2g}"
+    return shown if metric.get("low") is None else f"{shown} ({metric['low']:.4g} to {metric['high']:.4g})"
+
+
+def _shown(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _bullets(facts: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)

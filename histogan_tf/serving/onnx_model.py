@@ -1,0 +1,155 @@
+"""A network as ONNX, checked against Keras before anybody gets it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from keras import layers
+
+from histogan_tf.data.pipeline import to_uint8
+from histogan_tf.errors import UserError
+from histogan_tf.models.latents import draw_latents
+from histogan_tf.serving.trained import TrainedNetwork
+
+if TYPE_CHECKING:
+    import onnx
+
+_TOLERANCE = 1e-4  # runtimes add up in other orders: some 1e-6 for outputs that lie in [-1, 1]
+_HALF_ELEMENTS = 2**16
+_CHECKED_IMAGES = 3
+
+
+def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
+    """Writes model.onnx, in float32.
+
+    Args:
+        trained: the network.
+        folder: exists.
+
+    Returns:
+        What the model card says of its inputs and outputs.
+
+    Raises:
+        UserError: if the packages of the extra `export` are not installed, or the model cannot be converted rightly.
+    """
+    network = outside_network(trained)
+    model = to_onnx(network)
+    difference = largest_difference(model, network, example_inputs(trained))
+    if not difference <= _TOLERANCE:
+        raise UserError(
+            f"{trained.name} as ONNX differs by {difference:.2g} from what it was converted from, so it was not "
+            f"written: try other versions of tf2onnx and onnxruntime"
+        )
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return interface(model)
+
+
+def outside_network(trained: TrainedNetwork) -> keras.Model:
+    """The network with a classifier's logits turned into probabilities, whose one output is named for the outside."""
+    if trained.kind == "classifier":
+        probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(trained.network.output))
+        return keras.Model(trained.network.input, probability, name="probability")
+    return keras.Model(trained.network.input, trained.network.output, name="images")
+
+
+def to_onnx(network: keras.Model) -> onnx.ModelProto:
+    """Converts a network; the output gets its name, and the first dimension of inputs and outputs is `batch`.
+
+    Raises:
+        UserError: if the packages of the extra `export` are not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs the packages onnx, onnxruntime and tf2onnx ({error}): pip install 'histogan_tf[export]'"
+        ) from error
+    # Keras exports what has been called.
+    network(keras.tree.map_structure(lambda tensor: np.zeros((1, *tensor.shape[1:]), tensor.dtype), network.input))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        network.export(path, format="onnx", verbose=False)
+        model = onnx.load(path)
+    old_name = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = [network.name if name == old_name else name for name in node.output]
+    model.graph.output[0].name = network.name
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.checker.check_model(model)
+    return model
+
+
+def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its large weights stored in float16, at half the size; it still computes in float32."""
+    import onnx
+
+    halved = onnx.ModelProto.FromString(model.SerializeToString())
+    casts = []
+    for initializer in halved.graph.initializer:
+        is_large = initializer.data_type == onnx.TensorProto.FLOAT and np.prod(initializer.dims) >= _HALF_ELEMENTS
+        if is_large:
+            name, weights = initializer.name, onnx.numpy_helper.to_array(initializer)
+            stored = f"{name}:float16"
+            initializer.CopyFrom(onnx.numpy_helper.from_array(weights.astype(np.float16), stored))
+            casts.append(onnx.helper.make_node("Cast", [stored], [name], f"{name}:cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *halved.graph.node]
+    del halved.graph.node[:]
+    halved.graph.node.extend(nodes)
+    onnx.checker.check_model(halved)
+    return halved
+
+
+def example_inputs(trained: TrainedNetwork) -> dict[str, np.ndarray]:
+    """Inputs to check a converted network with, by name, from a fixed seed."""
+    if trained.kind == "generator":
+        z = draw_latents(_CHECKED_IMAGES, trained.config.z_dim, trained.config.z_dist, (0, 0)).numpy()
+        labels = np.arange(_CHECKED_IMAGES, dtype=np.int32) % max(1, trained.num_classes)
+        return {"z": z, "label": labels} if trained.num_classes else {"z": z}
+    shape = (_CHECKED_IMAGES, *trained.image_shape)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return {"image": pixels if trained.kind == "classifier" else pixels.astype(np.float32) / 127.5 - 1.0}
+
+
+def largest_difference(model: onnx.ModelProto, network: keras.Model, inputs: Mapping[str, np.ndarray]) -> float:
+    """The largest absolute difference between what onnxruntime and Keras put out."""
+    return float(np.abs(_run(model, inputs) - _call(network, inputs)).max())
+
+
+def largest_level_difference(model: onnx.ModelProto, network: keras.Model, inputs: Mapping[str, np.ndarray]) -> int:
+    """The same of 8-bit images, in levels."""
+    ours, theirs = to_uint8(_run(model, inputs)).numpy(), to_uint8(_call(network, inputs)).numpy()
+    return int(np.abs(ours.astype(int) - theirs).max())
+
+
+def _run(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, dict(inputs))[0]
+
+
+def _call(network: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    given = dict(inputs) if isinstance(network.input, dict) else next(iter(inputs.values()))
+    return network(given, training=False).numpy()
+
+
+def interface(model: onnx.ModelProto) -> str:
+    """Inputs and outputs as a Markdown table."""
+    import onnx
+
+    lines = ["| tensor | type | shape |", "| --- | --- | --- |"]
+    for role, values in (("input", model.graph.input), ("output", model.graph.output)):
+        for value in values:
+            tensor = value.type.tensor_type
+            sides = ", ".join(side.dim_param or str(side.dim_value) for side in tensor.shape.dim)
+            kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+            lines.append(f"| {role} `{value.name}` | {kind} | ({sides}) |")
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""A network as a SavedModel that TF Serving, or anybody with TensorFlow, loads without this program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from histogan_tf.serving.signatures import Signature, signatures_of
+from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.serving.warmup import write_warmup_requests
+
+_DIMENSIONS = {1: ("batch",), 2: ("batch", "z_dim"), 4: ("batch", "height", "width", "channels")}
+
+
+def write_saved_model(trained: TrainedNetwork, folder: Path) -> str:
+    """Writes the SavedModel and its warm-up requests.
+
+    Args:
+        trained: the network.
+        folder: exists.
+
+    Returns:
+        What the model card says of its signatures.
+
+    Raises:
+        UserError: if tensorflow-serving-api, which knows the format of warm-up requests, is not installed.
+    """
+    signatures = signatures_of(trained)
+    module = tf.Module()
+    module.weights = [variable.value for variable in trained.network.variables]
+    tf.saved_model.save(module, str(folder), {name: signature.function for name, signature in signatures.items()})
+    _name_dimensions(folder)
+    write_warmup_requests(folder, trained.name, signatures)
+    return _interface(signatures)
+
+
+def _name_dimensions(folder: Path) -> None:
+    """Gives the dimensions of inputs and outputs the names that a server's clients read in its metadata."""
+    path = folder / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for signature in saved_model.meta_graphs[0].signature_def.values():
+        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+            for dimension, name in zip(tensor.tensor_shape.dim, _DIMENSIONS.get(len(tensor.tensor_shape.dim), ())):
+                dimension.name = name
+    path.write_bytes(saved_model.SerializeToString(deterministic=True))
+    (folder / "fingerprint.pb").unlink()  # of the file as it was; servers do without
+
+
+def _interface(signatures: Mapping[str, Signature]) -> str:
+    lines = ["| signature | inputs | outputs | from what to what |", "| --- | --- | --- | --- |"]
+    for name, signature in signatures.items():
+        inputs = signature.function.structured_input_signature[1]
+        cells = [", ".join(map(_tensor, specs.items())) for specs in (inputs, signature.function.structured_outputs)]
+        lines.append(f"| `{name}` | {cells[0]} | {cells[1]} | {signature.meaning} |")
+    return "\n".join(lines)
+
+
+def _tensor(named: tuple[str, tf.TensorSpec | tf.Tensor]) -> str:
+    """Such as "`images` float32 (batch, 50, 50, 3)"."""
+    name, tensor = named
+    names = _DIMENSIONS.get(len(tensor.shape), ())
+    sides = [str(side or names[axis]) for axis, side in enumerate(tensor.shape)]
+    return f"`{name}` {tensor.dtype.name} ({', '.join(sides)})"

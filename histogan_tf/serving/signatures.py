@@ -1,0 +1,221 @@
+"""What a server offers of a trained network: functions of named tensors that check what they are given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.classifier.evaluation import THRESHOLD
+from histogan_tf.data.pipeline import to_float, to_uint8
+from histogan_tf.models.cyclegan import MIN_SIZE
+from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.latents import LATENT_CHUNK_SIZE, draw_latents
+from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.serving.image_files import MAX_PIXELS, checked, decode, fit
+from histogan_tf.serving.trained import TrainedNetwork
+
+MAX_COUNT = 256
+"""Images that one request may ask for."""
+
+_BATCHED_FILES = tf.TensorSpec((None,), tf.string)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One function that a server offers.
+
+    Attributes:
+        function: from named tensors to named tensors.
+        meaning: of its inputs and outputs, for people.
+        request: an example of its inputs.
+    """
+
+    function: tf.types.experimental.ConcreteFunction
+    meaning: str
+    request: Mapping[str, np.ndarray]
+
+
+def signatures_of(trained: TrainedNetwork) -> dict[str, Signature]:
+    """The signatures of a network, by name; each function raises InvalidArgumentError for inputs that it cannot use."""
+    makers = {
+        "generator": _generator_signatures,
+        "translator": _translator_signatures,
+        "classifier": _classifier_signatures,
+    }
+    return makers[trained.kind](trained)
+
+
+def _signature(function: Callable, meaning: str, request: dict[str, np.ndarray], **inputs: tf.TensorSpec) -> Signature:
+    concrete = tf.function(function, autograph=False).get_concrete_function(**inputs)
+    return Signature(concrete, meaning, request)
+
+
+def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
+    config, network, num_classes = trained.config, trained.network, trained.num_classes
+
+    def images_of(z: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
+        if label is not None:
+            message = f"label must be from 0 to {num_classes - 1}"
+            label = checked(label, tf.reduce_all((label >= 0) & (label < num_classes)), message)
+        return network(named_inputs(network, z, label), training=False)
+
+    def serving_default(z: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        z = _checked_latents(z, config.z_dist)
+        if label is not None:
+            is_even = tf.shape(z)[0] == tf.shape(label)[0]
+            label = checked(label, is_even, "z and label must be equally many", tf.shape(z)[0], tf.shape(label)[0])
+        return {"images": images_of(z, label)}
+
+    def drawn(count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
+        count = checked(count, (count >= 1) & (count <= MAX_COUNT), f"count must be from 1 to {MAX_COUNT}; it is", count)
+        seed = checked(seed, (seed >= 0) & (seed < 2**31), f"seed must be from 0 to {2**31 - 1}; it is", seed)
+        # `stateless_seed` of a seed that is known only when the request comes.
+        key = stateless_seed(0, Purpose.GENERATED_LATENTS, 0) + tf.stack([tf.bitwise.left_shift(seed, 32), 0])
+        z = draw_latents(LATENT_CHUNK_SIZE, config.z_dim, config.z_dist, key)[:count]
+        return images_of(z, None if label is None else tf.repeat(label, count))
+
+    def generate(count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return {"images": drawn(count, seed, label)}
+
+    def png_bytes(count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return {"png_bytes": tf.io.encode_png(to_uint8(drawn(count, seed, label)))}
+
+    latents = draw_latents(1, config.z_dim, config.z_dist, stateless_seed(0, Purpose.GENERATED_LATENTS, 0)).numpy()
+    batch = {"z": tf.TensorSpec((None, config.z_dim), tf.float32)}
+    draw = {"count": tf.TensorSpec((), tf.int32), "seed": tf.TensorSpec((), tf.int64)}
+    batch_request, draw_request = {"z": latents}, {"count": np.int32(1), "seed": np.int64(0)}
+    of_label = ""
+    if num_classes:
+        batch |= {"label": tf.TensorSpec((None,), tf.int32)}
+        draw |= {"label": tf.TensorSpec((), tf.int32)}
+        batch_request |= {"label": np.zeros(1, np.int32)}
+        draw_request |= {"label": np.int32(0)}
+        of_label = f" of a label from 0 to {num_classes - 1}"
+    same = f"the same as those of --mode=generate --seed; count is at most {MAX_COUNT}"
+    z_range = {"normal01": "N(0, 1)", "uniform_signed": "[-1, 1]", "uniform_unsigned": "[0, 1]"}[config.z_dist]
+    return {
+        "serving_default": _signature(
+            serving_default, f"latents z in {z_range} to images{of_label} in [-1, 1]", batch_request, **batch
+        ),
+        "generate": _signature(generate, f"images{of_label} in [-1, 1], {same}", draw_request, **draw),
+        "png_bytes": _signature(png_bytes, f"PNG files{of_label}, {same}", draw_request, **draw),
+    }
+
+
+def _checked_latents(z: tf.Tensor, z_dist: str) -> tf.Tensor:
+    if z_dist == "normal01":
+        return checked(z, tf.reduce_all(tf.math.is_finite(z)), "z must be finite")
+    lowest = {"uniform_signed": -1.0, "uniform_unsigned": 0.0}[z_dist]
+    return checked(z, tf.reduce_all((z >= lowest) & (z <= 1.0)), f"z must lie in [{lowest:g}, 1], as in training")
+
+
+def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
+    translate, (height, width, channels) = _of_any_size(trained.network), trained.image_shape
+
+    def sized(images: tf.Tensor) -> tf.Tensor:
+        size = tf.shape(images)[1:3]
+        fits = tf.reduce_all(size >= MIN_SIZE) & (tf.reduce_prod(size) <= MAX_PIXELS)
+        message = f"images must have at least {MIN_SIZE} pixels a side and at most {MAX_PIXELS} in all; their sides are"
+        return checked(images, fits, message, size)
+
+    def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        in_range = tf.reduce_all(tf.abs(images) <= 1.0)
+        return {"images": translate(sized(checked(images, in_range, "images must lie in [-1, 1]")))}
+
+    def translate_file(file: tf.Tensor) -> tf.Tensor:
+        images = sized(to_float(decode(file, channels))[tf.newaxis])
+        return tf.io.encode_png(to_uint8(translate(images))[0])
+
+    def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"png_bytes": _for_each(translate_file, image_bytes, tf.TensorSpec((), tf.string))}
+
+    zeros = np.zeros((1, height, width, channels), np.float32)
+    size = f"any size from {MIN_SIZE}x{MIN_SIZE} pixels up"
+    return {
+        "serving_default": _signature(
+            serving_default,
+            f"images in [-1, 1], of {size}, to translations in [-1, 1]",
+            {"images": zeros},
+            images=tf.TensorSpec((None, None, None, channels), tf.float32),
+        ),
+        "image_bytes": _signature(
+            image_bytes,
+            f"PNG or JPEG files, of {size} each, to PNG files",
+            {"image_bytes": _png_request(zeros)},
+            image_bytes=_BATCHED_FILES,
+        ),
+    }
+
+
+def _of_any_size(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A CycleGAN's generator for images whose size is known only when they come.
+
+    The generator pads its input by reflection, 3 pixels for its first convolution and what is missing to a multiple of
+    4, and crops its output. Here both are done outside, so that all between fits every size.
+
+    Returns:
+        From float32 (batch, height, width, channels) in [-1, 1] to the same.
+    """
+    first_convolution, crop = generator.layers[1], generator.layers[-1]
+    channels = generator.input_shape[-1]
+    inside = keras.models.clone_model(
+        keras.Model(first_convolution.input, crop.input),
+        input_tensors=keras.Input((None, None, channels)),
+        clone_function=lambda layer: layer,
+    )
+
+    def translate(images: tf.Tensor) -> tf.Tensor:
+        size = tf.shape(images)[1:3]
+        missing = -size % 4
+        before = missing // 2
+        margins = 3 + tf.stack([before, missing - before], axis=1)
+        padded = tf.pad(images, tf.concat([[[0, 0]], margins, [[0, 0]]], axis=0), mode="REFLECT")
+        translations = inside(padded, training=False)
+        (top, left), (height, width) = tf.unstack(before), tf.unstack(size)
+        return translations[:, top : top + height, left : left + width]
+
+    return translate
+
+
+def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
+    network, (height, width, channels) = trained.network, trained.image_shape
+
+    def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probability = tf.sigmoid(network(images, training=False)[:, 0])
+        return {"probability": probability, "label": tf.cast(probability >= THRESHOLD, tf.int32)}
+
+    def read(file: tf.Tensor) -> tf.Tensor:
+        return fit(decode(file, channels), trained)
+
+    def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return serving_default(_for_each(read, image_bytes, tf.TensorSpec(trained.image_shape, tf.uint8)))
+
+    zeros = np.zeros((1, height, width, channels), np.uint8)
+    outputs = f"the probability of label 1 ({trained.class_names[1]}), and label 1 where it is {THRESHOLD} or more"
+    return {
+        "serving_default": _signature(
+            serving_default,
+            f"pixels in [0, 255] to {outputs}",
+            {"images": zeros},
+            images=tf.TensorSpec((None, height, width, channels), tf.uint8),
+        ),
+        "image_bytes": _signature(
+            image_bytes,
+            f"PNG or JPEG files, at the size and magnification of the training's, to {outputs}",
+            {"image_bytes": _png_request(to_float(zeros).numpy())},
+            image_bytes=_BATCHED_FILES,
+        ),
+    }
+
+
+def _for_each(function: Callable, files: tf.Tensor, result: tf.TensorSpec) -> tf.Tensor:
+    """The function's results, one file at a time: sizes differ, and one large image fits where a batch might not."""
+    return tf.map_fn(function, files, fn_output_signature=result, parallel_iterations=1)
+
+
+def _png_request(images: np.ndarray) -> np.ndarray:
+    return np.array(tf.io.encode_png(to_uint8(images)).numpy(), object)

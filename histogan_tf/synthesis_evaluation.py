@@ -1,0 +1,90 @@
+"""--mode=evaluate for synthetic images: those of a GAN's run, or a folder of them, against the real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.loading import load
+from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.errors import UserError
+from histogan_tf.generation import TrainedRun, chosen_label
+from histogan_tf.models.feature_extractors import FeatureExtractor, extractor, weights_fingerprint
+from histogan_tf.models.resnet import build_classifier
+from histogan_tf.randomness import Purpose, weight_seeds
+from histogan_tf.synthesis_report import measure_synthesis, report_table, write_report
+from histogan_tf.training.sampling import Sampler
+
+logger = logging.getLogger(__name__)
+
+_MAX_GENERATED = 10_000
+
+
+def evaluate_generator(config: Config, sampler: Sampler, source: TrainedRun, dataset: dict[str, Any]) -> None:
+    """Measures images of a DCGAN's run against the images it was trained on: as many, or --num_images.
+
+    Raises:
+        UserError: if those images are not to be found any more, or are too few.
+    """
+    data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
+    real = load(dataclasses.replace(source.config, **data_flags))
+    if real.fingerprint() != dataset["fingerprint"]:
+        raise UserError(
+            f"the images of {real.name!r} are not those that {source.directory} was trained on: say with --data_path "
+            f"where those lie"
+        )
+    label = chosen_label(config, source)
+    if source.config.conditional and label is not None:
+        real = real.select(np.flatnonzero(real.labels == label))
+    num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
+    images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+    ids = np.array([f"{number:05d}" for number in range(num_images)])
+    default_directory = source.directory / "evaluation"
+    _measure(config, real, images, ids, default_directory, source.directory / "features")
+
+
+def evaluate_folder(config: Config) -> None:
+    """Measures the images in --synthetic_dir, or those of --label, against the dataset's.
+
+    Raises:
+        UserError: if either set cannot be read, is too small, or they differ in size.
+    """
+    real = load(config)
+    synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict)
+    if config.label is not None:
+        synthetic = synthetic.select(np.flatnonzero(synthetic.labels == label_number(config.label, real.class_names)))
+    directory = Path(config.synthetic_dir).expanduser() / "evaluation"
+    _measure(config, real, synthetic.images, synthetic.ids, directory, directory / "features")
+
+
+def _measure(
+    config: Config, real: ImageSet, images: np.ndarray, ids: np.ndarray, default_directory: Path, cache_folder: Path
+) -> None:
+    directory = Path(config.output_dir).expanduser() if config.output_dir else default_directory
+    report = measure_synthesis(
+        real.images, images, _extractor(config, real.image_shape), seed=config.seed, cache_folder=cache_folder
+    )
+    write_report(report, directory, real.images, images, real.ids, ids)
+    logger.info("%s\nsee %s", report_table(report), directory)
+
+
+def _extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+    """--features: `random` has weights of its own, `resnet18` those of --weights."""
+    if config.features != "resnet18":
+        return extractor(config.features)
+    seed = weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
+    features = build_classifier(
+        (*image_shape[:2], 3), size=config.classifier_size, weights=config.weights, seed=seed
+    ).features
+    untrained = "-untrained" if config.weights == "random" else ""
+    return FeatureExtractor(
+        name=f"resnet18{untrained}-bilinear{config.classifier_size}",
+        fingerprint=weights_fingerprint(features),
+        function=lambda batch: features(batch, training=False).numpy(),
+    )
