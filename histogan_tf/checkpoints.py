@@ -19,7 +19,7 @@ class Checkpoints:
     Args:
         directory: of the checkpoints.
         state: trackable objects by name; the number of steps made is kept beside them.
-        max_to_keep: the oldest ones beyond so many are deleted after a save.
+        max_to_keep: after a save, the oldest of the others are deleted until no more than so many are left.
     """
 
     def __init__(self, directory: Path, state: dict[str, object], max_to_keep: int = 1) -> None:
@@ -72,8 +72,13 @@ class Checkpoints:
         """
         self._step.assign(step)
         folder = self._directory / f"step-{step:08d}"
-        if folder.exists():
-            return
+        if not folder.exists():
+            self._write(folder)
+        others = [other for other in checkpoint_folders(self._directory) if other != folder]
+        for old in others[: len(others) + 1 - self._max_to_keep]:
+            files.remove(old)
+
+    def _write(self, folder: Path) -> None:
         try:
             files.remove_leftovers(self._directory)
             with files.written_aside(folder) as aside:
@@ -85,8 +90,11 @@ class Checkpoints:
                 f"the checkpoint {folder} cannot be written ({str(error).splitlines()[0][:200]}): make room or mend "
                 f"the folder, and run the same command again to go on from {older[-1].name if older else 'the start'}"
             ) from error
-        for old in checkpoint_folders(self._directory)[: -self._max_to_keep]:
-            files.remove(old)
+
+
+def best_directory(directory: Path) -> Path:
+    """Where, beside the last checkpoints in `directory`, the best one is kept."""
+    return directory / "best"
 
 
 def checkpoint_folders(directory: Path) -> list[Path]:

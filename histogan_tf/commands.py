@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from histogan_tf import clustering, figures, generation, synthesis_evaluation, translation, visualization
-from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.best_checkpoint import MAX_IMAGES, MeasuredDCGANTrainer
+from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.evaluation import evaluate as evaluate_classifier
 from histogan_tf.classifier.prediction import classify
@@ -29,9 +30,10 @@ from histogan_tf.describe import describe
 from histogan_tf.errors import UserError
 from histogan_tf.models.tables import network_table
 from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
+from histogan_tf.serving.export import export
 from histogan_tf.training import loop
 from histogan_tf.training.cyclegan import CycleGANTrainer
-from histogan_tf.training.dcgan import DCGANTrainer, generator_of
+from histogan_tf.training.dcgan import DCGANTrainer, generator_of, sampled_state
 from histogan_tf.training.sampling import Sampler
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ def run_command(config: Config) -> None:
         "translate": translation.translate,
         "visualize": visualize,
         "cluster": cluster,
+        "export": export,
         "describe": describe,
         "download": download,
     }
@@ -120,6 +123,8 @@ def _dcgan_job(config: Config) -> TrainingJob:
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
     trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
+    if config.eval_freq:
+        trainer = MeasuredDCGANTrainer(trainer, config, _spread(image_set.images, MAX_IMAGES))
     return TrainingJob(
         trainer=trainer,
         dataset=describe_dataset(image_set),
@@ -225,7 +230,11 @@ def _trained_generator(config: Config) -> tuple[Sampler, generation.TrainedRun]:
     class_names = tuple(dataset["class_names"])
     num_classes = len(class_names) if run_config.conditional else 0
     generator = generator_of(run_config, tuple(dataset["image_shape"]), num_classes)
-    step = Checkpoints(directory / "ckpt", {"generator": generator}).restore(partial=True)
+    last_directory = directory / "ckpt"
+    chosen_directory = best_directory(last_directory) if config.checkpoint == "best" else last_directory
+    step = Checkpoints(chosen_directory, sampled_state(run_config, generator)).restore(partial=True)
+    if step == 0 and config.checkpoint == "best":
+        raise UserError(f"{directory} has no best checkpoint: train it with --eval_freq first, or leave --checkpoint out")
     if step == 0:
         raise UserError(f"{directory} has no checkpoint yet: train it with --mode=train first")
     logger.info("%s, trained for %d steps", directory, step)

@@ -23,6 +23,9 @@ class Purpose(enum.IntEnum):
     CLASSIFIER_WEIGHTS = 11
     CLASSIFIER_VIEWS = 12
     FINE_TUNING_VIEWS = 13
+    REAL_AUGMENTATION = 14
+    FAKE_AUGMENTATION = 15
+    EVALUATED_LATENTS = 16
 
 
 def stateless_seed(seed: int, purpose: Purpose, index, part: int = 0):

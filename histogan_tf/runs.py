@@ -187,7 +187,7 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
         raise UserError(f"there is no run {directory.name} in {directory.parent} ({known}): choose with --run")
     saved = _read_json(path)
     run_config = Config.from_json(saved["settings"])
-    sections = ("network", "training", "classifier")
+    sections = ("network", "training", "cyclegan", "classifier")
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now

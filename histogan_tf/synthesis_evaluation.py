@@ -68,13 +68,13 @@ def _measure(
 ) -> None:
     directory = Path(config.output_dir).expanduser() if config.output_dir else default_directory
     report = measure_synthesis(
-        real.images, images, _extractor(config, real.image_shape), seed=config.seed, cache_folder=cache_folder
+        real.images, images, feature_extractor(config, real.image_shape), seed=config.seed, cache_folder=cache_folder
     )
     write_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", report_table(report), directory)
 
 
-def _extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
     """--features: `random` has weights of its own, `resnet18` those of --weights."""
     if config.features != "resnet18":
         return extractor(config.features)

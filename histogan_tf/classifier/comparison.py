@@ -39,12 +39,16 @@ class ComparedRun:
         return (self.predictions.probabilities >= THRESHOLD) == self.predictions.labels
 
 
-def compare(config: Config) -> None:
+def compare(config: Config, features_directory: Path | None = None) -> None:
     """Compares the runs of --compare on the validation images that they share; the first is the baseline.
 
     Writes to --output_dir, or to the first run's folder compared/: comparison.json, comparison.md, comparison.png
     (Figure 7) and, for each other run, neighbours-RUN.png (Figure 8), if the two differ on an image and the images are
     still where that run found them.
+
+    Args:
+        config: resolved.
+        features_directory: of cached features, where runs share them; each run's own features/ if None.
 
     Raises:
         UserError: if there are fewer than two runs, or they are not classifiers measured on the same images.
@@ -85,7 +89,7 @@ def compare(config: Config) -> None:
     title = "; ".join(sorted({backbone_note(run.config) for run in runs}))
     figures.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
     for other in others:
-        _draw_neighbours(config, baseline, other, directory)
+        _draw_neighbours(config, baseline, other, directory, features_directory)
     logger.info("comparison: %s", directory)
 
 
@@ -104,7 +108,9 @@ def _check_same_images(baseline: ComparedRun, other: ComparedRun) -> None:
         )
 
 
-def _draw_neighbours(config: Config, baseline: ComparedRun, other: ComparedRun, directory: Path) -> None:
+def _draw_neighbours(
+    config: Config, baseline: ComparedRun, other: ComparedRun, directory: Path, features_directory: Path | None
+) -> None:
     """Training images nearest to those that one run gets right and the other wrong, as the other run sees them."""
     queries = choose_queries(baseline.is_right, other.is_right, baseline.predictions, other.predictions)
     if not len(queries):
@@ -116,13 +122,14 @@ def _draw_neighbours(config: Config, baseline: ComparedRun, other: ComparedRun, 
     except UserError as error:
         logger.warning("no neighbours of %s: its images are not where they were (%s)", other.name, error)
         return
-    training, is_real = data.training()
     if not np.array_equal(data.validation.ids, other.predictions.ids):
         logger.warning("no neighbours of %s: its images have changed since it was trained", other.name)
         return
-    cache = feature_cache(trained.config, trained.classifier, trained.directory)
+    cache = feature_cache(trained.config, trained.classifier, features_directory or trained.directory / "features")
     nearest, distances = nearest_neighbours(
-        cache.views(data.validation)[0][queries], cache.views(training)[0], NUM_NEIGHBOURS
+        cache.views(data.validation)[0][queries],
+        np.concatenate([cache.views(part)[0] for part in data.parts]),
+        NUM_NEIGHBOURS,
     )
     probabilities = [run.predictions.probabilities[queries] for run in (baseline, other)]
     rows = [
@@ -132,14 +139,11 @@ def _draw_neighbours(config: Config, baseline: ComparedRun, other: ComparedRun, 
         )
         for query, before, after in zip(queries, *probabilities, strict=True)
     ]
+    captions = np.array(data.validation.class_names)[data.labels]
     neighbours = [
         [
-            (
-                training.images[index],
-                f"{training.class_names[training.labels[index]]}\nd = {distance:.2g}",
-                is_real[index],
-            )
-            for index, distance in zip(indices, row_distances, strict=True)
+            (image, f"{captions[index]}\nd = {distance:.2g}", index < len(data.real))
+            for image, index, distance in zip(data.images_at(indices), indices, row_distances, strict=True)
         ]
         for indices, row_distances in zip(nearest, distances, strict=True)
     ]

@@ -16,7 +16,6 @@ from histogan_tf import files
 from histogan_tf.classifier import figures
 from histogan_tf.classifier.prediction import backbone_note, is_untrained, require_classifier
 from histogan_tf.config import Config
-from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.runs import read_run, sole_writer
@@ -44,11 +43,6 @@ class Predictions:
     labels: np.ndarray
     probabilities: np.ndarray
 
-    @classmethod
-    def of(cls, image_set: ImageSet, probabilities: np.ndarray) -> Predictions:
-        """Of the images of a set, as the file will hold them: to six decimals."""
-        return cls(image_set.ids, image_set.groups, image_set.labels, np.round(probabilities, 6))
-
 
 def write_predictions(path: Path, predictions: Predictions, run_config: Config) -> None:
     """Writes id, patient (empty if unknown), label and probability of each image; and that a backbone is untrained."""
@@ -70,13 +64,15 @@ def read_predictions(path: Path) -> Predictions:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("it holds no row")
         columns = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
         labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}: {error}): train its run to the end, or anew with --restart"
         ) from error
-    groups = columns["patient"] if len(rows) and all(columns["patient"]) else None
+    groups = columns["patient"] if all(columns["patient"]) else None
     return Predictions(columns["id"], groups, labels, probabilities)
 
 

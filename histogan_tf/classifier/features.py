@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import perturbed_view
+from histogan_tf.errors import UserError
 from histogan_tf.files import written_aside
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.progress import Progress
@@ -57,7 +58,7 @@ class FeatureCache:
         logger.info("features of %d images, view %s", len(image_set), ", ".join(map(str, missing)))
         with Progress(len(missing) * len(image_set), 0, "image") as progress:
             for number, view in enumerate(missing):
-                features[view] = self._view(image_set.images, perturbations, view, progress, number * len(image_set))
+                features[view] = self._view(image_set, perturbations, view, progress, number * len(image_set))
                 with written_aside(wanted[view]) as aside, aside.open("wb") as file:
                     np.save(file, features[view], allow_pickle=False)
         return np.stack(features)
@@ -68,11 +69,11 @@ class FeatureCache:
         return self._directory / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.npy"
 
     def _view(
-        self, images: np.ndarray, perturbations: Sequence[str], view: int, progress: Progress, done: int
+        self, image_set: ImageSet, perturbations: Sequence[str], view: int, progress: Progress, done: int
     ) -> np.ndarray:
         batches = []
-        for start in range(0, len(images), BATCH):
-            batch = tf.constant(images[start : start + BATCH])
+        for start in range(0, len(image_set), BATCH):
+            batch = tf.constant(_read_batch(image_set, start))
             if view:
                 seed = stateless_seed(self._seed, Purpose.CLASSIFIER_VIEWS, start)
                 batch = perturbed_view(batch, perturbations, view, seed)
@@ -89,6 +90,22 @@ def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         return network(images, training=False)
 
     return compute
+
+
+def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
+    """A batch of images; lazy ones are read now, and none may stand in for one that cannot be: its label is another."""
+    stop = min(start + BATCH, len(image_set))
+    if not image_set.is_lazy:
+        return image_set.images[start:stop]
+    images, taken = image_set.images.take(np.arange(start, stop))
+    replaced = start + np.flatnonzero(taken != np.arange(start, stop))
+    if len(replaced):
+        name = str(image_set.ids[replaced[0]])
+        raise UserError(
+            f"{name!r} cannot be used, and the set is too large to be read beforehand: remove what the warnings name, "
+            f"or raise --memory_budget_gb"
+        )
+    return images
 
 
 def _read(path: Path, num_images: int) -> np.ndarray | None:

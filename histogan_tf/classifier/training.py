@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierData:
-    """Images to train on and to measure on.
+    """Images to train on and to measure on. Training images are numbered real ones first, then synthetic ones.
 
     Attributes:
         real: the training part of the dataset; empty with --train_on=synthetic.
@@ -56,23 +56,48 @@ class ClassifierData:
     synthetic: ImageSet | None
     validation: ImageSet
 
-    def training(self) -> tuple[ImageSet, np.ndarray]:
-        """Real and synthetic images as one set, and bool (num_images,), which are real.
+    @property
+    def parts(self) -> list[ImageSet]:
+        """The sets of training images."""
+        return [part for part in (self.real, self.synthetic) if part is not None and len(part)]
 
-        Each synthetic image is a patient of its own where patients are known: it belongs to none.
-        """
-        num_real = len(self.real)
-        if self.synthetic is None:
-            return self.real, np.ones(num_real, bool)
-        real, synthetic = self.real, self.synthetic
-        merged = dataclasses.replace(
-            real,
-            images=np.concatenate([real.images, synthetic.images]),
-            labels=np.concatenate([real.labels, synthetic.labels]),
-            ids=np.concatenate([real.ids, synthetic.ids]),
-            groups=np.concatenate([real.groups, synthetic.ids]) if num_real and real.groups is not None else None,
-        )
-        return merged, np.arange(len(merged)) < num_real
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 (num_training,)."""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def ids(self) -> np.ndarray:
+        """str (num_training,)."""
+        return np.concatenate([part.ids for part in self.parts])
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """str (num_training,): a synthetic image belongs to no patient, and so is one of its own; None if unknown."""
+        if not len(self.real) or self.real.groups is None:
+            return None
+        return np.concatenate([self.real.groups, *([] if self.synthetic is None else [self.synthetic.ids])])
+
+    @property
+    def is_real(self) -> np.ndarray:
+        """bool (num_training,)."""
+        return np.arange(len(self.labels)) < len(self.real)
+
+    def images_at(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 (num_indices, height, width, channels): some training images."""
+        images = np.empty((len(indices), *self.validation.image_shape), np.uint8)
+        is_real = indices < len(self.real)
+        images[is_real] = self.real.images[indices[is_real]]
+        if self.synthetic is not None:
+            images[~is_real] = self.synthetic.images[indices[~is_real] - len(self.real)]
+        return images
+
+    def training_set(self) -> ImageSet:
+        """All training images as one set; in memory if there are real and synthetic ones."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        images = np.concatenate([np.asarray(part.images) for part in self.parts])
+        return dataclasses.replace(self.real, images=images, labels=self.labels, ids=self.ids, groups=self.groups)
 
     def description(self) -> dict[str, Any]:
         """What the run records of its images."""
@@ -116,11 +141,12 @@ def load_data(config: Config) -> ClassifierData:
     if config.train_on == "synthetic":
         real = real.select(np.arange(0))
     data = ClassifierData(real, synthetic, validation)
-    for part, images in (("training", data.training()[0]), ("validation", validation)):
-        missing = [name for name, count in images.counts().items() if not count]
+    for part, labels in (("training", data.labels), ("validation", validation.labels)):
+        counts = dict(zip(validation.class_names, np.bincount(labels, minlength=2).tolist(), strict=True))
+        missing = [name for name, count in counts.items() if not count]
         if missing:
             raise UserError(
-                f"the {part} images hold none of the label {missing[0]!r} ({images.counts()}): give more images, "
+                f"the {part} images hold none of the label {missing[0]!r} ({counts}): give more images, "
                 f"another --split_seed, or --split_by=image"
             )
     return data
@@ -130,10 +156,14 @@ def _shape(image_set: ImageSet) -> str:
     return "x".join(map(str, image_set.image_shape))
 
 
-def train(config: Config) -> None:
+def train(config: Config, features_directory: Path | None = None) -> None:
     """Trains the head, and with --fine_tune the backbone; then measures on the validation part.
 
     A run that was stopped goes on from its cached features and its last epoch of fine-tuning.
+
+    Args:
+        config: resolved.
+        features_directory: of cached features, where runs share them; the run's own features/ if None.
 
     Raises:
         UserError: for a mistake of the user.
@@ -155,24 +185,26 @@ def train(config: Config) -> None:
             logger.info("%s is finished; --mode=evaluate measures it again", directory)
             return
         logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
-        _train_and_measure(config, classifier, directory, data)
+        cache = feature_cache(config, classifier, features_directory or directory / "features")
+        _train_and_measure(config, classifier, directory, data, cache)
         files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
 
 
-def _train_and_measure(config: Config, classifier: ResNetClassifier, directory: Path, data: ClassifierData) -> None:
+def _train_and_measure(
+    config: Config, classifier: ResNetClassifier, directory: Path, data: ClassifierData, cache: FeatureCache
+) -> None:
     """Writes everything in the run directory; metrics.json, which says that it is finished, at last."""
-    training, is_real = data.training()
-    features, validation_features = _features(config, classifier, directory, training, data.validation)
-    training_features = TrainingFeatures(features, training.labels, training.groups, is_real)
+    features, validation_features = _features(config, cache, data)
+    training_features = TrainingFeatures(features, data.labels, data.groups, data.is_real)
     fitter = HeadFitter(training_features)
     penalty, held_out = choose_penalty(training_features, fitter, config.seed)
     if config.fine_tune == "none":
-        head = fitter.fits(np.ones(len(training), bool))(penalty)
+        head = fitter.fits(np.ones(len(data.labels), bool))(penalty)
         _set_head(classifier, head)
         probabilities = head.probabilities(validation_features)
     else:
-        held_out = _fine_tune(config, classifier, directory, training, training_features, fitter, penalty)
+        held_out = _fine_tune(config, classifier, directory, data, training_features, fitter, penalty)
         probabilities = Predictor(classifier.network)(data.validation.images)
     Checkpoints(directory / "ckpt", classifier.state()).save(1)
     summary = {
@@ -185,30 +217,31 @@ def _train_and_measure(config: Config, classifier: ResNetClassifier, directory: 
         "held_out_by": held_out.by,
     }
     files.write_json(directory / "training.json", summary)
-    folds = training.select(held_out.indices)
-    write_predictions(directory / "training_folds.csv", Predictions.of(folds, held_out.probabilities), config)
-    write_predictions(directory / "predictions.csv", Predictions.of(data.validation, probabilities), config)
+    columns = [None if column is None else column[held_out.indices] for column in (data.ids, data.groups, data.labels)]
+    folds = Predictions(*columns, held_out.probabilities)
+    write_predictions(directory / "training_folds.csv", folds, config)
+    validation = data.validation
+    predictions = Predictions(validation.ids, validation.groups, validation.labels, probabilities)
+    write_predictions(directory / "predictions.csv", predictions, config)
     evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
 
 
 def feature_cache(config: Config, classifier: ResNetClassifier, directory: Path) -> FeatureCache:
-    """The cache of a run."""
+    """The cache of features in a folder."""
     settings = (config.classifier_size, config.precision)
-    return FeatureCache(directory / "features", classifier.features, settings, config.seed)
+    return FeatureCache(directory, classifier.features, settings, config.seed)
 
 
-def _features(
-    config: Config, classifier: ResNetClassifier, directory: Path, training: ImageSet, validation: ImageSet
-) -> tuple[np.ndarray, np.ndarray]:
+def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tuple[np.ndarray, np.ndarray]:
     """float32 (num_views, num_training, 512) and (num_validation, 512).
 
     Raises:
         UserError: if one is not finite.
     """
-    cache = feature_cache(config, classifier, directory)
     perturbations = config.perturbations or ()
-    views = cache.views(training, perturbations, config.views if perturbations else 0)
-    validation_features = cache.views(validation)[0]
+    num_views = config.views if perturbations else 0
+    views = np.concatenate([cache.views(part, perturbations, num_views) for part in data.parts], axis=1)
+    validation_features = cache.views(data.validation)[0]
     if not (np.isfinite(views).all() and np.isfinite(validation_features).all()):
         raise UserError(f"--weights={config.weights} make features that are not finite: give other weights")
     return views, validation_features
@@ -222,7 +255,7 @@ def _fine_tune(
     config: Config,
     classifier: ResNetClassifier,
     directory: Path,
-    training: ImageSet,
+    data: ClassifierData,
     training_features: TrainingFeatures,
     fitter: HeadFitter,
     penalty: float,
@@ -230,9 +263,10 @@ def _fine_tune(
     """Fine-tunes on all training images but one fold, which says when to stop; from a head that has not seen it."""
     folds, by = make_folds(training_features, config.seed)
     held_out = folds[0]
-    seen = np.setdiff1d(np.arange(len(training)), held_out)
-    _set_head(classifier, fitter.fits(np.isin(np.arange(len(training)), seen))(penalty))
-    tuner = FineTuner(config, classifier, training.select(seen), training.select(held_out))
+    is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)
+    _set_head(classifier, fitter.fits(is_seen)(penalty))
+    training = data.training_set()
+    tuner = FineTuner(config, classifier, training.select(np.flatnonzero(is_seen)), training.select(held_out))
     probabilities = tuner.train(Run(directory, config), directory / "fine_tuning")
     rows = read_metrics(directory)
     if rows:

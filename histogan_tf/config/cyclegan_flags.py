@@ -22,12 +22,6 @@ class CycleGANFlags:
         minimum=1,
         maximum=64,
     )
-    upsampling: str = flag(
-        "transposed",
-        "Of the generators: transposed convolutions as published, or resize and convolve, the cure for checkerboards.",
-        section="cyclegan",
-        choices=("transposed", "resize"),
-    )
     lambda_cycle: float = flag(10.0, "Weight of the cycle losses.", section="cyclegan", minimum=0.0, maximum=1e6)
     lambda_identity: float = flag(
         0.5,

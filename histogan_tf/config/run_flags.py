@@ -15,6 +15,7 @@ MODES = (
     "classify",
     "evaluate",
     "cluster",
+    "paper",
     "export",
     "describe",
     "download",
@@ -32,10 +33,17 @@ class CommandFlags:
     mode: str = flag("train", "What to do.", section="command", choices=MODES)
     run: str | None = flag(
         None,
-        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] if left out. A run that exists goes on.",
+        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] (paper-<dataset> for a study) if left out. A "
+        "run that exists goes on.",
         section="command",
     )
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
+    checkpoint: str = flag(
+        "last",
+        "Of a DCGAN, to generate, visualize or evaluate: the last checkpoint, or the best one that --eval_freq found.",
+        section="command",
+        choices=("last", "best"),
+    )
     restart: bool = flag(False, "Throw an existing run away and start anew.", section="command")
     seed: int = flag(
         42, "Of every random draw but the split.", section="command", minimum=0, maximum=2**31 - 1, fixed=True
@@ -51,6 +59,13 @@ class WatchingFlags:
         "Draw samples every so many steps; 200, or an epoch if that is shorter, if left out.",
         section="watching",
         minimum=1,
+    )
+    eval_freq: int = flag(
+        0,
+        "Measure a DCGAN's samples (KID of --features=random against the training images) every so many steps, and "
+        "keep the best checkpoint beside the last; 0 turns it off.",
+        section="watching",
+        minimum=0,
     )
     sample_num: int | None = flag(
         None,

@@ -13,8 +13,9 @@ from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.flag import check
+from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.run_flags import EXPORT_FORMATS, FORMATS, CommandFlags, ResultFlags, WatchingFlags
-from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
+from histogan_tf.config.training_flags import DIFFAUGMENT_POLICIES, NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
 
 # What each model fills in where a flag is left out. dcgan3 makes its projection at output size, so at the width of the
@@ -28,9 +29,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "resnet18": {"batch_size": 64},
 }
 
+# Training of a DCGAN beyond the paper's: silence would let a user believe that another model heeds them.
+_DCGAN_ONLY = (
+    "spectral_norm",
+    "adversarial_loss",
+    "ema_decay",
+    "diffaugment",
+    "ada_target",
+    "r1_gamma",
+    "eval_freq",
+    "checkpoint",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Config(
+    PaperFlags,
     ExportFlags,
     ClusterFlags,
     EvaluationFlags,
@@ -52,7 +66,8 @@ class Config(
         """Name of the run directory: --run, or made from model, dataset and label."""
         # What a CycleGAN translates may have one label; what it was trained on has two.
         label = None if self.model == "cyclegan" else self.label
-        return self.run or "-".join([self.model, os.path.basename(self.dataset), *([label] if label else [])])
+        kind = "paper" if self.mode == "paper" else self.model
+        return self.run or "-".join([kind, os.path.basename(self.dataset), *([label] if label else [])])
 
     def to_json(self) -> dict[str, Any]:
         """All settings but `given`, as JSON can hold them."""
@@ -87,11 +102,46 @@ def resolve(config: Config) -> Config:
         raise UserError("--clusters=FILE and --cluster=NUMBER belong together: give both or neither")
     if config.conditional and config.label and config.mode == "train":
         raise UserError(f"--label={config.label}: a --conditional network learns every label; leave --label out")
+    if config.mode == "paper":
+        config = _resolve_paper(config)
+    _check_small_data(config)
     preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}
+    if config.adversarial_loss == "hinge":
+        preset["label_smoothing"] = 1.0
     config = _resolve_format(_resolve_sizes(dataclasses.replace(config, **preset)))
     if config.model == "resnet18":
         return _resolve_classifier(config)
     return _resolve_cyclegan(config) if config.model == "cyclegan" else _resolve_layers(config)
+
+
+def _resolve_paper(config: Config) -> Config:
+    """What --quick fills in; and the flags that the study sets itself are refused."""
+    for name in OWN_FLAGS:
+        if name in config.given:
+            raise UserError(f"--{name}: --mode=paper sets it itself, stage by stage; leave it out")
+    if config.quick:
+        filled = {name: value for name, value in QUICK.items() if name not in config.given}
+        config = dataclasses.replace(config, **filled, given=config.given | filled.keys())
+    return dataclasses.replace(config, repeats=config.repeats or REPEATS)
+
+
+def _check_small_data(config: Config) -> None:
+    """What goes beyond the paper's DCGANs must reach a DCGAN, and fit together."""
+    defaults = {field.name: field.default for field in flag_fields()}
+    for name in _DCGAN_ONLY:
+        value = getattr(config, name)
+        if not config.model.startswith("dcgan") and value != defaults[name]:
+            shown = ",".join(value) if isinstance(value, tuple) else value
+            raise UserError(f"--{name}={shown} is of the DCGANs, not of {config.model}: leave --{name} out")
+    if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate"):
+        raise UserError(f"--checkpoint=best goes with generate, visualize and evaluate, not --mode={config.mode}")
+    if config.ada_target and not config.diffaugment:
+        policies = ",".join(DIFFAUGMENT_POLICIES)
+        raise UserError(f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some")
+    if config.adversarial_loss == "hinge" and config.label_smoothing not in (None, 1.0):
+        raise UserError(
+            f"--label_smoothing={config.label_smoothing}: the hinge loss has no target to smooth; leave it out"
+        )
 
 
 def _resolve_classifier(config: Config) -> Config:

@@ -6,10 +6,13 @@ import dataclasses
 
 from histogan_tf.config.flag import flag
 
+DIFFAUGMENT_POLICIES = ("color", "translation", "cutout", "dihedral")
+ADVERSARIAL_LOSSES = ("cross_entropy", "hinge")
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkFlags:
-    """The shape of the DCGANs."""
+    """The shape of the GANs."""
 
     z_dim: int = flag(100, "Dimensions of the latent z.", section="network", minimum=1)
     z_dist: str = flag(
@@ -46,6 +49,15 @@ class NetworkFlags:
         section="network",
         minimum=1,
         maximum=15,
+    )
+    upsampling: str = flag(
+        "transposed",
+        "Of the generators: transposed convolutions as published, or resize and convolve, the cure for checkerboards.",
+        section="network",
+        choices=("transposed", "resize"),
+    )
+    spectral_norm: bool = flag(
+        False, "Spectral instead of batch normalization in the DCGAN's discriminator.", section="network"
     )
     conditional: bool = flag(
         False, "The original's label-conditioned network; needs a labelled dataset.", section="network"
@@ -91,6 +103,38 @@ class TrainingFlags:
         section="training",
         minimum=0.0,
         maximum=10.0,
+    )
+    adversarial_loss: str = flag("cross_entropy", "Of the DCGANs.", section="training", choices=ADVERSARIAL_LOSSES)
+    ema_decay: float = flag(
+        0.0,
+        "Sample from a moving average of the DCGAN's generator with this decay a step, ramped up from 0.1; 0 turns it "
+        "off.",
+        section="training",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+    diffaugment: tuple[str, ...] | None = flag(
+        None,
+        "DiffAugment: how every image is changed at random before the DCGAN's discriminator sees it, separated by "
+        "commas. None if left out.",
+        section="training",
+        choices=DIFFAUGMENT_POLICIES,
+    )
+    ada_target: float = flag(
+        0.0,
+        "ADA: apply each --diffaugment policy to a share of the images, which rises while the discriminator tells real "
+        "images apart more surely than this (mean sign of its logits; published: 0.6), and falls otherwise; 0 turns it "
+        "off, and each policy is applied to all images.",
+        section="training",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    r1_gamma: float = flag(
+        0.0,
+        "Weight of the R1 penalty on the DCGAN's discriminator; 0 turns it off.",
+        section="training",
+        minimum=0.0,
+        maximum=1e6,
     )
     precision: str = flag(
         "float32",

@@ -65,6 +65,13 @@ class ImageSet:
         """The images at `indices` (int, any order), with their labels, ids and groups; lazy ones stay so."""
         return self._with_images(self.images.select(indices) if self.is_lazy else self.images[indices], indices)
 
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Some images, uint8 (num_indices, height, width, channels), and the indices of those that they are.
+
+        That is another one than asked for where a lazy image cannot be used; see `LazyImages.take`.
+        """
+        return self.images.take(indices) if self.is_lazy else (self.images[indices], indices)
+
     def in_memory(self, *, strict: bool = False) -> ImageSet:
         """The set with its images as an array. Images that cannot be used are named in a warning and left out.
 

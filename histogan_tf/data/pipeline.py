@@ -7,6 +7,9 @@ import tensorflow as tf
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
 
+_READERS = 2  # batches that are put together at once; lazy images are decoded on all cores anyhow
+_BATCHES_AHEAD = 4
+
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
     """uint8 [0, 255] -> float32 [-1, 1], any shape."""
@@ -41,8 +44,7 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     batches that it would have seen.
 
     Args:
-        image_set: the images. They are held once, outside the graph; lazy ones are read batch by batch, a few batches
-            ahead.
+        image_set: the images. They are held once, as NumPy has them; lazy ones are read batch by batch, a few ahead.
         batch_size: images a batch.
         seed: of the order.
         start_step: first global step, counted from 0.
@@ -57,7 +59,6 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
     """
     num_images, num_steps = len(image_set), steps_per_epoch(len(image_set), batch_size)
     with tf.device("CPU:0"):
-        images = None if image_set.is_lazy else tf.constant(image_set.images)
         labels = tf.zeros(num_images, tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
 
     def index_batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -66,23 +67,20 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
         indices = tf.reshape(order[: num_steps * batch_size], (num_steps, batch_size))
         return tf.data.Dataset.from_tensor_slices((epoch * num_steps + tf.range(num_steps, dtype=tf.int64), indices))
 
-    def gather(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return step, tf.gather(images, indices), tf.gather(labels, indices)
-
     def read(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        batch, taken = tf.numpy_function(image_set.images.take, [indices], (tf.uint8, tf.int64))
-        return step, tf.ensure_shape(batch, (batch_size, *image_set.image_shape)), tf.gather(labels, taken)
+        # NumPy gathers as fast as TensorFlow does, which would copy the whole array to begin with.
+        images, taken = tf.numpy_function(image_set.take, [indices], (tf.uint8, tf.int64), stateful=False)
+        images.set_shape((batch_size, *image_set.image_shape))
+        taken.set_shape((batch_size,))
+        return step, images, tf.gather(labels, taken)
 
     first_epoch, steps_made = divmod(start_step, num_steps)
     epochs = tf.data.Dataset.range(first_epoch, stop_step // num_steps + 1)
     steps = epochs.flat_map(index_batches).skip(steps_made).take(max(stop_step - start_step, 0))
-    if image_set.is_lazy:  # as many as are asked for: tuned ones would take whatever memory there is
-        dataset = steps.map(read, num_parallel_calls=2, deterministic=True).prefetch(4)
-    else:
-        dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    # A fixed number of batches ahead: a tuned one may grow to fill the memory that there is.
+    dataset = steps.map(read, num_parallel_calls=_READERS, deterministic=True).prefetch(_BATCHES_AHEAD)
     options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False  # rewriting the graph would copy the images
+    options.experimental_optimization.apply_default_optimizations = False  # they gain nothing here
     return dataset.with_options(options)
 
 

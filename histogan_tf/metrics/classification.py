@@ -104,7 +104,7 @@ def evaluate_classifier(
         groups = np.asarray(groups)
         _check_lengths(labels, groups, "groups")
     order = np.lexsort((labels, -probabilities))  # falling; among equals by label, so that the input's order is lost
-    ranking = _Ranking(labels[order], probabilities[order], threshold)
+    ranking = Ranking(labels[order], probabilities[order], threshold)
     intervals = bootstrap_intervals(
         ranking.metrics,
         len(labels),
@@ -112,7 +112,7 @@ def evaluate_classifier(
         num_resamples=num_resamples,
         seed=seed,
     )
-    values = _point_estimates(labels, probabilities, threshold)
+    values = point_estimates(labels, probabilities, threshold)
     return {name: Metric(value, *intervals[name]) for name, value in values.items()}
 
 
@@ -251,8 +251,8 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, num_bins: in
     )
 
 
-def _point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
-    """scikit-learn's values, nan by the rule at the head of this module."""
+def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
+    """Every metric of `evaluate_classifier` alone: scikit-learn's values, nan by the rule at the head of this module."""
     from sklearn import metrics
 
     predictions = (probabilities >= threshold).astype(np.int32)
@@ -278,7 +278,7 @@ def _point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: f
     return {name: float(value) for name, value in values.items()}
 
 
-class _Ranking:
+class Ranking:
     """Images sorted once by falling probability, so that the metrics of any resample are sums over its weights.
 
     The number of true and false positives at every distinct probability are cumulative sums of weights; all metrics but

@@ -7,12 +7,15 @@ stand before batch norm too, and sizes follow ceil(size / stride).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
 from histogan_tf.randomness import Purpose, weight_seeds
 
 MIN_SIZE = 16  # the discriminator halves its input four times
@@ -51,6 +54,7 @@ def build_generator(
     kernel_size: Sequence[int] = (5, 5, 5, 5),
     num_classes: int = 0,
     gfc_dim: int = 1024,
+    upsampling: str = "transposed",
     precision: str = "float32",
     seed: int = 42,
 ) -> keras.Model:
@@ -64,6 +68,7 @@ def build_generator(
         kernel_size: likewise.
         num_classes: 0, or the number of labels of the label-conditioned network.
         gfc_dim: units of its fully connected layer.
+        upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         seed: of the initial weights.
 
@@ -99,13 +104,14 @@ def build_generator(
         hidden = layers.Reshape((heights[0], widths[0], widths_of_layers[0]), dtype=precision)(hidden)
         hidden = condition.join(hidden)
 
+    upsample = _UPSAMPLINGS[upsampling]
     last = len(strides) - 1
     for layer, (stride, kernel) in enumerate(zip(strides, kernel_size, strict=True)):
         number = first + layer + 1
         in_size = (heights[layer], widths[layer])
         out_size = (heights[layer + 1], widths[layer + 1])
         filters = channels if layer == last else widths_of_layers[layer + 1]
-        hidden = _transposed_conv(hidden, filters, kernel, stride, in_size, out_size, f"g_h{number}", precision, seeds)
+        hidden = upsample(hidden, filters, kernel, stride, in_size, out_size, f"g_h{number}", precision, seeds)
         if layer < last:
             hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{number}", precision))
             hidden = condition.join(hidden) if condition else hidden
@@ -120,6 +126,7 @@ def build_discriminator(
     df_dim: int = 64,
     num_classes: int = 0,
     dfc_dim: int = 1024,
+    spectral_norm: bool = False,
     precision: str = "float32",
     seed: int = 42,
 ) -> keras.Model:
@@ -130,6 +137,7 @@ def build_discriminator(
         df_dim: channels of the first layer.
         num_classes: 0, or the number of labels of the label-conditioned network.
         dfc_dim: units of its fully connected layer.
+        spectral_norm: normalize kernels in batch norm's place, as Miyato et al. 2018 do: batch norm would undo it.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         seed: of the initial weights.
 
@@ -138,26 +146,27 @@ def build_discriminator(
         float32 logits (batch, 1) of "this image is real".
     """
     seeds = iter(weight_seeds(seed, Purpose.DISCRIMINATOR_WEIGHTS, _MAX_LAYERS))
+    conv, linear, batch_norm = _SPECTRAL_NORM if spectral_norm else _BATCH_NORM
     images = keras.Input(image_shape, name="image")
     if not num_classes:
         hidden = images
         for layer in range(4):
-            hidden = _conv(hidden, df_dim * 2**layer, f"d_h{layer}_conv", precision, seeds)
-            hidden = _batch_norm(hidden, f"d_bn{layer}", precision) if layer else hidden
+            hidden = conv(hidden, df_dim * 2**layer, f"d_h{layer}_conv", precision, seeds)
+            hidden = batch_norm(hidden, f"d_bn{layer}", precision) if layer else hidden
             hidden = _leaky_relu(hidden, precision)
-        logits = _linear(layers.Flatten(dtype=precision)(hidden), 1, "d_h4_lin", "float32", seeds)
+        logits = linear(layers.Flatten(dtype=precision)(hidden), 1, "d_h4_lin", "float32", seeds)
         return keras.Model({"image": images}, logits, name="discriminator")
 
     labels = keras.Input((), dtype="int32", name="label")
     condition = _Condition(labels, num_classes)
-    hidden = _conv(condition.join(images), image_shape[-1] + num_classes, "d_h0_conv", precision, seeds)
+    hidden = conv(condition.join(images), image_shape[-1] + num_classes, "d_h0_conv", precision, seeds)
     hidden = condition.join(_leaky_relu(hidden, precision))
-    hidden = _conv(hidden, df_dim + num_classes, "d_h1_conv", precision, seeds)
-    hidden = _leaky_relu(_batch_norm(hidden, "d_bn1", precision), precision)
+    hidden = conv(hidden, df_dim + num_classes, "d_h1_conv", precision, seeds)
+    hidden = _leaky_relu(batch_norm(hidden, "d_bn1", precision), precision)
     hidden = condition.join(layers.Flatten(dtype=precision)(hidden))
-    hidden = _linear(hidden, dfc_dim, "d_h2_lin", precision, seeds)
-    hidden = condition.join(_leaky_relu(_batch_norm(hidden, "d_bn2", precision), precision))
-    logits = _linear(hidden, 1, "d_h3_lin", "float32", seeds)
+    hidden = linear(hidden, dfc_dim, "d_h2_lin", precision, seeds)
+    hidden = condition.join(_leaky_relu(batch_norm(hidden, "d_bn2", precision), precision))
+    logits = linear(hidden, 1, "d_h3_lin", "float32", seeds)
     return keras.Model({"image": images, "label": labels}, logits, name="discriminator")
 
 
@@ -182,17 +191,29 @@ class _Condition:
 
 
 def _linear(
-    hidden: keras.KerasTensor, units: int, name: str, precision: str, seeds: Iterator[int]
+    hidden: keras.KerasTensor,
+    units: int,
+    name: str,
+    precision: str,
+    seeds: Iterator[int],
+    layer: type[layers.Dense] = layers.Dense,
 ) -> keras.KerasTensor:
     initializer = keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds))
-    return layers.Dense(units, kernel_initializer=initializer, name=name, dtype=precision)(hidden)
+    return layer(units, kernel_initializer=initializer, name=name, dtype=precision)(hidden)
 
 
-def _conv(hidden: keras.KerasTensor, filters: int, name: str, precision: str, seeds: Iterator[int]):
+def _conv(
+    hidden: keras.KerasTensor,
+    filters: int,
+    name: str,
+    precision: str,
+    seeds: Iterator[int],
+    layer: type[layers.Conv2D] = layers.Conv2D,
+) -> keras.KerasTensor:
     initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=next(seeds))
-    return layers.Conv2D(
-        filters, 5, strides=2, padding="same", kernel_initializer=initializer, name=name, dtype=precision
-    )(hidden)
+    return layer(filters, 5, strides=2, padding="same", kernel_initializer=initializer, name=name, dtype=precision)(
+        hidden
+    )
 
 
 def _transposed_conv(
@@ -224,9 +245,55 @@ def _transposed_conv(
     return layer(hidden)
 
 
+def _resized_conv(
+    hidden: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    stride: int,
+    in_size: tuple[int, int],
+    out_size: tuple[int, int],
+    name: str,
+    precision: str,
+    seeds: Iterator[int],
+) -> keras.KerasTensor:
+    """Nearest-neighbour resizing and a convolution, whose kernels overlap evenly at every pixel.
+
+    Odena et al., "Deconvolution and Checkerboard Artifacts", Distill, 2016. Pixels are repeated, and those beyond the
+    size cut off: the gradient of TensorFlow's own resizing has no deterministic kernel on a GPU.
+    """
+    if stride > 1:
+        hidden = layers.UpSampling2D(stride, interpolation="nearest", dtype=precision)(hidden)
+    margins = [(0, pixels * stride - out_pixels) for pixels, out_pixels in zip(in_size, out_size, strict=True)]
+    if any(map(any, margins)):
+        hidden = layers.Cropping2D(margins, dtype=precision)(hidden)
+    initializer = keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds))
+    return layers.Conv2D(
+        filters, kernel_size, padding="same", kernel_initializer=initializer, name=name, dtype=precision
+    )(hidden)
+
+
 def _batch_norm(hidden: keras.KerasTensor, name: str, precision: str) -> keras.KerasTensor:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name, dtype=precision)(hidden)
 
 
 def _leaky_relu(hidden: keras.KerasTensor, precision: str) -> keras.KerasTensor:
     return layers.LeakyReLU(negative_slope=0.2, dtype=precision)(hidden)
+
+
+_UPSAMPLINGS: Mapping[str, Callable[..., keras.KerasTensor]] = {"transposed": _transposed_conv, "resize": _resized_conv}
+
+
+class _Normalization(NamedTuple):
+    """What a discriminator is built of."""
+
+    conv: Callable[..., keras.KerasTensor]
+    linear: Callable[..., keras.KerasTensor]
+    batch_norm: Callable[..., keras.KerasTensor]
+
+
+_BATCH_NORM = _Normalization(_conv, _linear, _batch_norm)
+_SPECTRAL_NORM = _Normalization(
+    functools.partial(_conv, layer=SpectralConv2D),
+    functools.partial(_linear, layer=SpectralDense),
+    lambda hidden, name, precision: hidden,
+)

@@ -48,7 +48,7 @@ def export(config: Config) -> None:
                 f"{folder} cannot be written ({error}), and nothing of it was left: make room, or mend the folder, and "
                 f"run the same command again"
             ) from error
-        logger.info("%s, trained for %d steps: exported to %s", trained.name, trained.step, folder)
+        logger.info("exported %s to %s", trained.name, folder)
     if config.format == "saved_model":
         write_server_files(export_directory)
         logger.info("models.config and batching.config for TF Serving: %s", export_directory)

@@ -74,7 +74,9 @@ def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
         f"images must have {height}x{width} pixels, as in training: cut or resize them to that, at the same "
         f"magnification; height and width are"
     )
-    return tf.ensure_shape(checked(image, tf.reduce_all(size == (height, width)), message, size), trained.image_shape)
+    image = checked(image, tf.reduce_all(size == (height, width)), message, size)
+    image.set_shape(trained.image_shape)
+    return image
 
 
 def _png_size(file: tf.Tensor) -> tf.Tensor:

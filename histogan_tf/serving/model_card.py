@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import histogan_tf
-from histogan_tf.config import flag_fields
+from histogan_tf.config import Config, flag_fields
 from histogan_tf.runs import read_metrics
 from histogan_tf.serving.trained import TrainedNetwork
 
@@ -33,8 +33,9 @@ _USES = {
 _SECTIONS = {
     "generator": ("network", "training"),
     "translator": ("network", "training", "cyclegan"),
-    "classifier": ("training", "classifier"),
+    "classifier": ("classifier",),
 }
+_OF_DCGAN_ONLY = {"z_dim", "z_dist", "gfc_dim", "dfc_dim", "strides", "kernel_size", "conditional", "generator_updates"}
 
 
 def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> None:
@@ -68,7 +69,7 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         "labels": ", ".join(f"{label} = {name}" for label, name in enumerate(trained.class_names)) or "none",
         "restricted to": ", ".join(
             f"--{name}={getattr(config, name)}"
-            for name in ("label", "part", "clusters", "cluster", "train_size", "split_seed", "split_by")
+            for name in _restrictions(config)
             if getattr(config, name) is not None
         ),
     }
@@ -76,6 +77,12 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
         facts[name] = f"{counts or part.get('num_images', 'no')} images, fingerprint {part['fingerprint'][:16]}"
     return facts
+
+
+def _restrictions(config: Config) -> tuple[str, ...]:
+    """Flags that leave out some of a dataset's images."""
+    names = ("label", "part", "clusters", "cluster", "train_size")
+    return names if config.part == "all" else (*names, "split_seed", "split_by")
 
 
 def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,15 +107,18 @@ def epochs_made(trained: TrainedNetwork) -> float | None:
 
 def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     config, epochs = trained.config, epochs_made(trained)
-    of_epochs = "" if epochs is None else f", {epochs:.3g} epochs of --epoch={config.epoch}"
-    facts = {"run": trained.directory.name, "steps made": f"{trained.step}{of_epochs}"}
+    facts = {"run": trained.directory.name}
+    if epochs is not None:
+        facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
     record = json.loads((trained.directory / "config.json").read_text(encoding="utf-8"))
     facts["begun"] = record["begun"]
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     facts["settings"] = ", ".join(
         f"{field.name}={_shown(getattr(config, field.name))}"
         for field in flag_fields()
-        if field.metadata["section"] in _SECTIONS[trained.kind] and getattr(config, field.name) is not None
+        if field.metadata["section"] in _SECTIONS[trained.kind]
+        and getattr(config, field.name) is not None
+        and (trained.kind == "generator" or field.name not in _OF_DCGAN_ONLY)
     )
     if losses := read_metrics(trained.directory):
         facts["last losses"] = ", ".join(f"{name} {value:.4g}" for name, value in losses[-1].items())
@@ -125,7 +135,7 @@ def _metrics(trained: TrainedNetwork) -> str:
             rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
             sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
     if not sections:
-        return f"None were measured; `--mode=evaluate --run={trained.directory.name}` does."
+        return "None were measured."
     return "\n\n".join(sections)
 
 

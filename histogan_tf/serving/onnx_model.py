@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from keras import layers
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
+from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV
 from histogan_tf.serving.trained import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -52,9 +54,35 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
 def outside_network(trained: TrainedNetwork) -> keras.Model:
     """The network with a classifier's logits turned into probabilities, whose one output is named for the outside."""
     if trained.kind == "classifier":
-        probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(trained.network.output))
-        return keras.Model(trained.network.input, probability, name="probability")
+        logits = _classifier_by_matrices(trained.network)
+        probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
+        return keras.Model(logits.input, probability, name="probability")
     return keras.Model(trained.network.input, trained.network.output, name="images")
+
+
+def _classifier_by_matrices(network: keras.Model) -> keras.Model:
+    """A classifier that resizes by two matrix products: ONNX has no operation that does what TensorFlow's does.
+
+    Resizing is linear, so its matrices are what it makes of the unit matrix, side by side.
+    """
+    features = network.get_layer("features")
+    preprocessing = features.get_layer("preprocessing")
+    image, size = keras.Input(network.input_shape[1:], dtype="uint8", name="image"), preprocessing.size
+    height, width, channels = network.input_shape[1:]
+    rows, columns = (_resizing_matrix(side, size, shrinks=max(height, width) > size) for side in (height, width))
+    x = keras.ops.cast(image, "float32") / 255.0
+    x = keras.ops.repeat(x, 3, axis=-1) if channels == 1 else x
+    x = keras.ops.einsum("sh,bhwc->bswc", rows, x)
+    x = keras.ops.einsum("sw,bhwc->bhsc", columns, x)
+    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)
+    after = keras.Model(preprocessing.output, features.output)
+    return keras.Model(image, network.get_layer("head")(after(x)))
+
+
+def _resizing_matrix(side: int, size: int, *, shrinks: bool) -> np.ndarray:
+    """float32 (size, side): from the pixels along one side of an image to those of the resized one."""
+    unit = np.eye(side, dtype=np.float32)[..., np.newaxis]
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(unit, (size, side), "bilinear", antialias=shrinks))[..., 0]
 
 
 def to_onnx(network: keras.Model) -> onnx.ModelProto:
@@ -73,7 +101,8 @@ def to_onnx(network: keras.Model) -> onnx.ModelProto:
         ) from error
     # Keras exports what has been called.
     network(keras.tree.map_structure(lambda tensor: np.zeros((1, *tensor.shape[1:]), tensor.dtype), network.input))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras looks whether NumPy has it
         path = Path(folder) / "model.onnx"
         network.export(path, format="onnx", verbose=False)
         model = onnx.load(path)

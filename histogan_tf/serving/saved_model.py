@@ -52,8 +52,8 @@ def _name_dimensions(folder: Path) -> None:
 def _interface(signatures: Mapping[str, Signature]) -> str:
     lines = ["| signature | inputs | outputs | from what to what |", "| --- | --- | --- | --- |"]
     for name, signature in signatures.items():
-        inputs = signature.function.structured_input_signature[1]
-        cells = [", ".join(map(_tensor, specs.items())) for specs in (inputs, signature.function.structured_outputs)]
+        tensors = (signature.inputs, signature.function.structured_outputs)
+        cells = [", ".join(map(_tensor, named.items())) for named in tensors]
         lines.append(f"| `{name}` | {cells[0]} | {cells[1]} | {signature.meaning} |")
     return "\n".join(lines)
 
@@ -63,4 +63,4 @@ def _tensor(named: tuple[str, tf.TensorSpec | tf.Tensor]) -> str:
     name, tensor = named
     names = _DIMENSIONS.get(len(tensor.shape), ())
     sides = [str(side or names[axis]) for axis, side in enumerate(tensor.shape)]
-    return f"`{name}` {tensor.dtype.name} ({', '.join(sides)})"
+    return f"`{name}` {tensor.dtype.name} " + (f"({', '.join(sides)})" if sides else "scalar")

@@ -30,11 +30,13 @@ class Signature:
 
     Attributes:
         function: from named tensors to named tensors.
+        inputs: their types and shapes, by name.
         meaning: of its inputs and outputs, for people.
         request: an example of its inputs.
     """
 
     function: tf.types.experimental.ConcreteFunction
+    inputs: Mapping[str, tf.TensorSpec]
     meaning: str
     request: Mapping[str, np.ndarray]
 
@@ -51,7 +53,7 @@ def signatures_of(trained: TrainedNetwork) -> dict[str, Signature]:
 
 def _signature(function: Callable, meaning: str, request: dict[str, np.ndarray], **inputs: tf.TensorSpec) -> Signature:
     concrete = tf.function(function, autograph=False).get_concrete_function(**inputs)
-    return Signature(concrete, meaning, request)
+    return Signature(concrete, inputs, meaning, request)
 
 
 def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
@@ -94,15 +96,15 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         draw |= {"label": tf.TensorSpec((), tf.int32)}
         batch_request |= {"label": np.zeros(1, np.int32)}
         draw_request |= {"label": np.int32(0)}
-        of_label = f" of a label from 0 to {num_classes - 1}"
-    same = f"the same as those of --mode=generate --seed; count is at most {MAX_COUNT}"
+        of_label = f"; label is from 0 to {num_classes - 1}"
+    same = f"those of --mode=generate --seed; count is at most {MAX_COUNT}{of_label}"
     z_range = {"normal01": "N(0, 1)", "uniform_signed": "[-1, 1]", "uniform_unsigned": "[0, 1]"}[config.z_dist]
     return {
         "serving_default": _signature(
-            serving_default, f"latents z in {z_range} to images{of_label} in [-1, 1]", batch_request, **batch
+            serving_default, f"latents z in {z_range} to images in [-1, 1]{of_label}", batch_request, **batch
         ),
-        "generate": _signature(generate, f"images{of_label} in [-1, 1], {same}", draw_request, **draw),
-        "png_bytes": _signature(png_bytes, f"PNG files{of_label}, {same}", draw_request, **draw),
+        "generate": _signature(generate, f"images in [-1, 1], {same}", draw_request, **draw),
+        "png_bytes": _signature(png_bytes, f"PNG files, {same}", draw_request, **draw),
     }
 
 

@@ -1,4 +1,8 @@
-"""One training step of the DCGANs (the original's `train`), and what it needs."""
+"""One training step of the DCGANs (the original's `train`), and what it needs.
+
+What goes beyond the original for small sets is chosen from tables before the step: a loss, penalties on the
+discriminator, an augmentation of what it sees, averages of the generator. With none, the step is the original's.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,15 @@ from histogan_tf.models.dcgan import build_discriminator, build_generator, named
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.randomness import Purpose, stateless_seed
 from histogan_tf.training import losses
+from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
+from histogan_tf.training.averaging import WeightAverage
 from histogan_tf.training.loop import StepResult
 from histogan_tf.training.sampling import Sampler
+
+_AUGMENTATION = {
+    Purpose.REAL_NOISE: Purpose.REAL_AUGMENTATION,
+    Purpose.FAKE_NOISE: Purpose.FAKE_AUGMENTATION,
+}
 
 
 def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -29,6 +40,7 @@ def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes:
         kernel_size=config.kernel_size,
         num_classes=num_classes,
         gfc_dim=config.gfc_dim,
+        upsampling=config.upsampling,
         precision=dtype_policy(config.precision),
         seed=config.seed,
     )
@@ -57,12 +69,20 @@ class DCGANTrainer:
             df_dim=config.df_dim,
             num_classes=num_classes,
             dfc_dim=config.dfc_dim,
+            spectral_norm=config.spectral_norm,
             precision=dtype_policy(config.precision),
             seed=config.seed,
         )
         self.g_optimizer = _adam(config)
         self.d_optimizer = _adam(config)
-        self._sampler = Sampler(self.generator, config, num_classes)
+        self._adversarial_loss = losses.ADVERSARIAL_LOSSES[config.adversarial_loss]
+        self._penalties = {"r1_penalty": (config.r1_gamma, losses.r1_penalty)} if config.r1_gamma else {}
+        self._augmentation = _augmentation_of(config)
+        self.sampled_generator, self._averages = self.generator, []
+        if config.ema_decay:
+            self.sampled_generator = generator_of(config, image_shape, num_classes)
+            self._averages = [WeightAverage(self.sampled_generator, self.generator, config.ema_decay)]
+        self.sampler = Sampler(self.sampled_generator, config, num_classes)
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
 
@@ -78,6 +98,8 @@ class DCGANTrainer:
             "discriminator": self.discriminator,
             "g_optimizer": self.g_optimizer,
             "d_optimizer": self.d_optimizer,
+            **sampled_state(self._config, self.sampled_generator),
+            **self._augmentation.state(),
         }
 
     @tf.function
@@ -105,19 +127,28 @@ class DCGANTrainer:
             with tf.GradientTape() as generator_tape:
                 fake_images = self._generate(latents, labels)
             step_losses |= self._update_generator(step, update, generator_tape, fake_images, labels)
+        for average in self._averages:
+            average.update(step)
         return StepResult(step_losses, histograms | {"z": latents})
 
     def _update_discriminator(
         self, step: tf.Tensor, real_images: tf.Tensor, fake_images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         with tf.GradientTape() as tape:
-            real_logits = self._discriminate(self._with_noise(real_images, Purpose.REAL_NOISE, step), labels)
+            seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step)
+            real_logits = self._discriminate(seen_real_images, labels)
             fake_logits = self._discriminate(
-                self._with_noise(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
+                self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
             )
-            terms = losses.discriminator_loss(real_logits, fake_logits, self._config.label_smoothing)
+            terms = self._adversarial_loss.discriminator(real_logits, fake_logits, self._config.label_smoothing)
+            penalties = {
+                name: weight * penalty(lambda images: self._discriminate(images, labels), seen_real_images)
+                for name, (weight, penalty) in self._penalties.items()
+            }
+            loss = tf.add_n([terms["d_loss"], *penalties.values()])
         variables = self.discriminator.trainable_variables
-        self.d_optimizer.apply(tape.gradient(terms["d_loss"], variables), variables)
+        self.d_optimizer.apply(tape.gradient(loss, variables), variables)
+        terms |= penalties | self._augmentation.adapt(step, real_logits)
         return terms, {"D(x)": tf.sigmoid(real_logits), "D(G(z))": tf.sigmoid(fake_logits)}
 
     def _update_generator(
@@ -131,8 +162,8 @@ class DCGANTrainer:
         # The discriminator's weights need no gradient here: its tape watches nothing but the images.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(fake_images)
-            noisy_images = self._with_noise(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
-            terms = losses.generator_loss(self._discriminate(noisy_images, labels))
+            seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
+            terms = self._adversarial_loss.generator(self._discriminate(seen_images, labels))
         image_gradient = tape.gradient(terms["g_loss"], fake_images)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
@@ -146,6 +177,11 @@ class DCGANTrainer:
         # Real and fake images pass one after the other, so each batch is normalized by its own statistics.
         return self.discriminator(named_inputs(self.discriminator, images, labels), training=True)
 
+    def _as_seen(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
+        """Images as the discriminator sees them; each pass has draws of its own (Zhao et al. 2020, section 3.2)."""
+        seed = stateless_seed(self._config.seed, _AUGMENTATION[purpose], step, part)
+        return self._with_noise(self._augmentation(images, seed), purpose, step, part)
+
     def _with_noise(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
         """Instance noise (Sønderby et al. 2017; Arjovsky & Bottou 2017) on a discriminator's input."""
         if not self._config.instance_noise:
@@ -155,8 +191,24 @@ class DCGANTrainer:
 
     def draw_samples(self) -> dict[str, np.ndarray]:
         """The sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
-        images = self._sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
+        images = self.sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
         return {"samples": images}
+
+
+def sampled_state(config: Config, generator: keras.Model) -> dict[str, keras.Model]:
+    """What checkpoints know the weights by that samples are made with: those of the average, if there is one.
+
+    Args:
+        config: of the run.
+        generator: as `generator_of` makes it.
+    """
+    return {"generator_average" if config.ema_decay else "generator": generator}
+
+
+def _augmentation_of(config: Config) -> Augmentation:
+    if config.ada_target:
+        return AdaptiveAugmentation(config.diffaugment, config.ada_target, config.batch_size)
+    return Augmentation(config.diffaugment or ())
 
 
 def _adam(config: Config) -> keras.optimizers.Adam:

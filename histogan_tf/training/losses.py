@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import tensorflow as tf
 
 
@@ -49,6 +52,75 @@ def generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
         `g_loss`: float32 scalar.
     """
     return {"g_loss": sigmoid_cross_entropy(fake_logits, 1.0)}
+
+
+def hinge_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
+) -> dict[str, tf.Tensor]:
+    """The discriminator's hinge loss (Lim & Ye, "Geometric GAN", 2017; Miyato et al. 2018, equation 16).
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of generated images, any shape.
+        real_target: 1: there is no probability to smooth.
+
+    Returns:
+        `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
+    """
+    assert real_target == 1.0, real_target
+    d_loss_real = tf.reduce_mean(tf.nn.relu(1.0 - tf.cast(real_logits, tf.float32)))
+    d_loss_fake = tf.reduce_mean(tf.nn.relu(1.0 + tf.cast(fake_logits, tf.float32)))
+    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+
+
+def hinge_generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The generator's part of the hinge loss (Miyato et al. 2018, equation 17), which is linear.
+
+    Args:
+        fake_logits: of generated images, any shape.
+
+    Returns:
+        `g_loss`: float32 scalar.
+    """
+    return {"g_loss": -tf.reduce_mean(tf.cast(fake_logits, tf.float32))}
+
+
+def r1_penalty(discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor) -> tf.Tensor:
+    """Half the mean squared norm of the logits' gradient by real images.
+
+    R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, equation 9, without gamma.
+    With batch norm in the discriminator, an image's gradient contains its influence on the others' logits.
+
+    Args:
+        discriminate: from images to logits.
+        real_images: (batch, height, width, channels).
+
+    Returns:
+        float32 scalar, with a gradient by the discriminator's weights.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(real_images)
+        logits = tf.reduce_sum(discriminate(real_images))
+    gradient = tape.gradient(logits, real_images)
+    return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
+
+
+class AdversarialLoss(NamedTuple):
+    """Both sides of a DCGAN's loss.
+
+    Attributes:
+        discriminator: from real logits, fake logits and a target for real images to `d_loss` and its parts.
+        generator: from fake logits to `g_loss`.
+    """
+
+    discriminator: Callable[..., dict[str, tf.Tensor]]
+    generator: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
+ADVERSARIAL_LOSSES: Mapping[str, AdversarialLoss] = {
+    "cross_entropy": AdversarialLoss(discriminator_loss, generator_loss),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
+}
 
 
 def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:

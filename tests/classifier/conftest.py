@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ from histogan_tf import command_line, commands
 from histogan_tf.config import Config
 
 NUM_PATIENTS, PER_LABEL = 4, 8
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log_as_on_the_command_line() -> None:
+    logging.getLogger("histogan_tf").setLevel(logging.INFO)
 
 
 def make_patches(num_images: int, label: int, seed: int, size: int = 20) -> np.ndarray:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from histogan_tf import commands
-from histogan_tf.classifier import prediction, training
+from histogan_tf.classifier import training
 from histogan_tf.classifier.prediction import Predictor, read_classifier
 from histogan_tf.data.loading import load_parts
 from histogan_tf.errors import UserError
@@ -30,7 +29,7 @@ def test_training_changes_the_head_alone(real_run, make_config):
     after = read_classifier(make_config("--run=real")).classifier
     assert len(before.features.variables) == 100  # 20 convolutions, and 20 times scale, offset, mean and variance
     assert weights_fingerprint(after.features) == weights_fingerprint(before.features)
-    assert before.head.kernel.numpy().any() == np.False_ and after.head.kernel.numpy().any()
+    assert not before.head.kernel.numpy().any() and after.head.kernel.numpy().any()
 
 
 def test_predictions_are_those_of_the_checkpoint_for_the_validation_part(real_run, train_config, make_config):
@@ -113,19 +112,18 @@ def test_synthetic_images_of_another_size_are_told(train_config, tmp_path):
         training.load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
 
 
-def test_one_label_only_is_told(train_config, patients, tmp_path):
-    for patient in ("p0", "p1"):
-        shutil.copytree(patients / patient / "1", tmp_path / patient / "1")
-    with pytest.raises(UserError, match="the training images hold none of the label 'non-idc'"):
-        training.load_data(train_config(f"--data_path={tmp_path}"))
-    shutil.copytree(patients / "p0" / "0", tmp_path / "p0" / "0")
-    whole = {"p0": "training", "p1": "validation"}
+def test_one_label_only_is_told_of_training_and_of_validation(train_config, patients, tmp_path):
+    """Patient p1 has one label only; the split of some seeds trains on it, that of others validates on it."""
+    shutil.copytree(patients / "p0", tmp_path / "p0")
+    shutil.copytree(patients / "p1" / "1", tmp_path / "p1" / "1")
+    told = set()
     for seed in range(8):
-        data = train_config(f"--data_path={tmp_path}", "--split_by=patient", f"--split_seed={seed}")
-        lone = "validation" if set(load_parts(data)[1].groups) == {"p1"} else "training"
+        config = train_config(f"--data_path={tmp_path}", "--split_by=patient", f"--split_seed={seed}")
+        lone = "validation" if "p1" in load_parts(config)[1].groups else "training"
         with pytest.raises(UserError, match=f"the {lone} images hold none of the label 'non-idc'"):
-            training.load_data(data)
-    assert whole["p1"] == "validation"
+            training.load_data(config)
+        told.add(lone)
+    assert told == {"training", "validation"}
 
 
 @pytest.mark.parametrize(("classes", "told"), [(1, "has no labels"), (3, "tells two labels apart, and 'set' has 3")])
@@ -164,64 +162,29 @@ def test_views_that_would_be_equal_are_told(train_config, tmp_path):
         commands.run_command(train_config("--perturbations=rotation", "--views=4", f"--checkpoint_dir={tmp_path}"))
 
 
-def test_classify_gives_any_folder_the_probabilities_of_evaluation(real_run, make_config, patients, tmp_path):
-    commands.run_command(make_config("--mode=classify", "--run=real", f"--output_dir={tmp_path}"))
-    classified = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "predictions.csv")}
-    assert len(classified) == 64
-    for row in rows_of(real_run / "predictions.csv"):
-        assert classified[row["id"]] == pytest.approx(float(row["probability"]), abs=1e-4)
+def test_images_that_stay_on_disk_give_the_same_predictions(both_run, train_config, synthetic_dir, tmp_path, caplog):
+    flags = ("--run=both", "--train_on=both", f"--synthetic_dir={synthetic_dir}", f"--checkpoint_dir={tmp_path}")
+    commands.run_command(train_config(*flags, "--memory_budget_gb=0"))
+    assert "they stay on disk" in caplog.text
+    for name in ("predictions.csv", "training_folds.csv"):
+        assert (tmp_path / "both" / name).read_bytes() == (both_run / name).read_bytes()
 
 
-def test_classify_reads_a_few_files_at_a_time(real_run, make_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction, "_FILES_AT_ONCE", 5)
-    seen = []
-    call = Predictor.__call__
-    monkeypatch.setattr(Predictor, "__call__", lambda self, images: seen.append(len(images)) or call(self, images))
-    commands.run_command(make_config("--mode=classify", "--run=real", f"--output_dir={tmp_path}"))
-    assert seen == [5] * 12 + [4] and len(rows_of(tmp_path / "predictions.csv")) == 64
+def test_an_image_on_disk_that_cannot_be_used_is_told(train_config, patients, tmp_path):
+    shutil.copytree(patients, tmp_path / "patients")
+    broken = load_parts(train_config())[0].ids[5]
+    (tmp_path / "patients" / broken).write_bytes(b"no image")
+    flags = (f"--data_path={tmp_path}/patients", f"--checkpoint_dir={tmp_path}", "--memory_budget_gb=0")
+    with pytest.raises(UserError, match=f"'{broken}' cannot be used, and the set is too large"):
+        commands.run_command(train_config(*flags))
 
 
-def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, tmp_path, caplog, write_images):
-    write_images(tmp_path / "in", 3)
-    (tmp_path / "in" / "001.png").write_bytes(b"no image")
-    flags = ("--mode=classify", "--run=real", f"--data_path={tmp_path}/in", f"--output_dir={tmp_path}/out")
-    with pytest.raises(UserError, match="cannot use '001.png'"):
-        commands.run_command(make_config(*flags, "--strict"))
-    assert not (tmp_path / "out" / "predictions.csv").exists()
-    commands.run_command(make_config(*flags))
-    assert "2 images classified, 1 skipped" in caplog.text
-    assert [row["id"] for row in rows_of(tmp_path / "out" / "predictions.csv")] == ["000.png", "002.png"]
-    with pytest.raises(UserError, match="exists: choose another --output_dir"):
-        commands.run_command(make_config(*flags))
-
-
-def test_classify_names_what_it_was_not_given(real_run, make_config, tmp_path):
-    cases = {
-        ("--run=real", f"--data_path={tmp_path}/nowhere"): "there is no such folder",
-        ("--run=none",): "there is no run none",
-        ("--run=real", f"--data_path={tmp_path}"): "no image in",
-    }
-    for flags, told in cases.items():
-        with pytest.raises(UserError, match=told):
-            commands.run_command(make_config("--mode=classify", *flags))
-
-
-def test_classify_refuses_images_of_another_size(make_config, train_config, patients, tmp_path, write_images):
-    folder = tmp_path / "set"
-    for label in range(2):
-        write_images(folder / str(label), 6, seed=label)
-    flags = ("--dataset=set", f"--checkpoint_dir={tmp_path}/runs")
-    commands.run_command(
-        train_config(*flags, f"--data_path={folder}", "--run=own").__class__(
-            **{
-                **train_config(*flags, f"--data_path={folder}", "--run=own").__dict__,
-                "output_height": None,
-                "output_width": None,
-            }
-        )
-    )
-    Image.new("RGB", (20, 24)).save(folder / "0" / "other.png")
-    with pytest.raises(UserError, match=r"'0/other.png' is 24x20x3 .* was trained on 20x20x3"):
-        commands.run_command(
-            make_config("--mode=classify", "--run=own", *flags, f"--data_path={folder}", f"--output_dir={tmp_path}/out")
-        )
+def test_training_images_are_found_by_their_number(train_config, synthetic_dir):
+    data = training.load_data(train_config("--train_on=both", f"--synthetic_dir={synthetic_dir}"))
+    indices = np.array([50, 3, 42, 41])
+    merged = data.training_set()
+    np.testing.assert_array_equal(data.images_at(indices), merged.images[indices])
+    assert data.is_real[indices].tolist() == [False, True, False, True]
+    assert [data.ids[index].startswith("synthetic/") for index in indices] == [True, False, True, False]
+    assert data.groups[50] == data.ids[50] and data.groups[3] in {"p0", "p1", "p2", "p3"}
+    np.testing.assert_array_equal(merged.labels, data.labels)

@@ -1,5 +1,7 @@
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from histogan_tf.data.decoding import (
     UnusableImageError,
     center_crop,
     decode,
+    map_in_order,
     prepare_array,
     read_images,
     resize,
@@ -129,6 +132,97 @@ class TestDecode:
         except UnusableImageError:
             return
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)
+
+
+def png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, position = [], 8
+    while position < len(content):
+        end = position + 8 + int.from_bytes(content[position : position + 4])
+        chunks.append((content[position + 4 : position + 8], content[position + 8 : end]))
+        position = end + 4
+    return chunks
+
+
+def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+class TestPlainPngs:
+    """The fast path must give what Pillow gives, or nothing."""
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("options", [{}, {"compress_level": 0}, {"dpi": (72, 72)}, {"icc_profile": b"profile"}])
+    def test_same_pixels_as_pillow(self, channels, options):
+        pixels = colour_noise(50, 31)[..., :channels]
+        content = encoded(Image.fromarray(pixels[..., 0] if channels == 1 else pixels), **options).getvalue()
+        with_extras = png_of(
+            [
+                png_chunks(content)[0],
+                (b"gAMA", struct.pack(">I", 90000)),
+                (b"sBIT", bytes([5] * channels)),
+                *png_chunks(content)[1:],
+            ]
+        )
+        for plain in (content, with_extras):
+            found = decoding._decode_plain_png(plain)
+            np.testing.assert_array_equal(found, pixels)
+            assert found.flags.c_contiguous
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 257)])
+    def test_odd_sizes(self, size):
+        pixels = colour_noise(*size)
+        np.testing.assert_array_equal(decoding._decode_plain_png(encoded(Image.fromarray(pixels)).getvalue()), pixels)
+
+    @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "I;16"])
+    def test_other_colour_types_are_left_to_pillow(self, mode):
+        assert decoding._decode_plain_png(encoded(Image.new(mode, (4, 4))).getvalue()) is None
+
+    @pytest.mark.parametrize(
+        "chunk",
+        [(b"tRNS", bytes(6)), (b"eXIf", b"II*\0"), (b"zTXt", b"Raw profile type exif\0\0"), (b"acTL", bytes(8))],
+    )
+    def test_extras_that_change_the_pixels_are_left_to_pillow(self, chunk):
+        first, *rest = png_chunks(encoded(Image.new("RGB", (4, 4))).getvalue())
+        assert decoding._decode_plain_png(png_of([first, *rest])) is not None
+        assert decoding._decode_plain_png(png_of([first, chunk, *rest])) is None
+
+    def test_damage_is_left_to_pillow(self):
+        content = encoded(Image.fromarray(colour_noise(20, 18))).getvalue()
+        header, (_, data), end = png_chunks(content)
+        pixels = zlib.decompress(data)
+        for damaged in (
+            data[:-4],
+            data[: len(data) // 2],
+            zlib.compress(pixels[:-1]),
+            zlib.compress(b"\t" + pixels[1:]),
+        ):
+            assert decoding._decode_plain_png(png_of([header, (b"IDAT", damaged), end])) is None
+        for number in range(0, len(content) - 12, 7):
+            found = decoding._decode_plain_png(content[:number])
+            assert found is None, number
+
+    def test_too_many_pixels_are_left_to_pillow(self, monkeypatch):
+        content = encoded(Image.new("RGB", (6, 6))).getvalue()
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 35)
+        assert decoding._decode_plain_png(content) is None
+
+    @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    @given(data=st.data(), channels=st.sampled_from([1, 3]))
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def test_mutated_pngs_give_pillows_pixels_or_nothing(self, data, channels):
+        pixels = colour_noise(9, 8)
+        content = bytearray(encoded(Image.fromarray(pixels[..., 0] if channels == 1 else pixels)).getvalue())
+        positions = st.one_of(st.integers(8, 40), st.integers(0, len(content) - 1))
+        for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=3)):
+            content[position] = value
+        found = decoding._decode_plain_png(bytes(content))
+        if found is None:
+            return
+        with Image.open(io.BytesIO(bytes(content))) as image:
+            np.testing.assert_array_equal(found, decoding._to_array(image))
 
 
 class TestCenterCrop:
@@ -269,3 +363,24 @@ class TestReadImages:
         (tmp_path / "a.png").write_bytes(b"junk")
         with pytest.raises(UserError, match=r"none of the 1 images .* 'a\.png': not a PNG"):
             read_images(str(tmp_path), ["a.png"], prepare=keep)
+
+
+class TestMapInOrder:
+    def test_order_and_ends(self):
+        for count in (0, 1, 63, 64, 65, 500):
+            assert list(map_in_order(lambda index: index**2, count)) == [index**2 for index in range(count)]
+
+    def test_little_is_computed_ahead(self, monkeypatch):
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        monkeypatch.setattr(decoding, "_IMAGES_PER_TASK", 3)
+        computed = []
+        results = map_in_order(computed.append, 1000)
+        for _ in range(10):
+            next(results)
+        assert len(computed) <= 10 + 3 * 5  # four tasks ahead, and the rest of the current one
+        results.close()
+        assert len(computed) <= 10 + 3 * 5
+
+    def test_errors_come_through(self):
+        with pytest.raises(ZeroDivisionError):
+            list(map_in_order(lambda index: 1 // index, 5))

@@ -1,5 +1,7 @@
+import io
 import struct
 
+import lmdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,6 +121,56 @@ class TestSources:
         assert "1 images could not be used; left are 29 images (18 Dog, 11 cat)" in caplog.text
         with pytest.raises(UserError, match=r"cat/00\.png"):
             load_with(**animals, part="all", strict=True)
+
+    def test_idc_full_is_read_as_patients(self, tmp_path):
+        write(tmp_path / "8863" / "0" / "8863_idx5_x1_y1_class0.png", 0, (50, 50))
+        write(tmp_path / "9000" / "1" / "9000_idx5_x1_y1_class1.png", 1, (50, 20))
+        path = str(tmp_path)
+        assert load_with(dataset="idc-full", data_path=path, part="all").groups.tolist() == ["8863", "9000"]
+        skipped = load_with(dataset="idc-full", data_path=path, part="all", edge_patches="skip")
+        assert skipped.groups.tolist() == ["8863"]
+
+    def test_lsun(self, tmp_path):
+        with lmdb.open(str(tmp_path / "bedroom_val_lmdb"), map_size=1 << 20) as environment:
+            for level in range(8):
+                file = io.BytesIO()
+                Image.fromarray(np.full((20, 24, 3), level, np.uint8)).save(file, "WEBP", lossless=True)
+                with environment.begin(write=True) as transaction:
+                    transaction.put(b"key%d" % level, file.getvalue())
+        image_set = load_with(dataset="lsun", data_path=str(tmp_path), train_size=5, seed=3)
+        assert values(image_set) == np.sort(np.random.default_rng(3).choice(8, 5, replace=False)).tolist()
+        assert image_set.ids.tolist() == [f"key{level}" for level in values(image_set)]
+
+
+class TestMemoryBudget:
+    def test_a_set_that_fits_is_in_memory(self, animals, caplog):
+        size = 30 * 18 * 20 * 3 / 1e9
+        assert not load_with(**animals, part="all", memory_budget_gb=size).is_lazy
+        assert "stay on disk" not in caplog.text
+        assert load_with(**animals, part="all", memory_budget_gb=size * 0.99).is_lazy
+        assert "30 images would take 0.0 GB" in caplog.text and "stay on disk" in caplog.text
+
+    def test_only_what_is_chosen_counts(self, animals):
+        assert not load_with(**animals, train_size=5, memory_budget_gb=5 * 18 * 20 * 3 / 1e9).is_lazy
+
+    def test_same_images_either_way(self, animals):
+        settings = {**animals, "label": "cat", "train_size": 5, "output_height": 16}
+        held, lazy = load_with(**settings), load_with(**settings, memory_budget_gb=0.0)
+        np.testing.assert_array_equal(lazy.images[:], held.images)
+        assert lazy.ids.tolist() == held.ids.tolist() and lazy.labels.tolist() == held.labels.tolist()
+        assert lazy.image_shape == (16, 16, 3)
+
+    def test_strict_reads_all_at_the_start(self, animals, tmp_path):
+        (tmp_path / "data" / "animals" / "cat" / "00.png").write_bytes(b"junk")
+        assert len(load_with(**animals, part="all", memory_budget_gb=0.0)) == 30
+        with pytest.raises(UserError, match=r"cat/00\.png"):
+            load_with(**animals, part="all", memory_budget_gb=0.0, strict=True)
+
+    def test_the_split_does_not_depend_on_what_can_be_read(self, animals, tmp_path):
+        before = load_with(**animals).ids.tolist()
+        lost = before[3]
+        (tmp_path / "data" / "animals" / lost).write_bytes(b"junk")
+        assert load_with(**animals).ids.tolist() == [name for name in before if name != lost]
 
 
 class TestPart:

@@ -1,8 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from histogan_tf.data.decoding import UnusableImageError
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.lazy_images import ArraySource, LazyImages
 from histogan_tf.data.pipeline import batches, steps_per_epoch, to_float, to_uint8, two_domain_batches
 from histogan_tf.errors import UserError
 
@@ -114,6 +118,38 @@ class TestBatches:
     def test_unlabelled_sets_have_label_0(self):
         dataset = batches(make_set(6, labelled=False), batch_size=3, seed=0, start_step=0, stop_step=2)
         assert [labels.tolist() for _, _, labels in dataset.as_numpy_iterator()] == [[0, 0, 0]] * 2
+
+
+class TestLazyImages:
+    """Images that are read when they are wanted come in the batches of those in memory."""
+
+    @pytest.fixture
+    def lazy_set(self, tmp_path):
+        image_set = make_set(23)
+        np.save(tmp_path / "X.npy", image_set.images)
+        source = ArraySource(np.load(tmp_path / "X.npy", mmap_mode="r"), refuse_number_7)
+        return dataclasses.replace(image_set, images=LazyImages(source))
+
+    def test_same_batches_after_a_resume_too(self, lazy_set):
+        whole = list(batches(make_set(23), 5, seed=9, start_step=0, stop_step=12).as_numpy_iterator())
+        for start in (0, 3, 4, 11):
+            found = list(batches(lazy_set, 5, seed=9, start_step=start, stop_step=12).as_numpy_iterator())
+            assert len(found) == 12 - start
+            for (step, images, labels), (expected_step, expected, numbers) in zip(found, whole[start:], strict=True):
+                readable = np.where(numbers == 7, 8, numbers)  # the next one stands in for it, label and all
+                assert step == expected_step and labels.tolist() == readable.tolist()
+                np.testing.assert_array_equal(images[:, 0, 0, 0], readable)
+                np.testing.assert_array_equal(images[numbers != 7], expected[numbers != 7])
+
+    def test_element_spec(self, lazy_set):
+        in_memory = batches(make_set(23), 4, seed=0, start_step=0, stop_step=2)
+        assert batches(lazy_set, 4, seed=0, start_step=0, stop_step=2).element_spec == in_memory.element_spec
+
+
+def refuse_number_7(image: np.ndarray) -> np.ndarray:
+    if image[0, 0, 0] == 7:
+        raise UnusableImageError("number 7")
+    return image
 
 
 class TestTwoDomainBatches:

@@ -35,7 +35,14 @@ async function start() {
   const bytes = await download("model.onnx", model.num_bytes);
   say("Starting the network …");
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-  network = (latent, label) => run(ort, session, latent, label);
+  network = async (latent, label) => {
+    try {
+      return await run(ort, session, latent, label);
+    } catch (error) {
+      say(`The network failed: ${error.message}`, true);
+      throw error;
+    }
+  };
   element("progress").hidden = true;
   connect();
   setLatent(drawLatent(model.z_dim, model.z_dist));
@@ -114,7 +121,7 @@ function makeSliders() {
 
 function connect() {
   const onClick = (id, action) => element(id).addEventListener("click", action);
-  onClick("random", () => (gridLatents ? showGrid() : showLatent(drawLatent(model.z_dim, model.z_dist))));
+  onClick("random", () => showLatent(drawLatent(model.z_dim, model.z_dist)));
   onClick("interpolate", toggleWalk);
   onClick("grid", showGrid);
   onClick("download", save);

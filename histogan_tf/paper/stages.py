@@ -1,0 +1,208 @@
+"""Stages of a study: each is skipped while its inputs and outputs are what they were, and redone when they are not.
+
+A stage's record, stages/<name>.json below the study's directory, holds the settings that decide what it makes, a digest
+of what it read from each stage before it, and one of every file that it wrote. A stage that was stopped has a record
+without outputs: one that can go on inside does so, any other is cleared away and begun anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from histogan_tf import files
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger(__name__)
+
+_UNFINISHED = "was begun and not finished"
+# Of a run directory: what a later command may change, and what no result is made of.
+_UNRECORDED = ("log.txt", ".lock", "logs")
+_DATED = "config.json"  # holds when the run was begun, so that another run of the same stage has another
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One step of the study.
+
+    Attributes:
+        name: of the stage, and of the file of its record.
+        kind: what --stages calls it; stages of several repeats share one.
+        settings: all that decides its outputs, beside what it reads from other stages; as JSON can hold them.
+        needs: names of the stages that it reads from.
+        outputs: files and folders that it writes, relative to the study's directory.
+        run: does it.
+        can_resume: whether `run` goes on with outputs that were left unfinished.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    needs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    run: Callable[[], None]
+    can_resume: bool = False
+
+    def settings_changed(self, record: Mapping[str, Any]) -> str | None:
+        """In what a record's settings differ from the stage's own, in words; None if in nothing."""
+        was, now = record["settings"], json.loads(json.dumps(self.settings))
+        names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+        return listing(f"{name} was {was.get(name)} and is now {now.get(name)}" for name in names) if names else None
+
+
+class Stages:
+    """The stages of one study, in an order in which each comes after those that it needs.
+
+    Args:
+        directory: of the study.
+        stages: all of them.
+    """
+
+    def __init__(self, directory: Path, stages: Sequence[Stage]) -> None:
+        self._directory = directory
+        self._digests: dict[tuple[str, int, int], str] = {}
+        self._stages = {stage.name: stage for stage in stages}
+        assert len(self._stages) == len(stages), [stage.name for stage in stages]
+        for number, stage in enumerate(stages):
+            assert set(stage.needs) <= {earlier.name for earlier in stages[:number]}, stage.name
+
+    def plan(self) -> dict[str, str]:
+        """What there is to do: the reason by the name of each stage that is not done; also if one before it is not."""
+        reasons: dict[str, str] = {}
+        for stage in self._stages.values():
+            reason = self._reason(stage)
+            changed = [need for need in stage.needs if need in reasons]
+            if reason is not None:
+                reasons[stage.name] = reason
+            elif changed:
+                reasons[stage.name] = f"follows {listing(changed, most=3)}"
+        return reasons
+
+    def tell_invalidated(self) -> None:
+        """Says which stages that were begun are invalidated by other settings, before any is redone."""
+        for stage in self._stages.values():
+            record = self._record(stage)
+            changed = record and stage.settings_changed(record)
+            if changed:
+                following = self._following(stage.name)
+                more = f"; that invalidates {', '.join(following)} too" if following else ""
+                logger.warning("settings have changed: %s (%s)%s", stage.name, changed, more)
+
+    def _following(self, name: str) -> list[str]:
+        """Recorded stages that read from one, be it through others."""
+        reached = {name}
+        for stage in self._stages.values():
+            if reached.intersection(stage.needs):
+                reached.add(stage.name)
+        return [other for other in self._stages if other in reached - {name} and self._record(self._stages[other])]
+
+    def run(self, kinds: Collection[str]) -> None:
+        """Does what is to be done of some kinds of stages, in order.
+
+        Raises:
+            UserError: if a stage needs one that is not done and not of these kinds.
+        """
+        for number, stage in enumerate(self._stages.values(), start=1):
+            if stage.kind not in kinds:
+                continue
+            self._require_needs(stage)
+            reason = self._reason(stage)
+            logger.info("stage %d/%d, %s: %s", number, len(self._stages), stage.name, reason or "done before")
+            if reason is not None:
+                self._do(stage, may_resume=stage.can_resume and reason == _UNFINISHED)
+
+    def _require_needs(self, stage: Stage) -> None:
+        for need in stage.needs:
+            reason = self._reason(self._stages[need])
+            if reason is not None:
+                kind = self._stages[need].kind
+                raise UserError(f"the stage {stage.name} needs {need} ({reason}): add {kind} to --stages")
+
+    def _do(self, stage: Stage, *, may_resume: bool) -> None:
+        if not may_resume:
+            for output in stage.outputs:
+                files.remove(self._directory / output)
+        record = {"settings": stage.settings, "inputs": self._inputs(stage)}
+        files.write_json(self._record_path(stage), {**record, "outputs": None})
+        started = time.monotonic()
+        try:
+            stage.run()
+        except UserError as error:
+            raise UserError(f"in the stage {stage.name}: {error}") from error
+        seconds = time.monotonic() - started
+        outputs = {path: self._digest(path) for path in self._written(stage)}
+        files.write_json(self._record_path(stage), {**record, "outputs": outputs, "seconds": round(seconds, 2)})
+
+    def _reason(self, stage: Stage) -> str | None:
+        """Why a stage is to be done; None if it is done, and its outputs are as it wrote them."""
+        record = self._record(stage)
+        if record is None:
+            return "not done yet"
+        changed = stage.settings_changed(record)
+        if changed is not None:
+            return changed
+        others = [need for need, digest in self._inputs(stage).items() if record["inputs"].get(need) != digest]
+        if others:
+            return f"{listing(others, most=3)} made something else than before"
+        return _UNFINISHED if record["outputs"] is None else self._damage(stage, record["outputs"])
+
+    def _damage(self, stage: Stage, recorded: Mapping[str, str]) -> str | None:
+        found = set(self._written(stage))
+        for path, digest in recorded.items():
+            if path not in found:
+                return f"{path} is missing: redone"
+            if self._digest(path) != digest:
+                return f"{path} is not as it was written: redone"
+        return None
+
+    def _inputs(self, stage: Stage) -> dict[str, str | None]:
+        """A digest of the outputs of each stage that it needs; None if there are none."""
+        return {need: self._outputs_digest(self._stages[need]) for need in stage.needs}
+
+    def _outputs_digest(self, stage: Stage) -> str | None:
+        record = self._record(stage)
+        if record is None or record["outputs"] is None:
+            return None
+        lines = [f"{path} {digest}" for path, digest in record["outputs"].items() if Path(path).name != _DATED]
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+    def _written(self, stage: Stage) -> Iterator[str]:
+        """Files that a stage wrote, relative to the study's directory, sorted."""
+        for output in stage.outputs:
+            top = self._directory / output
+            found = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
+            for path in found:
+                relative = path.relative_to(self._directory)
+                if not set(_UNRECORDED).intersection(relative.parts):
+                    yield relative.as_posix()
+
+    def _record_path(self, stage: Stage) -> Path:
+        return self._directory / "stages" / f"{stage.name}.json"
+
+    def _record(self, stage: Stage) -> dict[str, Any] | None:
+        """What is known of a stage; None if nothing is, be it because the record is damaged."""
+        path = self._record_path(stage)
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return record if {"settings", "inputs", "outputs"} <= record.keys() else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, AttributeError):
+            logger.warning("%s is damaged: %s is done anew", path, stage.name)
+            return None
+
+    def _digest(self, path: str) -> str:
+        """Of a file; read once while its time and size stay."""
+        absolute = self._directory / path
+        status = absolute.stat()
+        key = (path, status.st_mtime_ns, status.st_size)
+        if key not in self._digests:
+            with absolute.open("rb") as file:
+                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests[key]

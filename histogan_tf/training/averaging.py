@@ -1,0 +1,38 @@
+"""A moving average of a network's weights."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+class WeightAverage:
+    """Keeps in one network the exponential moving average of another's weights.
+
+    Karras et al., "Progressive Growing of GANs", ICLR 2018, section 3, sample from such an average of the generator. So
+    that it forgets the first, untrained weights, the decay is ramped up as min(decay, (1 + n) / (10 + n)), n counting
+    steps (tf.train.ExponentialMovingAverage does the same with `num_updates`).
+
+    Batch norm's moving statistics are averaged as the weights are: those of the newest weights would not fit the
+    activations of weights that lag behind.
+
+    Args:
+        network: of the same weights, in the same order, as `source`; the average is in its weights.
+        source: the network that is trained.
+        decay: in (0, 1), a step.
+    """
+
+    def __init__(self, network: keras.Model, source: keras.Model, decay: float) -> None:
+        self._decay = decay
+        self._pairs = [(average, weight) for average, weight in zip(network.weights, source.weights, strict=True)]
+
+    def update(self, step: tf.Tensor) -> None:
+        """Takes in the weights after a step.
+
+        Args:
+            step: int64 scalar, the number of steps made before.
+        """
+        num_steps = tf.cast(step, tf.float32)
+        decay = tf.minimum(self._decay, (1.0 + num_steps) / (10.0 + num_steps))
+        for average, weight in self._pairs:
+            average.assign(weight + decay * (average - weight))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from histogan_tf import command_line, commands
+from histogan_tf.classifier import prediction
+from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
+from histogan_tf.errors import UserError
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_classify_gives_any_folder_the_probabilities_of_evaluation(real_run, make_config, patients, tmp_path):
+    commands.run_command(make_config("--mode=classify", "--run=real", f"--output_dir={tmp_path}"))
+    classified = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "predictions.csv")}
+    assert len(classified) == 64
+    for row in rows_of(real_run / "predictions.csv"):
+        assert classified[row["id"]] == pytest.approx(float(row["probability"]), abs=1e-4)
+
+
+def test_classify_reads_a_few_files_at_a_time(real_run, make_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(prediction, "_FILES_AT_ONCE", 5)
+    seen = []
+    call = Predictor.__call__
+    monkeypatch.setattr(Predictor, "__call__", lambda self, images: seen.append(len(images)) or call(self, images))
+    commands.run_command(make_config("--mode=classify", "--run=real", f"--output_dir={tmp_path}"))
+    assert seen == [5] * 12 + [4] and len(rows_of(tmp_path / "predictions.csv")) == 64
+
+
+def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, tmp_path, caplog, write_images):
+    write_images(tmp_path / "in", 3)
+    (tmp_path / "in" / "001.png").write_bytes(b"no image")
+    flags = ("--mode=classify", "--run=real", f"--data_path={tmp_path}/in", f"--output_dir={tmp_path}/out")
+    with pytest.raises(UserError, match="cannot use '001.png'"):
+        commands.run_command(make_config(*flags, "--strict"))
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    commands.run_command(make_config(*flags))
+    assert "2 images classified, 1 skipped" in caplog.text
+    assert [row["id"] for row in rows_of(tmp_path / "out" / "predictions.csv")] == ["000.png", "002.png"]
+    with pytest.raises(UserError, match="exists: choose another --output_dir"):
+        commands.run_command(make_config(*flags))
+
+
+def test_classify_names_what_it_was_not_given(real_run, make_config, tmp_path):
+    cases = {
+        ("--run=real", f"--data_path={tmp_path}/nowhere"): "there is no such folder",
+        ("--run=none",): "there is no run none",
+        ("--run=real", f"--data_path={tmp_path}"): "no image in",
+    }
+    for flags, told in cases.items():
+        with pytest.raises(UserError, match=told):
+            commands.run_command(make_config("--mode=classify", *flags))
+
+
+def test_classify_refuses_images_of_another_size(make_config, tmp_path, write_images):
+    for label in range(2):
+        write_images(tmp_path / "set" / str(label), 6, seed=label)
+    flags = ("--dataset=set", f"--data_path={tmp_path}/set", f"--checkpoint_dir={tmp_path}", "--run=own")
+    commands.run_command(make_config("--model=resnet18", "--weights=random", "--classifier_size=32", *flags))
+    Image.new("RGB", (20, 24)).save(tmp_path / "set" / "0" / "other.png")
+    with pytest.raises(UserError, match=r"'0/other.png' is 24x20x3 .* was trained on 20x20x3"):
+        commands.run_command(make_config("--mode=classify", *flags))
+    assert not (tmp_path / "own" / "classified" / "predictions.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_another_model_is_refused(make_config, tiny_config, tmp_path):
+    commands.run_command(tiny_config("--model=dcgan1", "--max_steps=1", "--run=gan"))
+    with pytest.raises(UserError, match="gan is a run of dcgan1: choose one of resnet18"):
+        commands.run_command(make_config("--mode=classify", f"--checkpoint_dir={tmp_path}", "--run=gan"))
+    with pytest.raises(UserError, match="gan is a run of dcgan1: choose one of resnet18"):
+        commands.run_command(make_config("--mode=evaluate", f"--checkpoint_dir={tmp_path}", "--compare=gan,real"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "fine_tune", "note", "untrained"),
+    [
+        ("random", "none", "random weights, UNTRAINED backbone", True),
+        ("random", "all", "random weights, fine-tuned (all)", False),
+        ("imagenet", "none", "ImageNet weights", False),
+        ("imagenet", "last_stage", "ImageNet weights, fine-tuned (last_stage)", False),
+        ("folder", "none", "weights of folder", False),
+    ],
+)
+def test_notes_say_where_weights_come_from(weights, fine_tune, note, untrained):
+    config = command_line.parse(["main.py", "--model=resnet18", f"--weights={weights}", f"--fine_tune={fine_tune}"])
+    assert backbone_note(config) == note and is_untrained(config) == untrained

@@ -1,0 +1,100 @@
+"""What a server makes of files, against what the program itself makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from histogan_tf.data.decoding import decode as decode_file
+from histogan_tf.data.decoding import sizing
+from histogan_tf.data.idc import pad_to_patch
+from histogan_tf.serving import image_files
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+
+
+def file_of(pixels: np.ndarray, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decode_colour(file):
+    return image_files.decode(file, 3)
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decode_grey(file):
+    return image_files.decode(file, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("shape", [(9, 7, 3), (9, 7)])
+def test_files_are_decoded_as_elsewhere_in_the_program(kind, shape):
+    file = file_of(noise(*shape), kind)
+    expected = decode_file(io.BytesIO(file))
+    np.testing.assert_array_equal(decode_colour(file), np.broadcast_to(expected, (9, 7, 3)))
+    if len(shape) == 2:
+        np.testing.assert_array_equal(decode_grey(file), expected)
+    else:
+        grey = np.asarray(Image.open(io.BytesIO(file)).convert("L"))
+        np.testing.assert_array_equal(decode_grey(file)[..., 0], grey)
+
+
+def test_transparent_pixels_show_white():
+    pixels = noise(6, 5, 4)
+    pixels[0, :, 3], pixels[1, :, 3] = 0, 255
+    file = file_of(pixels, "PNG")
+    got, expected = decode_colour(file).numpy(), decode_file(io.BytesIO(file))
+    assert (got[0] == 255).all()
+    np.testing.assert_array_equal(got[1], pixels[1, :, :3])
+    assert np.abs(got.astype(int) - expected).max() <= 1
+
+
+def test_an_image_that_would_fill_the_memory_is_not_decoded():
+    header = file_of(noise(2, 2, 3), "PNG")
+    claims = header[:16] + (60000).to_bytes(4, "big") + (50000).to_bytes(4, "big") + header[24:]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"4194304 pixels; height and width are.*50000 60000"):
+        decode_colour(claims)
+
+
+@pytest.fixture
+def trained(networks):
+    """Makes a network whose run had other settings."""
+
+    def change(image_shape, **settings):
+        classifier = networks["classifier"]
+        config = dataclasses.replace(classifier.config, **settings)
+        return dataclasses.replace(classifier, config=config, dataset={**classifier.dataset, "image_shape": image_shape})
+
+    return change
+
+
+def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained):
+    image = noise(50, 31, 3)
+    fitted = tf.function(image_files.fit)(image, trained((50, 50, 3), dataset="idc"))
+    np.testing.assert_array_equal(fitted, pad_to_patch(image))
+
+
+@pytest.mark.parametrize("size", [(31, 40), (32, 37), (33, 36)])
+def test_images_are_cropped_and_resized_as_the_run_did(trained, size):
+    image = noise(*size, 3)
+    cropped = trained((30, 36, 3), crop=True, input_height=30, input_width=36)
+    np.testing.assert_array_equal(tf.function(image_files.fit)(image, cropped), sizing(cropped.config)(image))
+    resized = trained((20, 44, 3), output_height=20, output_width=44)
+    got = tf.function(image_files.fit)(image, resized).numpy()
+    assert np.abs(got.astype(int) - sizing(resized.config)(image)).max() <= 1  # Pillow rounds once for each side
+
+
+def test_images_smaller_than_the_crop_are_refused(trained):
+    cropped = trained((30, 36, 3), crop=True, input_height=30, input_width=36)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least 30x36 pixels"):
+        tf.function(image_files.fit)(noise(29, 40, 3), cropped)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+from histogan_tf.serving.model_card import epochs_made, write_model_card
+
+
+def card_of(trained, tmp_path) -> str:
+    write_model_card(tmp_path / "MODEL_CARD.md", trained, "| tensor |")
+    return (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_a_generators_card_says_what_it_saw_and_how_long(networks, tmp_path):
+    card = card_of(networks["plain"], tmp_path)
+    assert card.startswith("# plain\n")
+    assert "not a medical device" in card
+    assert "- images: 16x19 pixels, RGB\n" in card
+    assert "- seen in training: 3 non-idc, 5 idc images, fingerprint 0123456789abcdef\n" in card
+    assert "- steps made: 6, which is 3 epochs\n" in card  # of 8 images in batches of 4
+    assert "z_dist=normal01" in card
+    assert "lambda_cycle" not in card
+    assert "## Metrics\n\nNone were measured." in card
+    assert "## Inputs and outputs\n\n| tensor |\n" in card
+    assert epochs_made(networks["translator-A2B"]) == 6 / 8
+
+
+def test_translators_and_classifiers_say_their_own(networks, tmp_path):
+    card = card_of(networks["translator-A2B"], tmp_path)
+    assert "- domain B (idc): 3 non-idc, 5 idc images" in card
+    assert "lambda_cycle=10.0" in card
+    assert "generator_updates" not in card
+    card = card_of(networks["classifier"], tmp_path)
+    assert "- training: 3 non-idc, 5 idc images" in card
+    assert "weights=random" in card
+    assert "epochs" not in card
+
+
+def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
+    plain = networks["plain"]
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(plain.directory / "config.json", run / "config.json")
+    (run / "evaluation").mkdir()
+    synthesis = {"kid-n8": {"synthetic": {"value": 0.25, "deviation": 0.031}, "floor": {"value": 0.0125}}}
+    classification = {"recall": {"value": 0.75, "low": 0.5, "high": 0.9}, "f1": {"value": None}}
+    (run / "evaluation" / "synthesis.json").write_text(json.dumps({"metrics": synthesis}))
+    (run / "metrics.json").write_text(json.dumps({"metrics": classification}))
+    card = card_of(dataclasses.replace(plain, directory=run), tmp_path)
+    assert "| metric | synthetic | floor |\n| --- | --- | --- |\n| kid-n8 | 0.25 ± 0.031 | 0.0125 |\n" in card
+    assert "| recall | 0.75 (0.5 to 0.9) |\n| f1 | undefined |\n" in card
