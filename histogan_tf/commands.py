@@ -29,6 +29,7 @@ from histogan_tf.data.loading import load
 from histogan_tf.describe import describe
 from histogan_tf.errors import UserError
 from histogan_tf.models.tables import network_table
+from histogan_tf.paper.command import run_study
 from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
 from histogan_tf.serving.export import export
 from histogan_tf.training import loop
@@ -50,6 +51,16 @@ def run_command(config: Config) -> None:
         loop.Interrupted: when training was stopped by a signal.
     """
     _prepare_device()
+    perform(config)
+
+
+def perform(config: Config) -> None:
+    """Does what --mode says on a device that is prepared: the study's stages are commands too.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
     commands = {
         "train": train_classifier if config.model == "resnet18" else train,
         "classify": classify,
@@ -58,6 +69,7 @@ def run_command(config: Config) -> None:
         "translate": translation.translate,
         "visualize": visualize,
         "cluster": cluster,
+        "paper": functools.partial(run_study, perform=perform),
         "export": export,
         "describe": describe,
         "download": download,
@@ -234,7 +246,7 @@ def _trained_generator(config: Config) -> tuple[Sampler, generation.TrainedRun]:
     chosen_directory = best_directory(last_directory) if config.checkpoint == "best" else last_directory
     step = Checkpoints(chosen_directory, sampled_state(run_config, generator)).restore(partial=True)
     if step == 0 and config.checkpoint == "best":
-        raise UserError(f"{directory} has no best checkpoint: train it with --eval_freq first, or leave --checkpoint out")
+        raise UserError(f"{directory} has no best checkpoint: train it with --eval_freq, or leave --checkpoint out")
     if step == 0:
         raise UserError(f"{directory} has no checkpoint yet: train it with --mode=train first")
     logger.info("%s, trained for %d steps", directory, step)

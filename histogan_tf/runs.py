@@ -128,7 +128,7 @@ def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
         {
             "settings": config.to_json(),
             "dataset": dict(dataset),
-            "versions": _versions(),
+            "versions": versions(),
             "begun": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         },
     )
@@ -242,6 +242,7 @@ def _throw_away(directory: Path) -> None:
     logger.info("--restart: removed %s (%s, %.1f MB)", directory, newest, num_bytes / 1e6)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of this program, of Python, and of what numbers depend on."""
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {"histogan_tf": histogan_tf.__version__, "python": platform.python_version(), **versions}

@@ -37,6 +37,13 @@ def test_only_the_newest_are_kept(tmp_path: Path):
     assert names(tmp_path) == ["step-99999999", "step-100000000"]
 
 
+def test_the_one_just_saved_is_kept_even_if_it_is_not_the_newest(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, state(1.0))
+    checkpoints.save(5)
+    checkpoints.save(3)
+    assert names(tmp_path) == ["step-00000003"]
+
+
 def test_a_part_of_the_state_can_be_restored(tmp_path: Path):
     Checkpoints(tmp_path, state(2.0) | {"other": tf.Variable(1)}).save(3)
     part = state(0.0)

@@ -16,6 +16,9 @@ class DataFlags:
         "phantom (built in), idc, idc-full, mnist, lsun, or the name of any folder of images below --data_dir.",
         section="data",
     )
+    phantom_images: int = flag(
+        1212, "Images of the phantom, half of each label.", section="data", minimum=24, maximum=1_000_000
+    )
     data_dir: str = flag("data", "Folder that holds the datasets.", section="data", fixed=False)
     data_path: str | None = flag(
         None, "Where the dataset lies; <data_dir>/<dataset> if left out.", section="data", fixed=False

@@ -29,6 +29,7 @@ REPEATS = 3
 
 # What --quick fills in where a flag is left out: every network and every step that the study has, as small as can be.
 QUICK: Mapping[str, Any] = {
+    "phantom_images": 300,
     "output_height": 32,
     "gf_dim": 4,
     "df_dim": 4,
@@ -36,7 +37,7 @@ QUICK: Mapping[str, Any] = {
     "dfc_dim": 16,
     "z_dim": 16,
     "batch_size": 16,
-    "max_steps": 60,
+    "max_steps": 40,
     "num_blocks": 1,
     "sample_num": 16,
     "weights": "random",
@@ -82,8 +83,8 @@ class PaperFlags:
 
     quick: bool = flag(
         False,
-        "The whole study made small, in minutes on a laptop: narrow networks, few steps, images of 32 pixels, a backbone "
-        "with random weights. Flags that are given hold nonetheless.",
+        "The whole study made small, in minutes on a laptop: narrow networks, few steps, images of 32 pixels, a "
+        "backbone with random weights. Flags that are given hold nonetheless.",
         section="paper",
     )
     dry_run: bool = flag(

@@ -33,8 +33,8 @@ class CommandFlags:
     mode: str = flag("train", "What to do.", section="command", choices=MODES)
     run: str | None = flag(
         None,
-        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] (paper-<dataset> for a study) if left out. A "
-        "run that exists goes on.",
+        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] (paper-<dataset> for a study) if left "
+        "out. A run that exists goes on.",
         section="command",
     )
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")

@@ -37,7 +37,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
-        # To tell the channels of lazy images some have to be read, and all that they can be read as are right.
+        # Lazy images would have to read some to tell their channels.
         assert self.is_lazy or self.images.shape[-1] in (1, 3), self.images.shape
         for column in (self.labels, self.ids, self.groups):
             assert column is None or len(column) == len(self.images), (len(column), len(self.images))

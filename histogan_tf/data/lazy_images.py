@@ -163,8 +163,9 @@ class LazyImages:
         return self.source.decode(int(self._indices[index]))
 
     def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
-        indices = np.arange(len(self))[key]
-        return self.take(np.atleast_1d(indices))[0][0 if indices.ndim == 0 else slice(None)]
+        if isinstance(key, (int, np.integer)):
+            return self.take(np.array([range(len(self))[key]]))[0][0]
+        return self.take(np.arange(len(self))[key])[0]
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)

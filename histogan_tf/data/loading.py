@@ -130,7 +130,7 @@ def _load_phantom(config: Config) -> ImageSet:
             f"the phantom is square, not {size}x{config.output_width}: leave --output_width out, or name a --dataset"
         )
     logger.info("phantom: built-in, procedural patches; for real ones give --dataset=idc (or a name) and --data_path")
-    return make_phantom(size=size)
+    return make_phantom(config.phantom_images, size)
 
 
 def folder_of(config: Config) -> str:

@@ -252,7 +252,7 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, num_bins: in
 
 
 def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
-    """Every metric of `evaluate_classifier` alone: scikit-learn's values, nan by the rule at the head of this module."""
+    """The values of `evaluate_classifier`: scikit-learn's, nan by the rule at the head of this module."""
     from sklearn import metrics
 
     predictions = (probabilities >= threshold).astype(np.int32)

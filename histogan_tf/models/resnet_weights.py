@@ -57,8 +57,8 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
     if weights == "imagenet":
         try:
             return ResNetBackbone.from_preset(f"hf://{IMAGENET_REPOSITORY}", **options)
-        except Exception as error:  # the hub's client lets through whatever its HTTP library raises
-            raise UserError(f"--weights=imagenet cannot be fetched ({_root_cause(error)}): {_HOW_TO_GET}") from error
+        except Exception as error:  # the hub's client raises nearly everything, and keras-hub hides why
+            raise UserError(f"--weights=imagenet: Hugging Face cannot be reached or read; {_HOW_TO_GET}") from error
     folder = Path(weights).expanduser()
     check_timm_folder(folder)
     return ResNetBackbone.from_preset(str(folder), **options)
@@ -160,11 +160,5 @@ def _draw_weights(backbone: keras.Model, seed: int) -> None:
             variable.assign(generator.standard_normal(variable.shape, np.float32) * np.float32(stddev))
 
 
-def _root_cause(error: BaseException) -> str:
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -18,6 +18,7 @@ from typing import Any
 
 from histogan_tf import files
 from histogan_tf.errors import UserError, listing
+from histogan_tf.paper.estimate import Cost
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Stage:
         outputs: files and folders that it writes, relative to the study's directory.
         run: does it.
         can_resume: whether `run` goes on with outputs that were left unfinished.
+        cost: estimates what it takes.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[], None]
     can_resume: bool = False
+    cost: Callable[[], Cost] = Cost
 
     def settings_changed(self, record: Mapping[str, Any]) -> str | None:
         """In what a record's settings differ from the stage's own, in words; None if in nothing."""

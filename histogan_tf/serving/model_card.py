@@ -22,9 +22,9 @@ _KINDS = {
     "classifier": "a transferred ResNet-18, which tells two labels apart",
 }
 _USES = {
-    "generator": "Research and teaching: images to look at, and to add to the training set of a classifier that is then "
-    "measured on real images. Synthetic images must not be passed off as those of a patient; they may repeat training "
-    "images, or leave out what is rare.",
+    "generator": "Research and teaching: images to look at, and to add to the training set of a classifier that is "
+    "then measured on real images. Synthetic images must not be passed off as those of a patient; they may repeat "
+    "training images, or leave out what is rare.",
     "translator": "Research and teaching: images to look at, and to add to the training set of a classifier that is "
     "then measured on real images. A translation is an invention: what it shows was never in the tissue.",
     "classifier": "Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
@@ -68,9 +68,7 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         "images": f"{height}x{width} pixels, {'RGB' if channels == 3 else 'grey'}",
         "labels": ", ".join(f"{label} = {name}" for label, name in enumerate(trained.class_names)) or "none",
         "restricted to": ", ".join(
-            f"--{name}={getattr(config, name)}"
-            for name in _restrictions(config)
-            if getattr(config, name) is not None
+            f"--{name}={getattr(config, name)}" for name in _restrictions(config) if getattr(config, name) is not None
         ),
     }
     for name, part in _parts(trained):

@@ -68,13 +68,13 @@ def _classifier_by_matrices(network: keras.Model) -> keras.Model:
     features = network.get_layer("features")
     preprocessing = features.get_layer("preprocessing")
     image, size = keras.Input(network.input_shape[1:], dtype="uint8", name="image"), preprocessing.size
-    height, width, channels = network.input_shape[1:]
+    height, width = network.input_shape[1:3]
     rows, columns = (_resizing_matrix(side, size, shrinks=max(height, width) > size) for side in (height, width))
     x = keras.ops.cast(image, "float32") / 255.0
-    x = keras.ops.repeat(x, 3, axis=-1) if channels == 1 else x
-    x = keras.ops.einsum("sh,bhwc->bswc", rows, x)
-    x = keras.ops.einsum("sw,bhwc->bhsc", columns, x)
-    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)
+    x = keras.ops.transpose(x, (0, 3, 1, 2))
+    x = keras.ops.matmul(keras.ops.matmul(rows, x), columns.T)
+    x = keras.ops.transpose(x, (0, 2, 3, 1))
+    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)  # which makes three channels of a grey one
     after = keras.Model(preprocessing.output, features.output)
     return keras.Model(image, network.get_layer("head")(after(x)))
 
@@ -102,13 +102,15 @@ def to_onnx(network: keras.Model) -> onnx.ModelProto:
     # Keras exports what has been called.
     network(keras.tree.map_structure(lambda tensor: np.zeros((1, *tensor.shape[1:]), tensor.dtype), network.input))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras looks whether NumPy has it
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras asks NumPy whether it has
         path = Path(folder) / "model.onnx"
         network.export(path, format="onnx", verbose=False)
         model = onnx.load(path)
     old_name = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [network.name if name == old_name else name for name in node.output]
+        if node.op_type == "Tile":  # of a label to all pixels, where both do the same; but OpenVINO tiles wrongly
+            node.op_type = "Expand"
     model.graph.output[0].name = network.name
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"

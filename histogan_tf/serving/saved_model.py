@@ -43,7 +43,8 @@ def _name_dimensions(folder: Path) -> None:
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for signature in saved_model.meta_graphs[0].signature_def.values():
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):
-            for dimension, name in zip(tensor.tensor_shape.dim, _DIMENSIONS.get(len(tensor.tensor_shape.dim), ())):
+            dimensions = tensor.tensor_shape.dim
+            for dimension, name in zip(dimensions, _DIMENSIONS.get(len(dimensions), ()), strict=False):
                 dimension.name = name
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
     (folder / "fingerprint.pb").unlink()  # of the file as it was; servers do without

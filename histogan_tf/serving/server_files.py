@@ -25,7 +25,8 @@ def write_server_files(export_directory: Path) -> None:
     Args:
         export_directory: with <name>/<version>/ below it.
     """
-    models = sorted({path.parents[1] for path in export_directory.glob("*/*/saved_model.pb") if _is_version(path.parent)})
+    versions = [path.parent for path in export_directory.glob("*/*/saved_model.pb") if path.parent.name.isdecimal()]
+    models = sorted({version.parent for version in versions})
     lines = ["# Written anew by every --mode=export; keep settings of your own in another file.", "model_config_list {"]
     for model in models:
         name = model.name.replace("\\", "\\\\").replace('"', '\\"')
@@ -33,7 +34,3 @@ def write_server_files(export_directory: Path) -> None:
     files.write_text(export_directory / "models.config", "\n".join([*lines, "}", ""]))
     if not (export_directory / "batching.config").exists():
         files.write_text(export_directory / "batching.config", _BATCHING)
-
-
-def _is_version(folder: Path) -> bool:
-    return folder.name.isdecimal()

@@ -73,8 +73,10 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         return {"images": images_of(z, label)}
 
     def drawn(count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
-        count = checked(count, (count >= 1) & (count <= MAX_COUNT), f"count must be from 1 to {MAX_COUNT}; it is", count)
-        seed = checked(seed, (seed >= 0) & (seed < 2**31), f"seed must be from 0 to {2**31 - 1}; it is", seed)
+        in_range = (count >= 1) & (count <= MAX_COUNT)
+        count = checked(count, in_range, f"count must be from 1 to {MAX_COUNT}; it is", count)
+        in_range = (seed >= 0) & (seed < 2**31)
+        seed = checked(seed, in_range, f"seed must be from 0 to {2**31 - 1}; it is", seed)
         # `stateless_seed` of a seed that is known only when the request comes.
         key = stateless_seed(0, Purpose.GENERATED_LATENTS, 0) + tf.stack([tf.bitwise.left_shift(seed, 32), 0])
         z = draw_latents(LATENT_CHUNK_SIZE, config.z_dim, config.z_dist, key)[:count]

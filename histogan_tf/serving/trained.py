@@ -91,4 +91,4 @@ def _networks(
     else:
         num_classes = len(dataset["class_names"]) if run_config.conditional else 0
         generator = dcgan.generator_of(run_config, image_shape, num_classes)
-        yield "", generator, {"generator": generator}
+        yield "", generator, dcgan.sampled_state(run_config, generator)

@@ -29,7 +29,8 @@ def write_warmup_requests(folder: Path, model_name: str, signatures: Mapping[str
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError as error:
         raise UserError(
-            f"--format=saved_model needs the package tensorflow-serving-api ({error}): pip install 'histogan_tf[export]'"
+            f"--format=saved_model needs the package tensorflow-serving-api ({error}): "
+            f"pip install 'histogan_tf[export]'"
         ) from error
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()

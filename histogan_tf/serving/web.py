@@ -1,4 +1,4 @@
-"""A generator as a page that runs it in the browser: static files, no server of ours, nothing fetched from elsewhere."""
+"""A generator as a page that runs it in the browser: static files, which fetch nothing from elsewhere."""
 
 from __future__ import annotations
 

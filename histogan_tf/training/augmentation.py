@@ -50,10 +50,8 @@ def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Args and result as of `color`.
     """
-    centres = tf.unstack(_uniform(images, 2, seed))
-    is_in_rows, is_in_columns = (
-        _window(centre[:, 0, 0], size) for centre, size in zip(centres, images.shape[1:3], strict=True)
-    )
+    places = tf.unstack(tf.random.stateless_uniform((2, tf.shape(images)[0]), seed))
+    is_in_rows, is_in_columns = (_window(place, size) for place, size in zip(places, images.shape[1:3], strict=True))
     is_in_window = is_in_rows[:, :, None, None] & is_in_columns[:, None, :, None]
     return tf.where(is_in_window, tf.zeros_like(images), images)
 

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 
 class WeightAverage:
-    """Keeps in one network the exponential moving average of another's weights.
+    """Keeps in one network the exponential moving average of another's trained weights.
 
     Karras et al., "Progressive Growing of GANs", ICLR 2018, section 3, sample from such an average of the generator. So
     that it forgets the first, untrained weights, the decay is ramped up as min(decay, (1 + n) / (10 + n)), n counting
     steps (tf.train.ExponentialMovingAverage does the same with `num_updates`).
 
-    Batch norm's moving statistics are averaged as the weights are: those of the newest weights would not fit the
-    activations of weights that lag behind.
+    Batch norm's moving statistics are neither averaged nor copied, for activations of averaged weights have statistics
+    of their own: they are taken from a forward pass of the average after each update (Izmailov et al., "Averaging
+    Weights Leads to Wider Optima and Better Generalization", UAI 2018, section 3.2).
 
     Args:
-        network: of the same weights, in the same order, as `source`; the average is in its weights.
+        network: as `source`; the average is in its weights.
         source: the network that is trained.
         decay: in (0, 1), a step.
     """
 
     def __init__(self, network: keras.Model, source: keras.Model, decay: float) -> None:
-        self._decay = decay
-        self._pairs = [(average, weight) for average, weight in zip(network.weights, source.weights, strict=True)]
+        self._network, self._decay = network, decay
+        self._pairs = list(zip(network.trainable_weights, source.trainable_weights, strict=True))
 
-    def update(self, step: tf.Tensor) -> None:
+    def update(self, step: tf.Tensor, inputs: Any) -> None:
         """Takes in the weights after a step.
 
         Args:
             step: int64 scalar, the number of steps made before.
+            inputs: a batch that the networks can be called with.
         """
         num_steps = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1.0 + num_steps) / (10.0 + num_steps))
         for average, weight in self._pairs:
             average.assign(weight + decay * (average - weight))
+        self._network(inputs, training=True)

@@ -128,7 +128,7 @@ class DCGANTrainer:
                 fake_images = self._generate(latents, labels)
             step_losses |= self._update_generator(step, update, generator_tape, fake_images, labels)
         for average in self._averages:
-            average.update(step)
+            average.update(step, named_inputs(self.generator, latents, labels))
         return StepResult(step_losses, histograms | {"z": latents})
 
     def _update_discriminator(

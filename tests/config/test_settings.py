@@ -96,3 +96,40 @@ def test_the_line_that_the_learning_rate_follows_may_change_on_resume():
     fixed = {field.name for field in flag_fields() if field.metadata["fixed"]}
     assert {"domain_a", "domain_b", "num_blocks", "upsampling", "lambda_cycle", "lambda_identity", "pool_size"} <= fixed
     assert not {"decay_epoch", "direction", "keep_labels", "min_distance", "top_fraction"} & fixed
+
+
+def test_the_papers_models_have_nothing_beyond_the_paper():
+    for model in ("dcgan1", "dcgan2", "dcgan3"):
+        config = resolve(Config(model=model))
+        assert (config.upsampling, config.adversarial_loss) == ("transposed", "cross_entropy")
+        assert not config.spectral_norm
+        assert (config.ema_decay, config.diffaugment, config.ada_target, config.r1_gamma) == (0.0, None, 0.0, 0.0)
+        assert (config.eval_freq, config.checkpoint) == (0, "last")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ada_target": 0.6}, "--ada_target=0.6 needs.*--diffaugment=color,translation,cutout,dihedral"),
+        ({"adversarial_loss": "hinge", "label_smoothing": 0.9}, "--label_smoothing=0.9: the hinge loss has no target"),
+        ({"checkpoint": "best"}, "--checkpoint=best goes with generate, visualize and evaluate, not --mode=train"),
+        ({"model": "cyclegan", "ema_decay": 0.99}, "--ema_decay=0.99 is of the DCGANs, not of cyclegan"),
+        ({"model": "resnet18", "diffaugment": ("color", "cutout")}, "--diffaugment=color,cutout is of the DCGANs"),
+        ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is of the DCGANs"),
+        ({"diffaugment": ("colour",)}, "--diffaugment=colour: choose among color, translation, cutout, dihedral"),
+    ],
+)
+def test_small_data_options_that_do_not_fit_are_told(settings, message):
+    with pytest.raises(UserError, match=message):
+        resolve(Config(**settings))
+
+
+def test_hinge_takes_the_place_of_a_models_smoothing():
+    assert resolve(Config(model="dcgan2", adversarial_loss="hinge")).label_smoothing == 1.0
+    assert resolve(Config(model="dcgan2")).label_smoothing == 0.9
+
+
+def test_small_data_options_are_fixed_and_watching_is_not():
+    fixed = {field.name for field in flag_fields() if field.metadata["fixed"]}
+    assert {"adversarial_loss", "spectral_norm", "ema_decay", "diffaugment", "ada_target", "r1_gamma"} <= fixed
+    assert not {"eval_freq", "checkpoint"} & fixed

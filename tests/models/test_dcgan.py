@@ -145,3 +145,49 @@ def test_a_table_names_layers_shapes_and_sums():
     assert "g_h4" in table
     assert "50x50x3" in table
     assert "5,135,363" in table.splitlines()[0]
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 1), (33, 57, 3), (50, 50, 3)])
+@pytest.mark.parametrize("strides", [(2, 2, 2, 2), (1, 1, 1, 1), (3, 1, 2, 1)])
+def test_resizing_reaches_any_size_with_as_many_parameters(shape, strides):
+    options = {"z_dim": 3, "gf_dim": 2, "strides": strides, "kernel_size": (5, 4, 3, 2)}
+    resized = build_generator(shape, upsampling="resize", **options)
+    assert resized.output.shape == (None, *shape)
+    assert num_trainable(resized) == num_trainable(build_generator(shape, **options))
+    assert not any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in resized.layers)
+
+
+def test_a_resized_convolution_repeats_pixels_and_convolves():
+    from histogan_tf.models.dcgan import _resized_conv
+
+    inputs = keras.Input((3, 4, 2))
+    layer = _resized_conv(inputs, 5, 3, 2, (3, 4), (5, 8), "layer", "float32", iter([1]))
+    model = keras.Model(inputs, layer)
+    images = np.random.default_rng(0).normal(size=(2, 3, 4, 2)).astype(np.float32)
+    repeated = images.repeat(2, axis=1).repeat(2, axis=2)[:, :5, :8]
+    expected = tf.nn.conv2d(repeated, model.get_layer("layer").kernel, 1, "SAME")
+    np.testing.assert_allclose(model(images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_input_reaches_every_pixel_alike_only_with_resizing():
+    # Odena et al. 2016: a constant feature map comes out of a transposed convolution as a checkerboard.
+    from histogan_tf.models.dcgan import _resized_conv, _transposed_conv
+
+    def deviation(upsample):
+        inputs = keras.Input((8, 8, 1))
+        model = keras.Model(inputs, upsample(inputs, 1, 5, 2, (8, 8), (16, 16), "layer", "float32", iter([1])))
+        return model(np.ones((1, 8, 8, 1), np.float32)).numpy()[0, 4:-4, 4:-4, 0].std()
+
+    assert deviation(_resized_conv) < 1e-7 < 1e-3 < deviation(_transposed_conv)
+
+
+@pytest.mark.parametrize("num_classes", [0, 2])
+def test_spectral_norm_takes_the_place_of_batch_norm(num_classes):
+    network = build_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes, spectral_norm=True)
+    kinds = [type(layer).__name__ for layer in network.layers if layer.weights]
+    assert sorted(set(kinds)) == ["SpectralConv2D", "SpectralDense"]
+    plain = build_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes)
+    assert kinds.count("SpectralConv2D") == sum(isinstance(layer, keras.layers.Conv2D) for layer in plain.layers)
+    for layer in network.layers:
+        if layer.weights:  # the same seeds, so that only the option makes a difference
+            np.testing.assert_array_equal(layer._kernel, plain.get_layer(layer.name).kernel)

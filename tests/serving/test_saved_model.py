@@ -33,7 +33,8 @@ exports, requests = map(Path, sys.argv[1:])
 
 def read(path):
     with np.load(path) as inputs:
-        return {name: inputs[name].astype(object) if inputs[name].dtype.kind == "S" else inputs[name] for name in inputs}
+        values = {name: inputs[name] for name in inputs}
+    return {name: value.astype(object) if value.dtype.kind == "S" else value for name, value in values.items()}
 
 def write(path, way, outputs):
     values = {name: np.asarray(value) for name, value in outputs.items()}
@@ -133,7 +134,7 @@ def compare(name: str, got: np.ndarray, expected: np.ndarray, path: Path) -> Non
     else:
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5, err_msg=str(path))
     if got.dtype != np.int32 and len(got) > 1:
-        assert np.ptp(got.astype(float)) > 0.05, path  # so that equality says something
+        assert np.ptp(got.astype(float)) > 0.01, path  # so that equality says something
 
 
 def test_dimensions_are_named_and_those_that_may_differ_are_dynamic(saved_models):
@@ -181,7 +182,7 @@ ZEROS = np.zeros((2, 5), np.float32)
         ("plain", "png_bytes", {"count": (257,), "seed": (1, tf.int64)}, "count must be from 1 to 256"),
         ("plain", "png_bytes", {"count": (1,), "seed": (2**31, tf.int64)}, "seed must be from 0 to 2147483647"),
         ("translator-A2B", "serving_default", {"images": (np.full((1, 40, 40, 3), 200.0, np.float32),)}, "in .-1, 1."),
-        ("translator-A2B", "serving_default", {"images": (np.zeros((1, 40, 31, 3), np.float32),)}, "at least 32 pixels"),
+        ("translator-A2B", "serving_default", {"images": (np.zeros((1, 9, 40, 3), np.float32),)}, "at least 32"),
         ("translator-B2A", "image_bytes", {"image_bytes": ([b"GIF89a" + b"0" * 40],)}, "whole PNG or JPEG"),
         ("classifier", "image_bytes", {"image_bytes": ([b""],)}, "whole PNG or JPEG"),
         ("classifier", "image_bytes", {"image_bytes": (png_files(pixels((1, 36, 40, 3))),)}, "must have 40x36 pixels"),

@@ -90,3 +90,41 @@ def test_losses_of_cyclegan_are_computed_in_float32():
         losses.mean_absolute_difference(ones, -ones) / 2,
     ):
         assert loss.dtype == tf.float32 and float(loss) == 1.0
+
+
+def test_hinge_losses_by_hand():
+    # real: max(0, 1 - D) = 0, 0.5, 2; fake: max(0, 1 + D) = 1, 0, 3
+    terms = losses.hinge_discriminator_loss(tf.constant([[3.0], [0.5], [-1.0]]), tf.constant([[0.0], [-1.5], [2.0]]))
+    assert float(terms["d_loss_real"]) == pytest.approx(2.5 / 3)
+    assert float(terms["d_loss_fake"]) == pytest.approx(4 / 3)
+    assert float(terms["d_loss"]) == pytest.approx(6.5 / 3)
+    assert float(losses.hinge_generator_loss(tf.constant([[0.5], [-2.0]]))["g_loss"]) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("name", losses.ADVERSARIAL_LOSSES)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_every_adversarial_loss_gives_the_same_terms_and_pulls_the_same_way(name, dtype):
+    loss = losses.ADVERSARIAL_LOSSES[name]
+    real, fake = tf.Variable([[0.25]], dtype=dtype), tf.Variable([[-0.5]], dtype=dtype)
+    with tf.GradientTape(persistent=True) as tape:
+        d_terms, g_terms = loss.discriminator(real, fake, 1.0), loss.generator(fake)
+    assert list(d_terms) == ["d_loss", "d_loss_real", "d_loss_fake"] and list(g_terms) == ["g_loss"]
+    assert {term.dtype for term in (d_terms | g_terms).values()} == {tf.float32}
+    assert tape.gradient(d_terms["d_loss"], real) < 0 < tape.gradient(d_terms["d_loss"], fake)
+    assert tape.gradient(g_terms["g_loss"], fake) < 0
+
+
+def test_hinge_knows_no_smoothing():
+    with pytest.raises(AssertionError):
+        losses.hinge_discriminator_loss(tf.zeros((1, 1)), tf.zeros((1, 1)), 0.9)
+
+
+def test_r1_penalty_of_known_gradients():
+    # D(x) = w sum(x)^2 / 2: its gradient is w sum(x) in each of the 12 pixels, the penalty w^2 6 mean(sum(x)^2)
+    weight = tf.Variable(0.5)
+    images = tf.constant(np.stack([np.full((2, 2, 3), 0.25), np.full((2, 2, 3), 0.5)]).astype(np.float32))
+    with tf.GradientTape() as tape:
+        penalty = losses.r1_penalty(lambda x: weight * tf.reduce_sum(x, axis=(1, 2, 3), keepdims=True) ** 2 / 2, images)
+    mean_square = (3.0**2 + 6.0**2) / 2
+    assert float(penalty) == pytest.approx(0.5**2 * 6 * mean_square)
+    assert float(tape.gradient(penalty, weight)) == pytest.approx(2 * 0.5 * 6 * mean_square)

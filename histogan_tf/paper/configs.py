@@ -1,0 +1,104 @@
+"""The Config of each command that the study gives, made from the flags that it was given itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.paper.rows import PERTURBATIONS, Row
+from histogan_tf.runs import run_directory
+
+_NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
+_EPOCHS = {"figure5": 25, "dcgan": 50, "conditional": 50, "cyclegan": 25}
+_DECISIVE = (
+    "epoch",
+    "max_steps",
+    "decay_epoch",
+)  # not fixed, but a finished run is one of these
+
+
+class StudyConfigs:
+    """Makes the Configs.
+
+    Args:
+        config: of --mode=paper, resolved.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.directory = run_directory(config)
+        paper = [field.name for field in flag_fields() if field.metadata["section"] == "paper"]
+        self._given = {name: getattr(config, name) for name in config.given.difference(_NOT_PASSED_ON, paper)}
+
+    @property
+    def seeds(self) -> range:
+        """One for each repeat."""
+        return range(self._config.seed, self._config.seed + self._config.repeats)
+
+    def folder(self, seed: int) -> Path:
+        """Of everything that a repeat makes: the checkpoint_dir of its runs, too."""
+        return self.directory / f"seed-{seed}"
+
+    def data(self, **changes: Any) -> Config:
+        """Of a command that reads the dataset."""
+        return self._make(seed=self._config.seed, **changes)
+
+    def dcgan(self, kind: str, seed: int, **changes: Any) -> Config:
+        """Of training a DCGAN; `kind` is the stage's, which says for how long."""
+        batch_size = {"batch_size": self._config.batch_size}
+        return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **changes})
+
+    def cyclegan(self, seed: int) -> Config:
+        """Of training the CycleGAN."""
+        return self._train("cyclegan", seed, model="cyclegan", run="cyclegan")
+
+    def classifier(self, row: Row, seed: int, *, synthetic_dir: Path | None) -> Config:
+        """Of training a row's classifier; on real images alone if there are no synthetic ones."""
+        return self._make(
+            model="resnet18",
+            run=f"classifier-{row.name}",
+            checkpoint_dir=str(self.folder(seed)),
+            seed=seed,
+            epoch=self._config.epoch,
+            batch_size=self._config.batch_size,
+            train_on="real" if synthetic_dir is None else row.train_on,
+            synthetic_dir=None if synthetic_dir is None else str(synthetic_dir),
+            perturbations=PERTURBATIONS if row.is_perturbed else None,
+        )
+
+    def command(self, mode: str, seed: int, **changes: Any) -> Config:
+        """Of a command that reads a repeat's runs; flags of theirs that it leaves out are taken from them."""
+        return self._make(mode=mode, checkpoint_dir=str(self.folder(seed)), seed=seed, **changes)
+
+    def _train(self, kind: str, seed: int, **changes: Any) -> Config:
+        epoch = self._config.epoch if "epoch" in self._config.given else _EPOCHS[kind]
+        return self._make(checkpoint_dir=str(self.folder(seed)), seed=seed, epoch=epoch, **changes)
+
+    def _make(self, **changes: Any) -> Config:
+        return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))
+
+
+def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
+    """Flags of some sections, and model and seed, that decide what a run makes; but for where files lie."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in flag_fields()
+        if field.metadata["section"] in ("command", "data", *sections)
+        and (field.metadata["fixed"] or field.name in _DECISIVE)
+        and field.name not in ("clusters", "restart")
+        and getattr(config, field.name) is not None
+    }
+
+
+def command_line(config: Config) -> str:
+    """The command that repeats a study."""
+    shown = {name: getattr(config, name) for name in sorted(config.given - {"restart", "stages", "dry_run"})}
+    words = []
+    for name, value in shown.items():
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no{name}")
+        else:
+            words.append(f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return " ".join(["python main.py", *words])

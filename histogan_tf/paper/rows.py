@@ -1,0 +1,55 @@
+"""The rows of Table 1: what each classifier is trained on, and the paper's numbers where it has them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One way to train the classifier.
+
+    Attributes:
+        name: of the row in files.
+        title: in the table.
+        train_on: as --train_on.
+        synthetic: the set of synthetic images, one of SYNTHETIC; None without.
+        rule: the rule of `selection` that they have to pass; None for all.
+        is_perturbed: whether real images are also shown turned, mirrored and with noise.
+        published: precision, recall and accuracy in the paper's Table 1; None for rows that it has not.
+    """
+
+    name: str
+    title: str
+    train_on: str = "both"
+    synthetic: str | None = None
+    rule: str | None = None
+    is_perturbed: bool = False
+    published: tuple[float, float, float] | None = None
+
+    @property
+    def images(self) -> str | None:
+        """Name of the folder of its synthetic images; None without."""
+        return self.synthetic if self.rule is None else f"{self.synthetic}-{self.rule}"
+
+
+BASELINE = "real"
+PERTURBATIONS = ("rotation", "flips", "noise")
+SYNTHETIC = {"dcgan": "DCGAN", "ccan": "CCAN", "conditional": "conditional DCGAN"}
+RULES = {"dcgan": ("confidence", "realism"), "ccan": ("confidence", "realism", "distance")}
+
+ROWS = (
+    Row(BASELINE, "Real", "real", published=(0.642, 0.856, 0.682)),
+    Row("ccan", "CCAN", "synthetic", "ccan", published=(0.513, 1.000, 0.513)),
+    Row("ccan-and-real", "CCAN and Real", synthetic="ccan", published=(0.675, 0.783, 0.695)),
+    Row("dcgan", "DCGAN", "synthetic", "dcgan", published=(0.495, 0.051, 0.471)),
+    Row("dcgan-and-real", "DCGAN and Real", synthetic="dcgan", published=(0.760, 0.695, 0.731)),
+    *(
+        Row(f"{name}-{rule}-and-real", f"{SYNTHETIC[name]} selected by {rule}, and Real", synthetic=name, rule=rule)
+        for name, rules in RULES.items()
+        for rule in rules
+    ),
+    Row("conditional-and-real", "Conditional DCGAN and Real", synthetic="conditional"),
+    Row("perturbed", "Real with rotation, flips, noise", "real", is_perturbed=True),
+)
+PUBLISHED_ROWS = tuple(row.name for row in ROWS if row.published)

@@ -1,0 +1,268 @@
+"""The study: which stages there are, and what each does.
+
+<checkpoint_dir>/<run>/
+  study.json        every setting, the dataset, versions
+  log.txt           what the terminal showed
+  stages/           what each stage was made of and made
+  description/      of the dataset: its classes and their mean colours (Figures 1 and 2)
+  split/            which image is for training, which for validation
+  clusters/         of the training images of label 1 (Figure 4)
+  seed-<seed>/      the runs of each repeat, synthetic/ (Figure 3 among them) and synthesis/ metrics of its images
+  features/         of the classifier's backbone, by content
+  comparison/       Figures 7 and 8
+  table1.json       Table 1, its intervals and tests; and table1.csv
+  report.html       all of it, in one file
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+from histogan_tf.classifier.comparison import compare
+from histogan_tf.classifier.training import train as train_classifier
+from histogan_tf.config import Config
+from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_settings
+from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
+from histogan_tf.paper.images import LABELS, StudyImages, write_split
+from histogan_tf.paper.page import write_page
+from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, RULES, SYNTHETIC, Row
+from histogan_tf.paper.selecting import has_images, select_images
+from histogan_tf.paper.stages import Stage
+from histogan_tf.paper.table import write_table
+from histogan_tf.runs import versions
+
+logger = logging.getLogger(__name__)
+
+_CLUSTERING = ("num_clusters", "vocabulary_size", "upsample", "dense", "root_sift", "tf_idf")
+FIGURE5_MODELS = ("dcgan1", "dcgan2", "dcgan3")
+
+
+class Study:
+    """Makes the stages.
+
+    Args:
+        config: of --mode=paper, resolved.
+        images: of its dataset.
+        backbone: digest of the classifier's pretrained weights.
+        perform: does what a Config of another mode says.
+    """
+
+    def __init__(self, config: Config, images: StudyImages, backbone: str, perform: Callable[[Config], None]) -> None:
+        self._config, self._images, self._backbone, self._perform = config, images, backbone, perform
+        self._configs = StudyConfigs(config)
+        self._directory = self._configs.directory
+
+    def stages(self) -> list[Stage]:
+        """All of them, in order."""
+        stages = [*self._data_stages(), *self._figure5_stages()]
+        for seed in self._configs.seeds:
+            stages += self._image_stages(seed)
+            stages += self._classifier_stages(seed)
+        return [*stages, *self._result_stages()]
+
+    def _data_stages(self) -> Iterator[Stage]:
+        data = self._configs.data(mode="describe", output_dir=str(self._directory / "description"))
+        settings = {**decisive_settings(data), "images": self._images.whole.fingerprint()}
+        settings.pop("model")
+        yield Stage("describe", "describe", settings, (), ("description",), functools.partial(self._perform, data))
+        split = functools.partial(write_split, self._images, self._config, self._directory / "split")
+        yield Stage("split", "split", settings, (), ("split",), split)
+        cluster = self._configs.data(mode="cluster", label="1", output_dir=str(self._directory / "clusters"))
+        settings = decisive_settings(cluster)
+        settings |= {name: getattr(cluster, name) for name in _CLUSTERING}
+        run = functools.partial(self._perform, cluster)
+        yield Stage("cluster", "cluster", settings, ("split",), ("clusters",), run)
+
+    def _figure5_stages(self) -> Iterator[Stage]:
+        """The three DCGANs on the largest cluster of label 1, of the first repeat."""
+        seed = self._configs.seeds[0]
+        for model in FIGURE5_MODELS:
+            config = self._configs.dcgan(
+                "figure5",
+                seed,
+                model=model,
+                run=f"{model}-cluster",
+                label="1",
+                clusters=str(self._directory / "clusters" / "clusters.csv"),
+                cluster=0,
+            )
+            name, needs = f"{model}-cluster", ("split", "cluster")
+            yield self._training(name, "figure5", config, needs, f"seed-{seed}/{name}", self._train_on_cluster)
+
+    def _train_on_cluster(self, config: Config) -> None:
+        summary = json.loads((self._directory / "clusters" / "summary.json").read_text(encoding="utf-8"))
+        size = next(row["size"] for row in summary["clusters"] if row["cluster"] == config.cluster)
+        if size < config.batch_size:
+            logger.warning("the cluster has %d images: %s learns it in batches of so many", size, config.model)
+            config = dataclasses.replace(config, batch_size=size)
+        self._perform(config)
+
+    def _training(
+        self,
+        name: str,
+        kind: str,
+        config: Config,
+        needs: tuple[str, ...],
+        run: str,
+        train: Callable[[Config], None] | None = None,
+    ) -> Stage:
+        sections = ("network", "training", *(["cyclegan"] if config.model == "cyclegan" else []))
+        train = train or self._perform
+        counts = [self._images.num_training(label) for label in LABELS]
+        # CycleGAN's epoch ends with its larger domain; of a cluster, all that is known is the class that holds it.
+        num_images = max(counts) if config.label is None and not config.conditional else sum(counts)
+        num_images = counts[int(config.label)] if config.label else num_images
+        return Stage(
+            name,
+            kind,
+            decisive_settings(config, *sections),
+            needs,
+            (run,),
+            functools.partial(train, config),
+            can_resume=True,
+            cost=functools.partial(training_cost, config, self._images.whole, num_images),
+        )
+
+    def _image_stages(self, seed: int) -> Iterator[Stage]:
+        """Generators of a repeat, and the synthetic images that they make."""
+        configs, synthetic = self._configs, f"seed-{seed}/synthetic"
+        runs = {label: f"dcgan3-{label}" for label in LABELS}
+        for label, run in runs.items():
+            config = configs.dcgan("dcgan", seed, run=run, label=str(label))
+            yield self._training(f"{run}-seed-{seed}", "dcgan", config, ("split",), f"seed-{seed}/{run}")
+        needs = tuple(f"{run}-seed-{seed}" for run in runs.values())
+        yield self._generation(f"generate-seed-{seed}", "generate", seed, needs, runs, "dcgan")
+        run = "dcgan3-conditional"
+        config = configs.dcgan("conditional", seed, run=run, conditional=True)
+        yield self._training(f"{run}-seed-{seed}", "conditional", config, ("split",), f"seed-{seed}/{run}")
+        name, needs = f"generate-conditional-seed-{seed}", (f"{run}-seed-{seed}",)
+        yield self._generation(name, "generate", seed, needs, dict.fromkeys(LABELS, run), "conditional")
+        config = configs.cyclegan(seed)
+        name, run = f"cyclegan-seed-{seed}", f"seed-{seed}/cyclegan"
+        yield self._training(name, "cyclegan", config, ("split",), run)
+        output = f"{synthetic}/ccan"
+        translate = configs.command("translate", seed, run="cyclegan", output_dir=str(self._directory / output))
+        run = functools.partial(self._perform, translate)
+        cost = functools.partial(sampling_cost, config, self._images.whole, int(self._images.is_training.sum()))
+        yield Stage(f"translate-seed-{seed}", "translate", {}, (name,), (output,), run, cost=cost)
+
+    def _generation(
+        self, name: str, kind: str, seed: int, needs: tuple[str, ...], runs: dict[int, str], images: str
+    ) -> Stage:
+        """As many images of each label as there are to train on."""
+        counts = {label: self._images.num_training(label) for label in LABELS}
+        output = f"seed-{seed}/synthetic/{images}"
+
+        def generate() -> None:
+            for label, run in runs.items():
+                self._perform(
+                    self._configs.command(
+                        "generate",
+                        seed,
+                        run=run,
+                        label=str(label),
+                        num_images=counts[label],
+                        format="npz",
+                        output_dir=str(self._directory / output),
+                    )
+                )
+
+        settings = {"seed": seed, "num_images": {str(label): count for label, count in counts.items()}}
+        generator = self._configs.dcgan("dcgan", seed, conditional=images == "conditional")
+        cost = functools.partial(sampling_cost, generator, self._images.whole, sum(counts.values()))
+        return Stage(name, kind, settings, needs, (output,), generate, cost=cost)
+
+    def _source_stage(self, images: str, seed: int) -> str:
+        """The stage that makes a set of synthetic images."""
+        by_rule = {f"{name}-{rule}": name for name, rules in RULES.items() for rule in rules}
+        if images in by_rule:
+            return f"select-{by_rule[images]}-seed-{seed}"
+        names = {"dcgan": "generate", "conditional": "generate-conditional", "ccan": "translate"}
+        return f"{names[images]}-seed-{seed}"
+
+    def _classifier_stages(self, seed: int) -> Iterator[Stage]:
+        """A classifier for each row; that of real images first, for the selection asks it."""
+        baseline, *others = ROWS
+        yield self._classifier_stage(baseline, seed)
+        for name, rules in RULES.items():
+            yield self._selection(name, rules, seed)
+        for row in others:
+            yield self._classifier_stage(row, seed)
+        for images in SYNTHETIC:
+            yield self._synthesis_stage(images, seed)
+
+    def _classifier_stage(self, row: Row, seed: int) -> Stage:
+        synthetic_dir = None if row.images is None else self._configs.folder(seed) / "synthetic" / row.images
+        config = self._configs.classifier(row, seed, synthetic_dir=synthetic_dir)
+        sections = ("classifier",) if config.fine_tune == "none" else ("classifier", "training")
+        settings = decisive_settings(config, *sections)
+        settings |= {"precision": config.precision, "backbone": self._backbone}
+        for name in () if config.fine_tune != "none" else ("epoch", "max_steps"):
+            settings.pop(name, None)
+        needs = ("split",) if row.images is None else ("split", self._source_stage(row.images, seed))
+
+        def train() -> None:
+            of_row = config
+            if row.rule and not has_images(synthetic_dir):
+                logger.warning("%s: the rule kept no image, which leaves real images alone", row.title)
+                of_row = self._configs.classifier(row, seed, synthetic_dir=None)
+            train_classifier(of_row, self._directory / "features")
+
+        name = f"classifier-{row.name}"
+        output = f"seed-{seed}/{name}"
+        # Features of real images are kept for all rows; only those of new images are made.
+        num_images = len(self._images.whole) if row.name == BASELINE else int(self._images.is_training.sum())
+        cost = functools.partial(classifier_cost, config, num_images * (config.views if row.is_perturbed else 1))
+        return Stage(f"{name}-seed-{seed}", "classify", settings, needs, (output,), train, can_resume=True, cost=cost)
+
+    def _selection(self, name: str, rules: tuple[str, ...], seed: int) -> Stage:
+        synthetic = self._configs.folder(seed) / "synthetic"
+        config = self._configs.command("evaluate", seed, run=f"classifier-{BASELINE}")
+        needs = ("split", self._source_stage(name, seed), f"classifier-{BASELINE}-seed-{seed}")
+        outputs = tuple(f"seed-{seed}/synthetic/{name}-{rule}" for rule in rules)
+        settings = {"features": config.features, "weights": self._backbone}
+        run = functools.partial(select_images, config, synthetic / name, rules, synthetic / name)
+        return Stage(f"select-{name}-seed-{seed}", "select", settings, needs, outputs, run)
+
+    def _synthesis_stage(self, images: str, seed: int) -> Stage:
+        folder = self._configs.folder(seed)
+        outputs = tuple(f"seed-{seed}/synthesis/{images}-{label}" for label in LABELS)
+
+        def measure() -> None:
+            for label, output in zip(LABELS, outputs, strict=True):
+                changes = {"label": str(label), "output_dir": str(self._directory / output)}
+                source = str(folder / "synthetic" / images)
+                self._perform(self._configs.command("evaluate", seed, synthetic_dir=source, **changes))
+
+        settings = {"features": self._config.features, "weights": self._backbone}
+        needs = ("split", self._source_stage(images, seed))
+        return Stage(f"synthesis-{images}-seed-{seed}", "synthesis", settings, needs, outputs, measure)
+
+    def _result_stages(self) -> Iterator[Stage]:
+        """What all of it comes to: Figures 7 and 8 of the first repeat, Table 1, the report."""
+        first = self._configs.seeds[0]
+        needs = tuple(f"classifier-{name}-seed-{first}" for name in PUBLISHED_ROWS)
+        config = self._configs.command(
+            "evaluate",
+            first,
+            compare=tuple(f"classifier-{name}" for name in PUBLISHED_ROWS),
+            output_dir=str(self._directory / "comparison"),
+        )
+        run = functools.partial(compare, config, self._directory / "features")
+        yield Stage("compare", "compare", {}, needs, ("comparison",), run)
+        needs = tuple(f"classifier-{row.name}-seed-{seed}" for seed in self._configs.seeds for row in ROWS)
+        folders = [self._configs.folder(seed) for seed in self._configs.seeds]
+        outputs = ("table1.json", "table1.csv")
+        settings = {"seed": self._config.seed, "repeats": len(folders)}
+        run = functools.partial(write_table, self._directory, folders)
+        yield Stage("table", "table", settings, needs, outputs, run)
+        needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table")
+        needs += tuple(f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in self._configs.seeds)
+        needs += tuple(f"{run}-seed-{first}" for run in ("dcgan3-0", "dcgan3-1", "dcgan3-conditional", "cyclegan"))
+        settings = {"command": command_line(self._config), "versions": versions()}
+        run = functools.partial(write_page, self._directory, self._config)
+        yield Stage("report", "report", settings, needs, ("report.html",), run)

@@ -1,0 +1,131 @@
+"""The DCGAN step with what goes beyond the original, against a plain one that shares nothing but the pure functions."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.data.pipeline import to_float
+from histogan_tf.models.latents import draw_latents
+from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.training.augmentation import color, cutout
+from histogan_tf.training.dcgan import DCGANTrainer, generator_of, sampled_state
+
+SHAPE = (16, 16, 3)
+LABELS = tf.constant([0, 1, 1, 0])
+STEP = tf.constant(0, tf.int64)
+
+
+@pytest.fixture
+def images() -> tf.Tensor:
+    return tf.constant(np.random.default_rng(0).integers(0, 256, (4, *SHAPE), np.uint8))
+
+
+def plain_step(trainer: DCGANTrainer, config, images: tf.Tensor) -> dict[str, float]:
+    """Hinge loss, R1, and color and cutout before the discriminator; each pass written out."""
+    generator, discriminator = trainer.generator, trainer.discriminator
+    latents = draw_latents(4, config.z_dim, config.z_dist, stateless_seed(config.seed, Purpose.LATENTS, 0))
+
+    def seen(batch, purpose, part=0):
+        seed = stateless_seed(config.seed, purpose, 0, part)
+        return cutout(color(batch, tf.random.fold_in(seed, 0)), tf.random.fold_in(seed, 1))
+
+    def discriminate(batch):
+        return discriminator({"image": batch}, training=True)
+
+    with tf.GradientTape() as tape:
+        real = seen(to_float(images), Purpose.REAL_AUGMENTATION)
+        real_logits = discriminate(real)
+        fake_logits = discriminate(seen(generator({"z": latents}, training=True), Purpose.FAKE_AUGMENTATION))
+        with tf.GradientTape() as inner:
+            inner.watch(real)
+            logits = discriminate(real)
+        squares = tf.reduce_sum(inner.gradient(logits, real) ** 2, axis=(1, 2, 3))
+        penalty = config.r1_gamma / 2 * tf.reduce_mean(squares)
+        d_loss = tf.reduce_mean(tf.maximum(0.0, 1 - real_logits)) + tf.reduce_mean(tf.maximum(0.0, 1 + fake_logits))
+        total = d_loss + penalty
+    variables = discriminator.trainable_variables
+    keras.optimizers.SGD(0.1).apply(tape.gradient(total, variables), variables)
+    for update in range(config.generator_updates):
+        with tf.GradientTape() as tape:
+            fakes = generator({"z": latents}, training=True)
+            g_loss = -tf.reduce_mean(discriminate(seen(fakes, Purpose.FAKE_AUGMENTATION, update + 1)))
+        variables = generator.trainable_variables
+        keras.optimizers.SGD(0.1).apply(tape.gradient(g_loss, variables), variables)
+    return {"d_loss": float(d_loss), "r1_penalty": float(penalty), "g_loss": float(g_loss)}
+
+
+@pytest.mark.parametrize("normalization", ["--nospectral_norm", "--spectral_norm"])
+def test_the_step_with_all_options_equals_the_plain_one(tiny_config, images, normalization):
+    flags = ["--adversarial_loss=hinge", "--r1_gamma=0.5", "--diffaugment=color,cutout", "--upsampling=resize"]
+    config = tiny_config("--model=dcgan1", normalization, *flags)
+    trainer, plain = (DCGANTrainer(config, SHAPE, 0) for _ in range(2))
+    trainer.d_optimizer, trainer.g_optimizer = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
+    initial = [weight.numpy() for network in plain.networks for weight in network.trainable_weights]
+    found = trainer.train_step(STEP, images, LABELS).losses
+    expected = plain_step(plain, config, images)
+    assert expected["r1_penalty"] > 0
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=1e-3), name
+    ours = [weight for network in trainer.networks for weight in network.trainable_weights]
+    theirs = [weight for network in plain.networks for weight in network.trainable_weights]
+    for our, their, begin in zip(ours, theirs, initial, strict=True):
+        change = np.linalg.norm(their.numpy() - begin)
+        is_bias_before_norm = their.path.endswith("bias") and change < 1e-5
+        if not is_bias_before_norm:
+            assert np.linalg.norm(our.numpy() - their.numpy()) < 0.02 * change, their.path
+
+
+def test_samples_are_of_the_average_and_training_does_not_heed_it(tiny_config, images):
+    plain, averaged = (
+        DCGANTrainer(tiny_config("--model=dcgan1", *flags), SHAPE, 0) for flags in ([], ["--ema_decay=0.9"])
+    )
+    decays = [min(0.9, (1 + step) / (10 + step)) for step in range(3)]
+    expected = [weight.numpy() for weight in averaged.generator.trainable_weights]
+    for step, decay in enumerate(decays):
+        for trainer in (plain, averaged):
+            trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
+        expected = [
+            decay * average + (1 - decay) * weight.numpy()
+            for average, weight in zip(expected, averaged.generator.trainable_weights, strict=True)
+        ]
+    for weight, value in zip(averaged.sampled_generator.trainable_weights, expected, strict=True):
+        np.testing.assert_allclose(weight, value, atol=1e-6)
+    for network, same in zip(plain.networks, averaged.networks, strict=True):
+        for weight, other in zip(network.weights, same.weights, strict=True):
+            np.testing.assert_array_equal(weight, other)
+    assert not np.array_equal(plain.draw_samples()["samples"], averaged.draw_samples()["samples"])
+    assert plain.sampled_generator is plain.generator
+
+
+def test_checkpoints_hold_what_each_option_needs(tiny_config):
+    plain = DCGANTrainer(tiny_config("--model=dcgan1"), SHAPE, 0)
+    assert set(plain.state()) == {"generator", "discriminator", "g_optimizer", "d_optimizer"}
+    config = tiny_config("--model=dcgan1", "--ema_decay=0.9", "--diffaugment=color", "--ada_target=0.6")
+    trainer = DCGANTrainer(config, SHAPE, 0)
+    assert set(trainer.state()) - set(plain.state()) == {"generator_average", "ada_probability", "ada_sum_of_signs"}
+    assert trainer.state()["generator_average"] is trainer.sampled_generator
+    assert list(sampled_state(config, generator_of(config, SHAPE, 0))) == ["generator_average"]
+
+
+def test_ada_follows_the_logits_of_real_images(tiny_config, images):
+    config = tiny_config("--model=dcgan1", "--diffaugment=translation", "--ada_target=0.6")
+    trainer = DCGANTrainer(config, SHAPE, 0)
+    for step in range(4):
+        result = trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
+        logits = np.log(result.histograms["D(x)"] / (1 - result.histograms["D(x)"]))
+        assert float(result.losses["ada_sign"]) == pytest.approx(np.sign(logits).mean())
+    assert float(result.losses["ada_p"]) in (0.0, pytest.approx(4 * 4 / 100_000))
+
+
+def test_options_train_in_bfloat16_close_to_float32(tiny_config, images):
+    flags = ["--spectral_norm", "--r1_gamma=1", "--diffaugment=color,translation,dihedral"]
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        config = tiny_config("--model=dcgan1", "--conditional", *flags, f"--precision={precision}")
+        trainer = DCGANTrainer(config, SHAPE, 2)
+        found[precision] = trainer.train_step(STEP, images, LABELS).losses
+    for name, value in found["float32"].items():
+        assert float(found["bfloat16"][name]) == pytest.approx(float(value), rel=0.1), name
