@@ -55,7 +55,8 @@ def generate(config: Config, sampler: Sampler, source: TrainedRun) -> None:
         writers: list[_PngWriter | _NpzWriter] = []
         if config.format in ("png", "both"):
             folders = {number: output_directory / str(number) for number in np.unique(labels)}
-            writers.append(_PngWriter(stack, folders if is_labelled else {0: output_directory / "images"}, config.num_images))
+            folders = folders if is_labelled else {0: output_directory / "images"}
+            writers.append(_PngWriter(stack, folders, config.num_images))
         if config.format in ("npz", "both"):
             name = "images" if label is None else str(label)
             path = output_directory / f"{name}.npz"

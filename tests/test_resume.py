@@ -36,6 +36,7 @@ def digests(run: Path) -> dict[str, str]:
         ["--model=dcgan3", "--conditional", "--z_dist=normal01"],
         [
             "--model=dcgan1",
+            "--generator_updates=1",
             "--upsampling=resize",
             "--spectral_norm",
             "--adversarial_loss=hinge",

@@ -102,7 +102,7 @@ def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
     if num_gigabytes <= config.memory_budget_gb:
         image_set = image_set.in_memory(strict=config.strict)
         if image_set.num_skipped:
-            logger.warning("%d images could not be used; left are %s", image_set.num_skipped, _counts(image_set))
+            logger.warning("%d files skipped; %s are left", image_set.num_skipped, _counts(image_set))
         return image_set
     logger.info(
         "%d images would take %.1f GB of memory, more than --memory_budget_gb=%g: they stay on disk and are read batch "

@@ -94,7 +94,7 @@ def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> 
     existing = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     logger.info(
-        "the plan, in %s:\n  %s\nin all about %.1f hours on this machine as it is now (roughly: half or three times that), "
+        "the plan, in %s:\n  %s\nin all about %.1f hours on this machine as it is now (half or three times that), "
         "and %.2f GB of %.0f GB free; nothing was done",
         directory,
         "\n  ".join(lines),

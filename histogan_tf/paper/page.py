@@ -182,9 +182,7 @@ def _figures(directory: Path, folder: Path) -> Iterator[Figure]:
         Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
         for path in sorted(comparison.glob("neighbours-*.png"))
     ]
-    text = (
-        "Validation images that Real or another classifier alone gets right, and the training images nearest to them."
-    )
+    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
     yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
     runs = [folder / "dcgan3-conditional", folder / "cyclegan"]
     yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(runs)))
@@ -224,22 +222,24 @@ def _synthesis(folder: Path) -> Table:
         for name, title in SYNTHETIC.items()
         for label in (0, 1)
     }
-    metrics = list(next(iter(reports.values()))["metrics"])
     rows = {}
     for heading, found in reports.items():
-        cells = []
-        for metric in metrics:
-            columns = [found["metrics"][metric][name]["value"] for name in SYNTHESIS_COLUMNS]
-            synthetic, floor, ceiling = (_number(value, "{:.4g}") for value in columns)
-            cells.append(Cell(synthetic, f"{floor} … {ceiling}"))
-        suspected = found["copies"]["num_suspected"]
-        by_chance = found["copies"]["num_expected_by_chance"]
-        rows[heading] = [*cells, Cell(str(suspected), f"{by_chance:.2g} expected by chance")]
+        rows[heading] = [_synthesis_cell(columns) for columns in found["metrics"].values()]
+        copies = found["copies"]
+        expected = f"{copies['num_expected_by_chance']:.2g} expected by chance"
+        rows[heading].append(Cell(str(copies["num_suspected"]), expected))
+    # The names end in sample sizes, which differ with the labels.
+    metrics = [name.split("-n")[0] for name in next(iter(reports.values()))["metrics"]]
     text = (
         "Synthetic against real training images of the same label, of the first repeat. Below each value: what other "
         "real images reach (a perfect generator's), and what white noise reaches."
     )
     return Table("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows)
+
+
+def _synthesis_cell(columns: Mapping[str, Mapping[str, float | None]]) -> Cell:
+    synthetic, floor, ceiling = (_number(columns[name]["value"], "{:.4g}") for name in SYNTHESIS_COLUMNS)
+    return Cell(synthetic, f"{floor} … {ceiling}")
 
 
 def _settings(directory: Path) -> dict[str, str]:

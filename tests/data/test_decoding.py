@@ -211,7 +211,7 @@ class TestPlainPngs:
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
     @given(data=st.data(), channels=st.sampled_from([1, 3]))
-    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_pngs_give_pillows_pixels_or_nothing(self, data, channels):
         pixels = colour_noise(9, 8)
         content = bytearray(encoded(Image.fromarray(pixels[..., 0] if channels == 1 else pixels)).getvalue())

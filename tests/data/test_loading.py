@@ -118,7 +118,7 @@ class TestSources:
         (tmp_path / "data" / "animals" / "cat" / "00.png").write_bytes(b"junk")
         image_set = load_with(**animals, part="all")
         assert len(image_set) == 29 and image_set.num_skipped == 1
-        assert "1 images could not be used; left are 29 images (18 Dog, 11 cat)" in caplog.text
+        assert "1 files skipped; 29 images (18 Dog, 11 cat) are left" in caplog.text
         with pytest.raises(UserError, match=r"cat/00\.png"):
             load_with(**animals, part="all", strict=True)
 

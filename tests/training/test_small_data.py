@@ -80,7 +80,8 @@ def test_the_step_with_all_options_equals_the_plain_one(tiny_config, images, nor
 
 def test_samples_are_of_the_average_and_training_does_not_heed_it(tiny_config, images):
     plain, averaged = (
-        DCGANTrainer(tiny_config("--model=dcgan1", *flags), SHAPE, 0) for flags in ([], ["--ema_decay=0.9"])
+        DCGANTrainer(tiny_config("--model=dcgan1", "--generator_updates=1", *flags), SHAPE, 0)
+        for flags in ([], ["--ema_decay=0.9"])
     )
     decays = [min(0.9, (1 + step) / (10 + step)) for step in range(3)]
     expected = [weight.numpy() for weight in averaged.generator.trainable_weights]
@@ -111,7 +112,8 @@ def test_checkpoints_hold_what_each_option_needs(tiny_config):
 
 
 def test_ada_follows_the_logits_of_real_images(tiny_config, images):
-    config = tiny_config("--model=dcgan1", "--diffaugment=translation", "--ada_target=0.6")
+    flags = ["--generator_updates=1", "--diffaugment=translation", "--ada_target=0.6"]
+    config = tiny_config("--model=dcgan1", *flags)
     trainer = DCGANTrainer(config, SHAPE, 0)
     for step in range(4):
         result = trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
@@ -121,7 +123,7 @@ def test_ada_follows_the_logits_of_real_images(tiny_config, images):
 
 
 def test_options_train_in_bfloat16_close_to_float32(tiny_config, images):
-    flags = ["--spectral_norm", "--r1_gamma=1", "--diffaugment=color,translation,dihedral"]
+    flags = ["--generator_updates=1", "--spectral_norm", "--r1_gamma=1", "--diffaugment=color,translation,dihedral"]
     found = {}
     for precision in ("float32", "bfloat16"):
         config = tiny_config("--model=dcgan1", "--conditional", *flags, f"--precision={precision}")
