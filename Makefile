@@ -11,14 +11,14 @@ install: $(VENV)/installed
 
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export]'
 	touch $@
 
 run: install
 	$(VENV)/bin/python main.py $(ARGS)
 
 test: install
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: install
 	$(VENV)/bin/ruff check .

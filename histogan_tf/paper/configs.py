@@ -94,7 +94,7 @@ def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
 
 def command_line(config: Config) -> str:
     """The command that repeats a study."""
-    shown = {name: getattr(config, name) for name in sorted(config.given - {"restart", "stages", "dry_run"})}
+    shown = {name: getattr(config, name) for name in sorted(config.given - {"restart", "stages", "dry_run", "checkpoint_dir"})}
     words = []
     for name, value in shown.items():
         if isinstance(value, bool):

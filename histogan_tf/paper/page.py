@@ -39,8 +39,9 @@ def write_page(directory: Path, config: Config) -> None:
         title=f"Do synthetic images help? The paper's study on {dataset['name']}",
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']} with seed "
-            f"{dataset['split_seed']} ({'; '.join(counts)}). {table['num_repeats']} repeats of everything but the "
-            f"split. Classifier: ResNet-18, {backbone_note(configs.data(model='resnet18'))}.",
+            f"{dataset['split_seed']} ({'; '.join(counts)}). Everything but the split was done with "
+            f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
+            f"{backbone_note(configs.data(model='resnet18'))}.",
         ),
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
@@ -97,32 +98,29 @@ def _table1(table: Mapping[str, Any]) -> Table:
     """Every row with its intervals, spread, and the paper's numbers beside."""
     rows = {}
     for row in table["rows"]:
-        cells = []
+        images = row["training_images"][0]
+        cells = [Cell(f"{images['real']} real", f"{images['synthetic']} synthetic")]
         for name in (*COLUMNS, AT_RECALL):
             cell = row["metrics"][name]
             spread = "" if cell["spread"] is None else f", spread {cell['spread']:.3f}"
             cells.append(Cell(_number(cell["value"]), f"{_interval(cell)}{spread}"))
             if name in PUBLISHED:
                 cells.append(Cell(f"{row['published'][name]:.3f}" if row["published"] else _NONE))
-        images = row["training_images"]
-        cells.append(Cell(*(", ".join(f"{image[key]} {key}" for image in images[:1]) for key in ("real", "synthetic"))))
         rows[row["title"]] = cells
-    columns = ["training images"]
+    columns = ["row", "trained on"]
     for name in (*COLUMNS, AT_RECALL):
         columns.append(name.replace("_", " "))
         columns += ["paper"] if name in PUBLISHED else []
     repeats = table["num_repeats"]
-    over = (
-        f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
-        if (repeats > 1)
-        else "Below each value"
-    )
+    over = "Below each value"
+    if repeats > 1:
+        over = f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
     text = (
         f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images. An image "
         f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity where the row's "
         f"ROC curve, of the same images, reaches Real's recall."
     )
-    return Table("Table 1", text, [*columns, "trained on"], rows)
+    return Table("Table 1", text, columns, rows)
 
 
 def _differences(table: Mapping[str, Any]) -> Table:

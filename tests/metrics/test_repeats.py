@@ -31,7 +31,7 @@ def test_the_interval_of_a_difference_is_that_of_whole_resampled_patients():
     patients = np.unique(GROUPS)
     differences = []
     for drawn in np.random.default_rng(5).integers(len(patients), size=(40, len(patients))):
-        images = np.concatenate([np.flatnonzero(GROUPS == patients[number]) for number in drawn])
+        images = np.concatenate([np.flatnonzero(np.equal(GROUPS, patients[number])) for number in drawn])
         recalls = [point_estimates(LABELS[images], run[images], 0.5)["recall"] for run in REPEATS]
         differences.append((recalls[0] + recalls[1] - recalls[1] - recalls[2]) / 2)
     assert (found["recall"].low, found["recall"].high) == pytest.approx(tuple(np.quantile(differences, (0.025, 0.975))))

@@ -1,0 +1,57 @@
+"""One small study that several tests look at."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from histogan_tf import command_line, commands
+from histogan_tf.config import Config
+from histogan_tf.training import loop
+
+SMALL = ("--quick", "--phantom_images=96", "--max_steps=4", "--sample_num=4", "--batch_size=8", "--split_by=patient")
+
+
+@pytest.fixture(scope="session")
+def study_config():
+    """Makes the Config of a small study: `study_config(checkpoint_dir, *flags)`."""
+
+    def make(checkpoint_dir: Path, *flags: str) -> Config:
+        return command_line.parse(["main.py", "--mode=paper", f"--checkpoint_dir={checkpoint_dir}", *SMALL, *flags])
+
+    return make
+
+
+@pytest.fixture
+def stopped_after_two_steps():
+    """Within this context, the next training is sent SIGTERM in its second step."""
+
+    @contextlib.contextmanager
+    def context() -> Iterator[None]:
+        add = loop._LossLog.add
+
+        def add_and_stop(self, step, losses):
+            add(self, step, losses)
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop._LossLog, "add", add_and_stop)
+            yield
+
+    return context
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory, study_config) -> Path:
+    """The directory of a finished study, which nobody changes."""
+    logging.getLogger("histogan_tf").setLevel(logging.INFO)
+    checkpoint_dir = tmp_path_factory.mktemp("study")
+    commands.run_command(study_config(checkpoint_dir))
+    return checkpoint_dir / "paper-phantom"

@@ -1,0 +1,140 @@
+"""The whole study, small: every row and figure, what is skipped, and that being stopped changes no number."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histogan_tf import commands
+from histogan_tf.classifier.evaluation import read_predictions
+from histogan_tf.errors import UserError
+from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
+from histogan_tf.paper.rows import BASELINE, ROWS
+from histogan_tf.training.loop import Interrupted
+
+pytestmark = pytest.mark.slow
+FIGURES = ("Figures 1 and 2", *(f"Figure {number}" for number in range(3, 9)))
+
+
+@pytest.fixture
+def table(study: Path) -> dict:
+    return json.loads((study / "table1.json").read_text())
+
+
+@pytest.fixture
+def page(study: Path) -> str:
+    return (study / "report.html").read_text()
+
+
+@pytest.fixture
+def copied(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study, to damage."""
+    shutil.copytree(study, tmp_path / study.name)
+    return tmp_path / study.name
+
+
+def test_every_row_and_figure_is_there(table, page):
+    assert [row["title"] for row in table["rows"]] == [row.title for row in ROWS]
+    headings = [html.unescape(heading) for heading in re.findall(r"<h2>(.*?)</h2>", page)]
+    assert [heading for heading in headings if heading.startswith("Figure")] == list(FIGURES)
+    sections = page.split("<h2>")
+    for figure in FIGURES:
+        section = next(section for section in sections if section.startswith(figure))
+        assert "data:image/png;base64," in section or "right on the same images" in section
+    for heading in ("Table 1", "Against Real", "Synthesis metrics", "Selected and rejected images", "Settings"):
+        assert heading in headings
+
+
+def test_the_table_follows_from_the_predictions(study, table):
+    real = read_predictions(study / "seed-42" / f"classifier-{BASELINE}" / "predictions.csv")
+    for row in table["rows"]:
+        predictions = read_predictions(study / "seed-42" / f"classifier-{row['name']}" / "predictions.csv")
+        labels, groups = predictions.labels, predictions.groups
+        metrics = evaluate_classifier(labels, predictions.probabilities, groups=groups)
+        for name in ("precision", "recall", "accuracy", "specificity", "balanced_accuracy", "roc_auc"):
+            expected = [None if np.isnan(x) else x for x in (getattr(metrics[name], end) for end in ("value", "low"))]
+            assert [row["metrics"][name][end] for end in ("value", "low")] == pytest.approx(expected)
+        if row["against_real"]:
+            pair = (run.probabilities >= 0.5 for run in (real, predictions))
+            assert row["against_real"]["mcnemar"][0]["p_value"] == mcnemar_test(labels, *pair).p_value
+
+
+def test_the_pages_numbers_are_those_of_the_table(table, page):
+    section = next(section for section in page.split("<h2>") if section.startswith("Table 1"))
+    lines = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section, re.DOTALL)
+    assert len(lines) == len(ROWS)
+    for (title, cells), row in zip(lines, table["rows"], strict=True):
+        assert html.unescape(title) == row["title"]
+        shown = re.findall(r"<td>([^<]*)", cells)
+        columns = ("precision", "recall", "accuracy")
+        own = [row["metrics"][name]["value"] for name in columns]
+        assert shown[1:7:2] == ["undefined" if value is None else f"{value:.3f}" for value in own]
+        published = row["published"]
+        assert shown[2:7:2] == [f"{published[name]:.3f}" if published else "–" for name in columns]
+
+
+def test_the_page_is_one_file_and_warns_of_what_it_is_made_of(page):
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "random weights" in page
+    assert "built-in phantom" in page
+    assert "intervals by patient are too narrow" in page
+    assert "python main.py" in page
+
+
+def test_as_many_images_as_there_are_to_train_on(study):
+    dataset = json.loads((study / "split" / "dataset.json").read_text())
+    assert dataset["patients_on_both_sides"] == 0
+    for name in ("dcgan", "conditional"):
+        for label, count in enumerate(dataset["train"].values()):
+            with np.load(study / "seed-42" / "synthetic" / name / f"{label}.npz", allow_pickle=False) as archive:
+                assert archive["images"].shape == (count, 32, 32, 3)
+    translated = study / "seed-42" / "synthetic" / "ccan"
+    assert [len(list((translated / f"{label}").iterdir())) for label in (1, 0)] == list(dataset["train"].values())
+
+
+def test_a_second_call_does_nothing(study, caplog, study_config):
+    before = {path: path.stat().st_mtime_ns for path in (study / "stages").iterdir()}
+    assert len(before) == 33
+    commands.run_command(study_config(study.parent))
+    assert caplog.text.count("done before") == 33
+    assert {path: path.stat().st_mtime_ns for path in (study / "stages").iterdir()} == before
+
+
+def test_stopped_inside_a_training_and_gone_on_it_ends_with_the_same_numbers(
+    study, copied, caplog, study_config, stopped_after_two_steps
+):
+    for record in (copied / "stages").iterdir():
+        if record.stem in ("dcgan3-1-seed-42", "table", "report"):
+            record.unlink()
+    with stopped_after_two_steps(), pytest.raises(Interrupted):
+        commands.run_command(study_config(copied.parent))
+    assert (copied / "seed-42" / "dcgan3-1" / "ckpt" / "step-00000002").is_dir()
+    caplog.clear()
+    commands.run_command(study_config(copied.parent))
+    assert "dcgan3-1-seed-42: was begun and not finished" in caplog.text
+    assert "going on after step 2" in caplog.text
+    # The generator came out as before, so that nothing made with it had to be made again.
+    assert "generate-seed-42: done before" in caplog.text
+    assert (copied / "table1.json").read_bytes() == (study / "table1.json").read_bytes()
+
+
+def test_a_classifier_that_is_gone_is_trained_again_to_the_same_numbers(study, copied, caplog, study_config):
+    (copied / "seed-42" / "classifier-dcgan" / "predictions.csv").unlink()
+    commands.run_command(study_config(copied.parent))
+    assert "classifier-dcgan/predictions.csv is missing: redone" in caplog.text
+    assert caplog.text.count("done before") == 32
+    assert (copied / "table1.json").read_bytes() == (study / "table1.json").read_bytes()
+
+
+def test_other_settings_say_what_they_invalidate(copied, caplog, study_config):
+    commands.run_command(study_config(copied.parent, "--views=2", "--stages=describe"))
+    assert "settings have changed: classifier-perturbed-seed-42 (views was 1 and is now 2)" in caplog.text
+    assert "invalidates table, report too" in caplog.text
+    with pytest.raises(UserError, match="add classify to --stages"):
+        commands.run_command(study_config(copied.parent, "--views=2", "--stages=table"))
