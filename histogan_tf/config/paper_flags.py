@@ -14,6 +14,7 @@ STAGES = (
     "cluster",
     "figure5",
     "dcgan",
+    "small",
     "generate",
     "conditional",
     "cyclegan",

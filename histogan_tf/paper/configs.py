@@ -11,7 +11,10 @@ from histogan_tf.paper.rows import PERTURBATIONS, Row
 from histogan_tf.runs import run_directory
 
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
-_EPOCHS = {"figure5": 25, "dcgan": 50, "conditional": 50, "cyclegan": 25}
+_NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
+_EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "cyclegan": 25}
+# The recipe flags/dcgan_small.cfg.
+SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
 _DECISIVE = (
     "epoch",
     "max_steps",
@@ -94,7 +97,7 @@ def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
 
 def command_line(config: Config) -> str:
     """The command that repeats a study."""
-    shown = {name: getattr(config, name) for name in sorted(config.given - {"restart", "stages", "dry_run", "checkpoint_dir"})}
+    shown = {name: getattr(config, name) for name in sorted(config.given.difference(_NO_PART_OF_THE_COMMAND))}
     words = []
     for name, value in shown.items():
         if isinstance(value, bool):

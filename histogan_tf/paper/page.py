@@ -46,7 +46,7 @@ def write_page(directory: Path, config: Config) -> None:
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
         tables=(_table1(table), _differences(table)),
-        figures=list(_figures(directory, folders[0])),
+        figures=list(_figures(directory, folders[0], dataset["class_names"])),
         details=(_synthesis(folders[0]),),
         settings=_settings(directory),
         command=command_line(config),
@@ -151,15 +151,21 @@ def _differences(table: Mapping[str, Any]) -> Table:
     return Table("Against Real", text, columns, rows)
 
 
-def _figures(directory: Path, folder: Path) -> Iterator[Figure]:
+def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Figure]:
     """Figures 1 to 8, and what the paper has not; of the first repeat."""
     description = [Picture(directory / "description" / "dataset.png", "random images of each class", True)]
     yield Figure("Figures 1 and 2", "The two classes, and the mean colour of each beside its name.", description)
     translated = [
         Picture(path, text)
         for path, text in (
-            (folder / "synthetic" / "ccan" / "A2B.png", "non-IDC, each with its translation to IDC at its right"),
-            (folder / "synthetic" / "ccan" / "B2A.png", "IDC, each with its translation to non-IDC at its right"),
+            (
+                folder / "synthetic" / "ccan" / "A2B.png",
+                f"{names[0]}, each with its translation to {names[1]} at its right",
+            ),
+            (
+                folder / "synthetic" / "ccan" / "B2A.png",
+                f"{names[1]}, each with its translation to {names[0]} at its right",
+            ),
         )
     ]
     yield Figure("Figure 3", "CCAN: training images translated by the CycleGAN.", translated)
@@ -168,7 +174,7 @@ def _figures(directory: Path, folder: Path) -> Iterator[Figure]:
         for path in sorted((directory / "clusters").glob("cluster_*.png"))
     ]
     clusters.append(Picture(directory / "clusters" / "k_selection.png", "how many clusters the images ask for", True))
-    yield Figure("Figure 4", "SIFT bag-of-visual-words clusters of the IDC training images.", clusters)
+    yield Figure("Figure 4", f"SIFT bag-of-visual-words clusters of the {names[1]} training images.", clusters)
     runs = [folder / f"{model}-cluster" for model in ("dcgan1", "dcgan2", "dcgan3")]
     yield Figure("Figure 5", "DCGAN1, 2 and 3 on the largest cluster: samples, losses.", list(_of_runs(runs)))
     runs = [folder / f"dcgan3-{label}" for label in (0, 1)]
@@ -182,7 +188,7 @@ def _figures(directory: Path, folder: Path) -> Iterator[Figure]:
     ]
     text = "Validation images that Real or another alone gets right, and the training images nearest to them."
     yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
-    runs = [folder / "dcgan3-conditional", folder / "cyclegan"]
+    runs = [folder / run for run in ("small-0", "small-1", "dcgan3-conditional", "cyclegan")]
     yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(runs)))
     yield Figure(
         "Selected and rejected images",

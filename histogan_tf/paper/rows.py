@@ -35,7 +35,7 @@ class Row:
 
 BASELINE = "real"
 PERTURBATIONS = ("rotation", "flips", "noise")
-SYNTHETIC = {"dcgan": "DCGAN", "ccan": "CCAN", "conditional": "conditional DCGAN"}
+SYNTHETIC = {"dcgan": "DCGAN", "ccan": "CCAN", "small": "small-data DCGAN", "conditional": "conditional DCGAN"}
 RULES = {"dcgan": ("confidence", "realism"), "ccan": ("confidence", "realism", "distance")}
 
 ROWS = (
@@ -49,6 +49,7 @@ ROWS = (
         for name, rules in RULES.items()
         for rule in rules
     ),
+    Row("small-and-real", "Small-data DCGAN and Real", synthetic="small"),
     Row("conditional-and-real", "Conditional DCGAN and Real", synthetic="conditional"),
     Row("perturbed", "Real with rotation, flips, noise", "real", is_perturbed=True),
 )

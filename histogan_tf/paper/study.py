@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.training import train as train_classifier
 from histogan_tf.config import Config
-from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_settings
+from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
 from histogan_tf.paper.images import LABELS, StudyImages, write_split
 from histogan_tf.paper.page import write_page
@@ -130,17 +130,18 @@ class Study:
     def _image_stages(self, seed: int) -> Iterator[Stage]:
         """Generators of a repeat, and the synthetic images that they make."""
         configs, synthetic = self._configs, f"seed-{seed}/synthetic"
-        runs = {label: f"dcgan3-{label}" for label in LABELS}
-        for label, run in runs.items():
-            config = configs.dcgan("dcgan", seed, run=run, label=str(label))
-            yield self._training(f"{run}-seed-{seed}", "dcgan", config, ("split",), f"seed-{seed}/{run}")
-        needs = tuple(f"{run}-seed-{seed}" for run in runs.values())
-        yield self._generation(f"generate-seed-{seed}", "generate", seed, needs, runs, "dcgan")
+        for kind, prefix, changes in (("dcgan", "dcgan3", {}), ("small", "small", SMALL_DATA)):
+            runs = {label: f"{prefix}-{label}" for label in LABELS}
+            for label, run in runs.items():
+                config = configs.dcgan(kind, seed, run=run, label=str(label), **changes)
+                yield self._training(f"{run}-seed-{seed}", kind, config, ("split",), f"seed-{seed}/{run}")
+            needs = tuple(f"{run}-seed-{seed}" for run in runs.values())
+            yield self._generation(kind, seed, needs, runs)
         run = "dcgan3-conditional"
         config = configs.dcgan("conditional", seed, run=run, conditional=True)
         yield self._training(f"{run}-seed-{seed}", "conditional", config, ("split",), f"seed-{seed}/{run}")
-        name, needs = f"generate-conditional-seed-{seed}", (f"{run}-seed-{seed}",)
-        yield self._generation(name, "generate", seed, needs, dict.fromkeys(LABELS, run), "conditional")
+        needs = (f"{run}-seed-{seed}",)
+        yield self._generation("conditional", seed, needs, dict.fromkeys(LABELS, run))
         config = configs.cyclegan(seed)
         name, run = f"cyclegan-seed-{seed}", f"seed-{seed}/cyclegan"
         yield self._training(name, "cyclegan", config, ("split",), run)
@@ -150,9 +151,7 @@ class Study:
         cost = functools.partial(sampling_cost, config, self._images.whole, int(self._images.is_training.sum()))
         yield Stage(f"translate-seed-{seed}", "translate", {}, (name,), (output,), run, cost=cost)
 
-    def _generation(
-        self, name: str, kind: str, seed: int, needs: tuple[str, ...], runs: dict[int, str], images: str
-    ) -> Stage:
+    def _generation(self, images: str, seed: int, needs: tuple[str, ...], runs: dict[int, str]) -> Stage:
         """As many images of each label as there are to train on."""
         counts = {label: self._images.num_training(label) for label in LABELS}
         output = f"seed-{seed}/synthetic/{images}"
@@ -172,17 +171,17 @@ class Study:
                 )
 
         settings = {"seed": seed, "num_images": {str(label): count for label, count in counts.items()}}
-        generator = self._configs.dcgan("dcgan", seed, conditional=images == "conditional")
+        changes = {"small": SMALL_DATA, "conditional": {"conditional": True}}.get(images, {})
+        generator = self._configs.dcgan(images, seed, **changes)
         cost = functools.partial(sampling_cost, generator, self._images.whole, sum(counts.values()))
-        return Stage(name, kind, settings, needs, (output,), generate, cost=cost)
+        return Stage(f"generate-{images}-seed-{seed}", "generate", settings, needs, (output,), generate, cost=cost)
 
     def _source_stage(self, images: str, seed: int) -> str:
         """The stage that makes a set of synthetic images."""
         by_rule = {f"{name}-{rule}": name for name, rules in RULES.items() for rule in rules}
         if images in by_rule:
             return f"select-{by_rule[images]}-seed-{seed}"
-        names = {"dcgan": "generate", "conditional": "generate-conditional", "ccan": "translate"}
-        return f"{names[images]}-seed-{seed}"
+        return f"{'translate' if images == 'ccan' else f'generate-{images}'}-seed-{seed}"
 
     def _classifier_stages(self, seed: int) -> Iterator[Stage]:
         """A classifier for each row; that of real images first, for the selection asks it."""
@@ -201,8 +200,6 @@ class Study:
         sections = ("classifier",) if config.fine_tune == "none" else ("classifier", "training")
         settings = decisive_settings(config, *sections)
         settings |= {"precision": config.precision, "backbone": self._backbone}
-        for name in () if config.fine_tune != "none" else ("epoch", "max_steps"):
-            settings.pop(name, None)
         needs = ("split",) if row.images is None else ("split", self._source_stage(row.images, seed))
 
         def train() -> None:
@@ -262,7 +259,8 @@ class Study:
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table")
         needs += tuple(f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in self._configs.seeds)
-        needs += tuple(f"{run}-seed-{first}" for run in ("dcgan3-0", "dcgan3-1", "dcgan3-conditional", "cyclegan"))
+        shown = ("dcgan3-0", "dcgan3-1", "small-0", "small-1", "dcgan3-conditional", "cyclegan")
+        needs += tuple(f"{run}-seed-{first}" for run in shown)
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_page, self._directory, self._config)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

@@ -9,14 +9,16 @@ import pytest
 from histogan_tf import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
-from histogan_tf.paper.configs import StudyConfigs
+from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs
 from histogan_tf.paper.configs import command_line as line_of
 from histogan_tf.paper.images import find_images
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_a_dry_run_tells_every_stage_and_does_nothing(tmp_path: Path, caplog, study_config):
     commands.run_command(study_config(tmp_path, "--dry_run"))
-    assert caplog.text.count("not done yet") == 33
+    assert caplog.text.count("not done yet") == 38
     assert "nothing was done" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
@@ -82,6 +84,10 @@ def test_the_stages_settings_are_the_papers():
     ]
     assert [config.label_smoothing for config in dcgans] == [1.0, 0.9, 0.9]
     assert configs.dcgan("dcgan", 6).epoch == 50
+    recipe = command_line.parse(["main.py", f"--flagfile={REPOSITORY}/flags/dcgan_small.cfg"])
+    small = configs.dcgan("small", 6, **SMALL_DATA)
+    for name in ("model", "epoch", "batch_size", "gf_dim", "diffaugment", "ema_decay", "learning_rate"):
+        assert getattr(small, name) == getattr(recipe, name)
     cyclegan = configs.cyclegan(7)
     assert (cyclegan.epoch, cyclegan.batch_size, cyclegan.gf_dim, cyclegan.seed) == (25, 1, 64, 7)
     assert {config.data_path for config in (*dcgans, cyclegan)} == {"here"}

@@ -90,7 +90,7 @@ def test_the_page_is_one_file_and_warns_of_what_it_is_made_of(page):
 def test_as_many_images_as_there_are_to_train_on(study):
     dataset = json.loads((study / "split" / "dataset.json").read_text())
     assert dataset["patients_on_both_sides"] == 0
-    for name in ("dcgan", "conditional"):
+    for name in ("dcgan", "small", "conditional"):
         for label, count in enumerate(dataset["train"].values()):
             with np.load(study / "seed-42" / "synthetic" / name / f"{label}.npz", allow_pickle=False) as archive:
                 assert archive["images"].shape == (count, 32, 32, 3)
@@ -100,9 +100,9 @@ def test_as_many_images_as_there_are_to_train_on(study):
 
 def test_a_second_call_does_nothing(study, caplog, study_config):
     before = {path: path.stat().st_mtime_ns for path in (study / "stages").iterdir()}
-    assert len(before) == 33
+    assert len(before) == 38
     commands.run_command(study_config(study.parent))
-    assert caplog.text.count("done before") == 33
+    assert caplog.text.count("done before") == 38
     assert {path: path.stat().st_mtime_ns for path in (study / "stages").iterdir()} == before
 
 
@@ -119,8 +119,8 @@ def test_stopped_inside_a_training_and_gone_on_it_ends_with_the_same_numbers(
     commands.run_command(study_config(copied.parent))
     assert "dcgan3-1-seed-42: was begun and not finished" in caplog.text
     assert "going on after step 2" in caplog.text
-    # The generator came out as before, so that nothing made with it had to be made again.
-    assert "generate-seed-42: done before" in caplog.text
+    # Its images are the same to the byte, so that no classifier had to be trained again.
+    assert "classifier-dcgan-seed-42: done before" in caplog.text
     assert (copied / "table1.json").read_bytes() == (study / "table1.json").read_bytes()
 
 
@@ -128,7 +128,7 @@ def test_a_classifier_that_is_gone_is_trained_again_to_the_same_numbers(study, c
     (copied / "seed-42" / "classifier-dcgan" / "predictions.csv").unlink()
     commands.run_command(study_config(copied.parent))
     assert "classifier-dcgan/predictions.csv is missing: redone" in caplog.text
-    assert caplog.text.count("done before") == 32
+    assert caplog.text.count("done before") == 37
     assert (copied / "table1.json").read_bytes() == (study / "table1.json").read_bytes()
 
 

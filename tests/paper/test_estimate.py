@@ -1,0 +1,39 @@
+"""Multiply-adds and costs against counts by hand."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from keras import layers
+
+from histogan_tf import command_line
+from histogan_tf.data.phantom import make_phantom
+from histogan_tf.paper.estimate import classifier_cost, multiply_adds, training_cost
+
+
+def test_multiply_adds_by_hand():
+    images = keras.Input((8, 6, 3))
+    hidden = layers.Conv2D(4, 5, strides=2, padding="same")(images)  # 4x3 positions of 5x5x3x4
+    hidden = layers.Conv2DTranspose(2, 3, strides=2, padding="same")(hidden)  # 4x3 positions of 3x3x4x2
+    logits = layers.Dense(7)(layers.Flatten()(layers.BatchNormalization()(hidden)))  # 8 * 6 * 2 * 7
+    assert multiply_adds(keras.Model(images, logits)) == 12 * 300 + 12 * 72 + 672
+
+
+def test_cost_of_training_grows_with_steps_and_is_cut_by_max_steps():
+    images = make_phantom(24, 16)
+    flags = ("--model=dcgan1", "--batch_size=4", "--gf_dim=2", "--df_dim=2", "--output_height=16", "--z_dim=3")
+
+    def cost(*more: str) -> float:
+        return training_cost(command_line.parse(["main.py", *flags, *more]), images, 23).multiply_adds
+
+    assert cost("--epoch=4") == pytest.approx(4 * cost("--epoch=1"))
+    assert cost("--epoch=4", "--max_steps=10") == pytest.approx(2 * cost("--epoch=1"))  # 5 steps an epoch
+
+
+def test_cost_of_features_is_of_images_and_area():
+    def cost(size: int, num_images: int) -> float:
+        config = command_line.parse(["main.py", "--model=resnet18", f"--classifier_size={size}"])
+        return classifier_cost(config, num_images).multiply_adds
+
+    assert cost(224, 10) == pytest.approx(1.82e10)
+    assert cost(112, 10) == pytest.approx(cost(224, 10) / 4)
