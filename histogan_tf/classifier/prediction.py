@@ -21,10 +21,10 @@ from histogan_tf.data.folder import list_images
 from histogan_tf.data.idc import pad_to_patch
 from histogan_tf.errors import UserError
 from histogan_tf.files import written_aside
+from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import ResNetClassifier, build_classifier
 from histogan_tf.progress import Progress
 from histogan_tf.runs import read_run
-from histogan_tf.training.dcgan import dtype_policy
 
 logger = logging.getLogger(__name__)
 

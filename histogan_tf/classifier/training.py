@@ -34,10 +34,10 @@ from histogan_tf.data.perturbations import check_views
 from histogan_tf.data.synthetic import load_synthetic, refuse_copies
 from histogan_tf.errors import UserError
 from histogan_tf.models.feature_extractors import weights_fingerprint
+from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import ResNetClassifier, build_classifier
 from histogan_tf.randomness import Purpose, weight_seeds
 from histogan_tf.runs import Run, begin_run, read_metrics, sole_writer
-from histogan_tf.training.dcgan import dtype_policy
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from keras import ops
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float, to_uint8
 from histogan_tf.models.cyclegan import build_discriminator, build_generator, default_num_blocks
+from histogan_tf.models.precision import dtype_policy
 from histogan_tf.randomness import Purpose, stateless_seed, weight_seeds
 from histogan_tf.training import losses
-from histogan_tf.training.dcgan import dtype_policy
 from histogan_tf.training.image_pool import ImagePool
 from histogan_tf.training.loop import StepResult
 

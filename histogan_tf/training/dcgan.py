@@ -17,6 +17,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.models.dcgan import build_discriminator, build_generator, named_inputs
 from histogan_tf.models.latents import draw_latents
+from histogan_tf.models.precision import dtype_policy
 from histogan_tf.randomness import Purpose, stateless_seed
 from histogan_tf.training import losses
 from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
@@ -44,11 +45,6 @@ def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes:
         precision=dtype_policy(config.precision),
         seed=config.seed,
     )
-
-
-def dtype_policy(precision: str) -> str:
-    """Keras's name for a --precision."""
-    return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
 
 
 class DCGANTrainer:
