@@ -17,7 +17,14 @@ def checkpoint_dir(tmp_path_factory) -> Path:
     """Three runs: `plain` on all labels, `idc` on one, `conditional` on both."""
     directory = tmp_path_factory.mktemp("runs")
     tiny = ["--gf_dim=2", "--df_dim=2", "--gfc_dim=4", "--dfc_dim=4", "--z_dim=3", "--batch_size=4"]
-    data = ["--output_height=16", "--train_size=8", "--max_steps=6", "--learning_rate=0.02", "--sample_num=4", "--model=dcgan1"]
+    data = [
+        "--output_height=16",
+        "--train_size=8",
+        "--max_steps=6",
+        "--learning_rate=0.02",
+        "--sample_num=4",
+        "--model=dcgan1",
+    ]
     for run, flags in [("plain", []), ("idc", ["--label=idc"]), ("conditional", ["--conditional"])]:
         arguments = ["main.py", f"--checkpoint_dir={directory}", f"--run={run}", *tiny, *data, *flags]
         commands.run_command(command_line.parse(arguments))

@@ -97,12 +97,18 @@ def test_a_signal_ends_the_step_saves_and_can_go_on(run, number, exit_code, capl
 
 
 def test_a_second_signal_does_not_wait(run):
+    # A shell starts background jobs with SIGINT ignored; then there is no usual course to take.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt_twice(step):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        go(CountingTrainer(on_step=interrupt_twice), run)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            go(CountingTrainer(on_step=interrupt_twice), run)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_a_full_disk_leaves_what_was_logged(run, monkeypatch):
