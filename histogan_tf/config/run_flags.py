@@ -40,7 +40,8 @@ class CommandFlags:
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
     checkpoint: str = flag(
         "last",
-        "Of a DCGAN, to generate, visualize or evaluate: the last checkpoint, or the best one that --eval_freq found.",
+        "Of a DCGAN, to generate, visualize, evaluate or export: the last checkpoint, or the best one that --eval_freq "
+        "found.",
         section="command",
         choices=("last", "best"),
     )

@@ -133,8 +133,8 @@ def _check_small_data(config: Config) -> None:
         if not config.model.startswith("dcgan") and value != defaults[name]:
             shown = ",".join(value) if isinstance(value, tuple) else value
             raise UserError(f"--{name}={shown} is of the DCGANs, not of {config.model}: leave --{name} out")
-    if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate"):
-        raise UserError(f"--checkpoint=best goes with generate, visualize and evaluate, not --mode={config.mode}")
+    if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export"):
+        raise UserError(f"--checkpoint=best is for generate, visualize, evaluate and export, not --mode={config.mode}")
     if config.ada_target and not config.diffaugment:
         policies = ",".join(DIFFAUGMENT_POLICIES)
         raise UserError(f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some")

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
 from histogan_tf.models.resnet import build_classifier
@@ -63,14 +63,18 @@ def read_trained(config: Config) -> list[TrainedNetwork]:
     """The networks of a run: one, or one for each --direction of a CycleGAN.
 
     Raises:
-        UserError: if there is no such run, or it has no checkpoint.
+        UserError: if there is no such run, or it has no checkpoint, or not the one that --checkpoint asks for.
     """
     directory, run_config, dataset = read_run(config)
+    checkpoint_directory, remedy = directory / "ckpt", "no checkpoint yet: train it with --mode=train first"
+    if config.checkpoint == "best":
+        checkpoint_directory = best_directory(checkpoint_directory)
+        remedy = "no best checkpoint: train it with --eval_freq, or leave --checkpoint out"
     found = []
     for suffix, network, state in _networks(dataclasses.replace(run_config, precision="float32"), dataset, config):
-        step = Checkpoints(directory / "ckpt", state).restore(partial=True)
+        step = Checkpoints(checkpoint_directory, state).restore(partial=True)
         if step == 0:
-            raise UserError(f"{directory} has no checkpoint yet: train it with --mode=train first")
+            raise UserError(f"{directory} has {remedy}")
         found.append(TrainedNetwork(directory.name + suffix, network, directory, run_config, dataset, step))
     return found
 

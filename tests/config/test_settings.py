@@ -112,7 +112,7 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
     [
         ({"ada_target": 0.6}, "--ada_target=0.6 needs.*--diffaugment=color,translation,cutout,dihedral"),
         ({"adversarial_loss": "hinge", "label_smoothing": 0.9}, "--label_smoothing=0.9: the hinge loss has no target"),
-        ({"checkpoint": "best"}, "--checkpoint=best goes with generate, visualize and evaluate, not --mode=train"),
+        ({"checkpoint": "best"}, "--checkpoint=best is for generate, visualize, evaluate and export, not --mode=train"),
         ({"model": "cyclegan", "ema_decay": 0.99}, "--ema_decay=0.99 is of the DCGANs, not of cyclegan"),
         ({"model": "resnet18", "diffaugment": ("color", "cutout")}, "--diffaugment=color,cutout is of the DCGANs"),
         ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is of the DCGANs"),
