@@ -1,11 +1,12 @@
 # make run    install into .venv and train DCGAN3 on the built-in data
 # make test   install into .venv and run all tests
 # make lint   install into .venv and check style
+# make web    write a run's page for the browser: make web ARGS='--run=NAME'
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?= --model=dcgan3 --epoch=50
 
-.PHONY: run test lint install clean
+.PHONY: run test lint web install clean
 
 install: $(VENV)/installed
 
@@ -23,6 +24,9 @@ test: install
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+web: install
+	$(VENV)/bin/python main.py --mode=export --format=web $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
