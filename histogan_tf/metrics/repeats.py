@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from histogan_tf.metrics.classification import Metric, Ranking, point_estimates
+from histogan_tf.metrics.classification import Metric, point_estimates
 from histogan_tf.metrics.intervals import bootstrap_intervals
+from histogan_tf.metrics.ranking import Ranking
 
 
 def mean_metrics(

@@ -8,6 +8,7 @@ stand before batch norm too, and sizes follow ceil(size / stride).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -83,26 +84,16 @@ def build_generator(
     heights, widths = feature_sizes(height, strides), feature_sizes(width, strides)
     seeds = iter(weight_seeds(seed, Purpose.GENERATOR_WEIGHTS, _MAX_LAYERS))
     latents = keras.Input((z_dim,), name="z")
+    inputs, condition, hidden = {"z": latents}, None, latents
+    channels_of_maps = [8 * gf_dim, 4 * gf_dim, 2 * gf_dim, gf_dim]
     if num_classes:
-        labels = keras.Input((), dtype="int32", name="label")
-        condition = _Condition(labels, num_classes)
+        inputs["label"] = keras.Input((), dtype="int32", name="label")
+        condition = _Condition(inputs["label"], num_classes)
         hidden = _linear(condition.join(latents), gfc_dim, "g_h0_lin", precision, seeds)
         hidden = condition.join(layers.ReLU(dtype=precision)(_batch_norm(hidden, "g_bn0", precision)))
-        widths_of_layers = [2 * gf_dim, 2 * gf_dim]
-        first = 1
-    else:
-        condition, hidden = None, latents
-        widths_of_layers = [8 * gf_dim, 4 * gf_dim, 2 * gf_dim, gf_dim]
-        first = 0
-
-    num_units = heights[0] * widths[0] * widths_of_layers[0]
-    hidden = _linear(hidden, num_units, f"g_h{first}_lin", precision, seeds)
-    if not condition:  # the conditional network normalizes its projection unit by unit, this one channel by channel
-        hidden = layers.Reshape((heights[0], widths[0], widths_of_layers[0]), dtype=precision)(hidden)
-    hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{first}", precision))
-    if condition:
-        hidden = layers.Reshape((heights[0], widths[0], widths_of_layers[0]), dtype=precision)(hidden)
-        hidden = condition.join(hidden)
+        channels_of_maps = [2 * gf_dim, 2 * gf_dim]
+    first = len(inputs) - 1  # the conditional network has a layer before its projection
+    hidden = _project(hidden, (heights[0], widths[0], channels_of_maps[0]), condition, first, precision, seeds)
 
     upsample = _UPSAMPLINGS[upsampling]
     last = len(strides) - 1
@@ -110,13 +101,12 @@ def build_generator(
         number = first + layer + 1
         in_size = (heights[layer], widths[layer])
         out_size = (heights[layer + 1], widths[layer + 1])
-        filters = channels if layer == last else widths_of_layers[layer + 1]
+        filters = channels if layer == last else channels_of_maps[layer + 1]
         hidden = upsample(hidden, filters, kernel, stride, in_size, out_size, f"g_h{number}", precision, seeds)
         if layer < last:
             hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{number}", precision))
             hidden = condition.join(hidden) if condition else hidden
     images = layers.Activation("tanh", dtype="float32", name="image")(hidden)
-    inputs = {"z": latents, "label": labels} if num_classes else {"z": latents}
     return keras.Model(inputs, images, name="generator")
 
 
@@ -188,6 +178,22 @@ class _Condition:
             one_hot = ops.reshape(one_hot, (-1, 1, 1, self._num_classes))
             one_hot = ops.tile(one_hot, (1, hidden.shape[1], hidden.shape[2], 1))
         return ops.concatenate([hidden, one_hot], axis=-1)
+
+
+def _project(
+    hidden: keras.KerasTensor,
+    map_shape: tuple[int, int, int],
+    condition: _Condition | None,
+    number: int,
+    precision: str,
+    seeds: Iterator[int],
+) -> keras.KerasTensor:
+    """Vectors to the first feature map: the conditional network normalizes it unit by unit, else channel by channel."""
+    reshape = layers.Reshape(map_shape, dtype=precision)
+    hidden = _linear(hidden, math.prod(map_shape), f"g_h{number}_lin", precision, seeds)
+    hidden = hidden if condition else reshape(hidden)
+    hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{number}", precision))
+    return condition.join(reshape(hidden)) if condition else hidden
 
 
 def _linear(

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.models import cyclegan, dcgan
+from histogan_tf.models.cyclegan import build_discriminator
+from histogan_tf.training import cyclegan, dcgan
 
 _OVERHEAD_SECONDS = 5.0  # of any stage: reading, compiling, drawing
 _RESNET18 = 1.82e9  # multiply-adds of an image of 224x224
@@ -103,21 +104,10 @@ def _networks(config: Config, image_set: ImageSet) -> tuple[keras.Model, keras.M
     """A generator and a discriminator."""
     shape = image_set.image_shape
     if config.model == "cyclegan":
-        return (
-            cyclegan.build_generator(shape, seed=0, num_filters=config.gf_dim, num_blocks=config.num_blocks),
-            cyclegan.build_discriminator(shape, seed=0, num_filters=config.df_dim),
-        )
+        discriminator = build_discriminator(shape, seed=0, num_filters=config.df_dim)
+        return cyclegan.generator_of(config, "A2B", shape), discriminator
     num_classes = image_set.num_classes if config.conditional else 0
-    generator = dcgan.build_generator(
-        shape,
-        z_dim=config.z_dim,
-        gf_dim=config.gf_dim,
-        strides=config.strides,
-        kernel_size=config.kernel_size,
-        num_classes=num_classes,
-        gfc_dim=config.gfc_dim,
+    return (
+        dcgan.generator_of(config, shape, num_classes),
+        dcgan.discriminator_of(config, shape, num_classes),
     )
-    discriminator = dcgan.build_discriminator(
-        shape, df_dim=config.df_dim, num_classes=num_classes, dfc_dim=config.dfc_dim
-    )
-    return generator, discriminator

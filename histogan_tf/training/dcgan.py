@@ -47,6 +47,19 @@ def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes:
     )
 
 
+def discriminator_of(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """The discriminator that `config` describes."""
+    return build_discriminator(
+        image_shape,
+        df_dim=config.df_dim,
+        num_classes=num_classes,
+        dfc_dim=config.dfc_dim,
+        spectral_norm=config.spectral_norm,
+        precision=dtype_policy(config.precision),
+        seed=config.seed,
+    )
+
+
 class DCGANTrainer:
     """Networks, optimizers and the step of DCGAN1, 2 and 3, conditional or not.
 
@@ -60,15 +73,7 @@ class DCGANTrainer:
         self._config = config
         num_classes = num_classes if config.conditional else 0
         self.generator = generator_of(config, image_shape, num_classes)
-        self.discriminator = build_discriminator(
-            image_shape,
-            df_dim=config.df_dim,
-            num_classes=num_classes,
-            dfc_dim=config.dfc_dim,
-            spectral_norm=config.spectral_norm,
-            precision=dtype_policy(config.precision),
-            seed=config.seed,
-        )
+        self.discriminator = discriminator_of(config, image_shape, num_classes)
         self.g_optimizer = _adam(config)
         self.d_optimizer = _adam(config)
         self._adversarial_loss = losses.ADVERSARIAL_LOSSES[config.adversarial_loss]

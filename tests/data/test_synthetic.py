@@ -143,7 +143,10 @@ def test_images_that_differ_in_one_grey_level_are_no_copies():
     validation = random_images(5)
     synthetic = validation.copy()
     synthetic[:, 0, 0, 0] ^= 1
-    refuse_copies(image_set(synthetic), image_set(validation))
+    assert refuse_copies(image_set(synthetic), image_set(validation)) is None
+    synthetic[4, 0, 0, 0] ^= 1
+    with pytest.raises(UserError, match="1 of 5 synthetic images are copies"):
+        refuse_copies(image_set(synthetic), image_set(validation))
 
 
 def test_png_files_are_compared_as_pixels(tmp_path):
