@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import clustering, figures, generation, synthesis_evaluation, translation, visualization
-from histogan_tf.best_checkpoint import MAX_IMAGES, MeasuredDCGANTrainer
+from histogan_tf import clustering, figures, generation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.evaluation import evaluate as evaluate_classifier
@@ -32,6 +31,8 @@ from histogan_tf.models.tables import network_table
 from histogan_tf.paper.command import run_study
 from histogan_tf.runs import Run, begin_run, read_metrics, read_run, sole_writer
 from histogan_tf.serving.export import export
+from histogan_tf.synthesis import evaluation as synthesis_evaluation
+from histogan_tf.synthesis.best_checkpoint import MAX_IMAGES, MeasuredDCGANTrainer
 from histogan_tf.training import loop
 from histogan_tf.training.cyclegan import CycleGANTrainer
 from histogan_tf.training.dcgan import DCGANTrainer, generator_of, sampled_state

@@ -14,7 +14,7 @@ from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.rows import RULES, SYNTHETIC
 from histogan_tf.paper.table import AT_RECALL, COLUMNS, PUBLISHED
 from histogan_tf.report import Cell, Figure, Picture, Report, Table, write_report
-from histogan_tf.synthesis_report import COLUMNS as SYNTHESIS_COLUMNS
+from histogan_tf.synthesis.report import COLUMNS as SYNTHESIS_COLUMNS
 
 _FEW_PATIENTS = 10
 _NONE = "–"

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf import files, selection
+from histogan_tf import files
 from histogan_tf.classifier.prediction import Predictor, read_classifier
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
-from histogan_tf.selection import Selection
-from histogan_tf.synthesis_evaluation import feature_extractor
+from histogan_tf.synthesis import selection
+from histogan_tf.synthesis.evaluation import feature_extractor
+from histogan_tf.synthesis.selection import Selection
 
 logger = logging.getLogger(__name__)
 

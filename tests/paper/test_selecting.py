@@ -9,7 +9,7 @@ import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.paper import selecting
-from histogan_tf.selection import select_confident
+from histogan_tf.synthesis.selection import select_confident
 
 
 def image_set(ids: list[str], labels: list[int]) -> ImageSet:

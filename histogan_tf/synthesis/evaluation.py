@@ -18,7 +18,7 @@ from histogan_tf.generation import TrainedRun, chosen_label
 from histogan_tf.models.feature_extractors import FeatureExtractor, extractor, weights_fingerprint
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.randomness import Purpose, weight_seeds
-from histogan_tf.synthesis_report import measure_synthesis, report_table, write_report
+from histogan_tf.synthesis.report import measure_synthesis, report_table, write_report
 from histogan_tf.training.sampling import Sampler
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from PIL import Image
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import distances
 from histogan_tf.metrics.memorization import Copies, NearestTraining
-from histogan_tf.selection import (
+from histogan_tf.synthesis.selection import (
     Selection,
     select_all,
     select_by_all,

@@ -9,7 +9,7 @@ from PIL import Image
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import artefacts, synthesis
 from histogan_tf.models.feature_extractors import FeatureExtractor
-from histogan_tf.synthesis_report import (
+from histogan_tf.synthesis.report import (
     COLUMNS,
     cached_features,
     measure_synthesis,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from histogan_tf import commands
-from histogan_tf.best_checkpoint import MeasuredDCGANTrainer
 from histogan_tf.checkpoints import Checkpoints, checkpoint_folders
 from histogan_tf.data.loading import load
 from histogan_tf.errors import UserError
@@ -16,6 +15,7 @@ from histogan_tf.metrics.synthesis import squared_mmd
 from histogan_tf.models.feature_extractors import extractor
 from histogan_tf.randomness import Purpose
 from histogan_tf.runs import read_metrics
+from histogan_tf.synthesis.best_checkpoint import MeasuredDCGANTrainer
 from histogan_tf.training import loop
 from histogan_tf.training.dcgan import generator_of, sampled_state
 from histogan_tf.training.sampling import Sampler
