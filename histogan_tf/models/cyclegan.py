@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.models.normalization import InstanceNormalization
 
 MIN_SIZE = 32
 """Shortest side of an image, in pixels: below it too few patches are left for the discriminator to judge."""
@@ -168,8 +169,7 @@ class _Layers:
 
     def normalize(self, x, *, name: str, activation: Callable | None = None):
         """Instance normalization with float32 statistics, then the activation."""
-        x = layers.GroupNormalization(
-            groups=-1,
+        x = InstanceNormalization(
             epsilon=1e-5,
             gamma_initializer=self._normal(mean=1.0),
             dtype=self._precision,

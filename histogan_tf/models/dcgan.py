@@ -1,26 +1,18 @@
-"""Generator and discriminator of carpedm20's DCGAN-tensorflow (model.py), for any size from 16 pixels up.
-
-Keras's defaults are not the original's: batch norm has momentum 0.9 and epsilon 1e-5, convolutions start from a
-truncated normal and linear and transposed layers from a normal of standard deviation 0.02, biases start at zero and
-stand before batch norm too, and sizes follow ceil(size / stride).
-"""
+"""Generator and discriminator of carpedm20's DCGAN-tensorflow (model.py), for any size from 16 pixels up."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
-from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
-from histogan_tf.randomness import Purpose, weight_seeds
+from histogan_tf.models.dcgan_layers import DCGANLayers, SpectralLayers
+from histogan_tf.randomness import Purpose
 
 MIN_SIZE = 16  # the discriminator halves its input four times
-_MAX_LAYERS = 8
 
 
 def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
@@ -57,6 +49,7 @@ def build_generator(
     gfc_dim: int = 1024,
     upsampling: str = "transposed",
     precision: str = "float32",
+    sync_batch_norm: bool = False,
     seed: int = 42,
 ) -> keras.Model:
     """The original's `generator`: z, and labels if `num_classes`, to images.
@@ -71,6 +64,7 @@ def build_generator(
         gfc_dim: units of its fully connected layer.
         upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
+        sync_batch_norm: batch norm by the statistics of all replicas' batches together.
         seed: of the initial weights.
 
     Returns:
@@ -82,29 +76,28 @@ def build_generator(
     """
     height, width, channels = image_shape
     heights, widths = feature_sizes(height, strides), feature_sizes(width, strides)
-    seeds = iter(weight_seeds(seed, Purpose.GENERATOR_WEIGHTS, _MAX_LAYERS))
+    network = DCGANLayers(precision, seed, Purpose.GENERATOR_WEIGHTS, sync_batch_norm)
     latents = keras.Input((z_dim,), name="z")
     inputs, condition, hidden = {"z": latents}, None, latents
     channels_of_maps = [8 * gf_dim, 4 * gf_dim, 2 * gf_dim, gf_dim]
     if num_classes:
         inputs["label"] = keras.Input((), dtype="int32", name="label")
         condition = _Condition(inputs["label"], num_classes)
-        hidden = _linear(condition.join(latents), gfc_dim, "g_h0_lin", precision, seeds)
-        hidden = condition.join(layers.ReLU(dtype=precision)(_batch_norm(hidden, "g_bn0", precision)))
+        hidden = network.linear(condition.join(latents), gfc_dim, "g_h0_lin")
+        hidden = condition.join(network.relu(network.batch_norm(hidden, "g_bn0")))
         channels_of_maps = [2 * gf_dim, 2 * gf_dim]
     first = len(inputs) - 1  # the conditional network has a layer before its projection
-    hidden = _project(hidden, (heights[0], widths[0], channels_of_maps[0]), condition, first, precision, seeds)
+    hidden = _project(hidden, (heights[0], widths[0], channels_of_maps[0]), condition, first, network)
 
     upsample = _UPSAMPLINGS[upsampling]
     last = len(strides) - 1
     for layer, (stride, kernel) in enumerate(zip(strides, kernel_size, strict=True)):
         number = first + layer + 1
-        in_size = (heights[layer], widths[layer])
         out_size = (heights[layer + 1], widths[layer + 1])
         filters = channels if layer == last else channels_of_maps[layer + 1]
-        hidden = upsample(hidden, filters, kernel, stride, in_size, out_size, f"g_h{number}", precision, seeds)
+        hidden = upsample(network, hidden, filters, kernel, stride, out_size, f"g_h{number}")
         if layer < last:
-            hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{number}", precision))
+            hidden = network.relu(network.batch_norm(hidden, f"g_bn{number}"))
             hidden = condition.join(hidden) if condition else hidden
     images = layers.Activation("tanh", dtype="float32", name="image")(hidden)
     return keras.Model(inputs, images, name="generator")
@@ -118,6 +111,7 @@ def build_discriminator(
     dfc_dim: int = 1024,
     spectral_norm: bool = False,
     precision: str = "float32",
+    sync_batch_norm: bool = False,
     seed: int = 42,
 ) -> keras.Model:
     """The original's `discriminator`: images, and labels if `num_classes`, to logits.
@@ -129,34 +123,35 @@ def build_discriminator(
         dfc_dim: units of its fully connected layer.
         spectral_norm: normalize kernels in batch norm's place, as Miyato et al. 2018 do: batch norm would undo it.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
+        sync_batch_norm: batch norm by the statistics of all replicas' batches together.
         seed: of the initial weights.
 
     Returns:
         A model from float32 (batch, height, width, channels) in [-1, 1], or that and int32 labels (batch,), to
         float32 logits (batch, 1) of "this image is real".
     """
-    seeds = iter(weight_seeds(seed, Purpose.DISCRIMINATOR_WEIGHTS, _MAX_LAYERS))
-    conv, linear, batch_norm = _SPECTRAL_NORM if spectral_norm else _BATCH_NORM
+    make = SpectralLayers if spectral_norm else DCGANLayers
+    network = make(precision, seed, Purpose.DISCRIMINATOR_WEIGHTS, sync_batch_norm)
     images = keras.Input(image_shape, name="image")
     if not num_classes:
         hidden = images
         for layer in range(4):
-            hidden = conv(hidden, df_dim * 2**layer, f"d_h{layer}_conv", precision, seeds)
-            hidden = batch_norm(hidden, f"d_bn{layer}", precision) if layer else hidden
-            hidden = _leaky_relu(hidden, precision)
-        logits = linear(layers.Flatten(dtype=precision)(hidden), 1, "d_h4_lin", "float32", seeds)
+            hidden = network.conv(hidden, df_dim * 2**layer, f"d_h{layer}_conv")
+            hidden = network.batch_norm(hidden, f"d_bn{layer}") if layer else hidden
+            hidden = network.leaky_relu(hidden)
+        logits = network.linear(network.flatten(hidden), 1, "d_h4_lin", "float32")
         return keras.Model({"image": images}, logits, name="discriminator")
 
     labels = keras.Input((), dtype="int32", name="label")
     condition = _Condition(labels, num_classes)
-    hidden = conv(condition.join(images), image_shape[-1] + num_classes, "d_h0_conv", precision, seeds)
-    hidden = condition.join(_leaky_relu(hidden, precision))
-    hidden = conv(hidden, df_dim + num_classes, "d_h1_conv", precision, seeds)
-    hidden = _leaky_relu(batch_norm(hidden, "d_bn1", precision), precision)
-    hidden = condition.join(layers.Flatten(dtype=precision)(hidden))
-    hidden = linear(hidden, dfc_dim, "d_h2_lin", precision, seeds)
-    hidden = condition.join(_leaky_relu(batch_norm(hidden, "d_bn2", precision), precision))
-    logits = linear(hidden, 1, "d_h3_lin", "float32", seeds)
+    hidden = network.conv(condition.join(images), image_shape[-1] + num_classes, "d_h0_conv")
+    hidden = condition.join(network.leaky_relu(hidden))
+    hidden = network.conv(hidden, df_dim + num_classes, "d_h1_conv")
+    hidden = network.leaky_relu(network.batch_norm(hidden, "d_bn1"))
+    hidden = condition.join(network.flatten(hidden))
+    hidden = network.linear(hidden, dfc_dim, "d_h2_lin")
+    hidden = condition.join(network.leaky_relu(network.batch_norm(hidden, "d_bn2")))
+    logits = network.linear(hidden, 1, "d_h3_lin", "float32")
     return keras.Model({"image": images, "label": labels}, logits, name="discriminator")
 
 
@@ -185,121 +180,17 @@ def _project(
     map_shape: tuple[int, int, int],
     condition: _Condition | None,
     number: int,
-    precision: str,
-    seeds: Iterator[int],
+    network: DCGANLayers,
 ) -> keras.KerasTensor:
     """Vectors to the first feature map: the conditional network normalizes it unit by unit, else channel by channel."""
-    reshape = layers.Reshape(map_shape, dtype=precision)
-    hidden = _linear(hidden, math.prod(map_shape), f"g_h{number}_lin", precision, seeds)
+    reshape = layers.Reshape(map_shape, dtype=network.precision)
+    hidden = network.linear(hidden, math.prod(map_shape), f"g_h{number}_lin")
     hidden = hidden if condition else reshape(hidden)
-    hidden = layers.ReLU(dtype=precision)(_batch_norm(hidden, f"g_bn{number}", precision))
+    hidden = network.relu(network.batch_norm(hidden, f"g_bn{number}"))
     return condition.join(reshape(hidden)) if condition else hidden
 
 
-def _linear(
-    hidden: keras.KerasTensor,
-    units: int,
-    name: str,
-    precision: str,
-    seeds: Iterator[int],
-    layer: type[layers.Dense] = layers.Dense,
-) -> keras.KerasTensor:
-    initializer = keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds))
-    return layer(units, kernel_initializer=initializer, name=name, dtype=precision)(hidden)
-
-
-def _conv(
-    hidden: keras.KerasTensor,
-    filters: int,
-    name: str,
-    precision: str,
-    seeds: Iterator[int],
-    layer: type[layers.Conv2D] = layers.Conv2D,
-) -> keras.KerasTensor:
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=next(seeds))
-    return layer(filters, 5, strides=2, padding="same", kernel_initializer=initializer, name=name, dtype=precision)(
-        hidden
-    )
-
-
-def _transposed_conv(
-    hidden: keras.KerasTensor,
-    filters: int,
-    kernel_size: int,
-    stride: int,
-    in_size: tuple[int, int],
-    out_size: tuple[int, int],
-    name: str,
-    precision: str,
-    seeds: Iterator[int],
-) -> keras.KerasTensor:
-    """The original's `deconv2d`: SAME padding to a stated size, which Keras reaches through its output padding."""
-    layer = layers.Conv2DTranspose(
-        filters,
-        kernel_size,
-        strides=stride,
-        padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds)),
-        name=name,
-        dtype=precision,
-    )
-    # Set here because the constructor refuses a padding as large as the stride, which even kernels need.
-    layer.output_padding = tuple(
-        out_pixels - (in_pixels - 1) * stride - kernel_size % 2
-        for in_pixels, out_pixels in zip(in_size, out_size, strict=True)
-    )
-    return layer(hidden)
-
-
-def _resized_conv(
-    hidden: keras.KerasTensor,
-    filters: int,
-    kernel_size: int,
-    stride: int,
-    in_size: tuple[int, int],
-    out_size: tuple[int, int],
-    name: str,
-    precision: str,
-    seeds: Iterator[int],
-) -> keras.KerasTensor:
-    """Nearest-neighbour resizing and a convolution, whose kernels overlap evenly at every pixel.
-
-    Odena et al., "Deconvolution and Checkerboard Artifacts", Distill, 2016. Pixels are repeated, and those beyond the
-    size cut off: the gradient of TensorFlow's own resizing has no deterministic kernel on a GPU.
-    """
-    if stride > 1:
-        hidden = layers.UpSampling2D(stride, interpolation="nearest", dtype=precision)(hidden)
-    margins = [(0, pixels * stride - out_pixels) for pixels, out_pixels in zip(in_size, out_size, strict=True)]
-    if any(map(any, margins)):
-        hidden = layers.Cropping2D(margins, dtype=precision)(hidden)
-    initializer = keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds))
-    return layers.Conv2D(
-        filters, kernel_size, padding="same", kernel_initializer=initializer, name=name, dtype=precision
-    )(hidden)
-
-
-def _batch_norm(hidden: keras.KerasTensor, name: str, precision: str) -> keras.KerasTensor:
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name, dtype=precision)(hidden)
-
-
-def _leaky_relu(hidden: keras.KerasTensor, precision: str) -> keras.KerasTensor:
-    return layers.LeakyReLU(negative_slope=0.2, dtype=precision)(hidden)
-
-
-_UPSAMPLINGS: Mapping[str, Callable[..., keras.KerasTensor]] = {"transposed": _transposed_conv, "resize": _resized_conv}
-
-
-class _Normalization(NamedTuple):
-    """What a discriminator is built of."""
-
-    conv: Callable[..., keras.KerasTensor]
-    linear: Callable[..., keras.KerasTensor]
-    batch_norm: Callable[..., keras.KerasTensor]
-
-
-_BATCH_NORM = _Normalization(_conv, _linear, _batch_norm)
-_SPECTRAL_NORM = _Normalization(
-    functools.partial(_conv, layer=SpectralConv2D),
-    functools.partial(_linear, layer=SpectralDense),
-    lambda hidden, name, precision: hidden,
-)
+_UPSAMPLINGS: Mapping[str, Callable[..., keras.KerasTensor]] = {
+    "transposed": DCGANLayers.transposed_conv,
+    "resize": DCGANLayers.resized_conv,
+}

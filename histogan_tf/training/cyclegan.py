@@ -20,6 +20,7 @@ from histogan_tf.randomness import Purpose, stateless_seed, weight_seeds
 from histogan_tf.training import losses
 from histogan_tf.training.image_pool import ImagePool
 from histogan_tf.training.loop import StepResult
+from histogan_tf.training.optimizers import Adam
 
 DIRECTIONS = ("A2B", "B2A")
 
@@ -105,11 +106,11 @@ class CycleGANTrainer:
         self._d_optimizer.build(self._d_variables)
         self._translators = [Translator(self.generator_A2B), Translator(self.generator_B2A)]
 
-    def _adam(self, steps_per_epoch: int) -> keras.optimizers.Adam:
+    def _adam(self, steps_per_epoch: int) -> Adam:
         config = self._config
         decay_step, total_steps = config.decay_epoch * steps_per_epoch, config.epoch * steps_per_epoch
         schedule = ConstantThenLinear(config.learning_rate, decay_step, total_steps)
-        return keras.optimizers.Adam(schedule, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+        return Adam(schedule, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
 
     @property
     def networks(self) -> list[keras.Model]:

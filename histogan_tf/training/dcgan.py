@@ -23,6 +23,7 @@ from histogan_tf.training import losses
 from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
 from histogan_tf.training.averaging import WeightAverage
 from histogan_tf.training.loop import StepResult
+from histogan_tf.training.optimizers import Adam
 from histogan_tf.training.sampling import Sampler
 
 _AUGMENTATION = {
@@ -212,8 +213,8 @@ def _augmentation_of(config: Config) -> Augmentation:
     return Augmentation(config.diffaugment or ())
 
 
-def _adam(config: Config) -> keras.optimizers.Adam:
-    return keras.optimizers.Adam(config.learning_rate, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+def _adam(config: Config) -> Adam:
+    return Adam(config.learning_rate, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
 
 
 @contextlib.contextmanager

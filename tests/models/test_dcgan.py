@@ -7,7 +7,13 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.models.dcgan import build_discriminator, build_generator, feature_sizes, named_inputs
+from histogan_tf.models.dcgan_layers import DCGANLayers
 from histogan_tf.models.tables import network_table
+from histogan_tf.randomness import Purpose
+
+
+def _layers() -> DCGANLayers:
+    return DCGANLayers("float32", 1, Purpose.GENERATOR_WEIGHTS, sync_batch_norm=False)
 
 
 def num_trainable(network: keras.Model) -> int:
@@ -80,11 +86,9 @@ def test_images_and_logits_have_their_shape_type_and_range(num_classes, precisio
 @pytest.mark.parametrize(("in_size", "out_size", "stride", "kernel"), [(7, 13, 2, 5), (7, 14, 2, 5), (7, 13, 2, 4),
     (7, 14, 2, 4), (5, 13, 3, 5), (5, 15, 3, 2), (6, 6, 1, 5), (6, 6, 1, 4)])  # fmt: skip
 def test_a_transposed_convolution_equals_the_originals_operation(in_size, out_size, stride, kernel):
-    from histogan_tf.models.dcgan import _transposed_conv
-
     inputs = keras.Input((in_size, in_size, 3))
-    sizes = ((in_size, in_size), (out_size, out_size))
-    model = keras.Model(inputs, _transposed_conv(inputs, 2, kernel, stride, *sizes, "layer", "float32", iter([1])))
+    layer = _layers().transposed_conv(inputs, 2, kernel, stride, (out_size, out_size), "layer")
+    model = keras.Model(inputs, layer)
     images = np.random.default_rng(0).normal(size=(2, in_size, in_size, 3)).astype(np.float32)
     weights = model.get_layer("layer").kernel.numpy()  # (height, width, output channels, input channels)
     expected = tf.nn.conv2d_transpose(images, weights, (2, out_size, out_size, 2), stride, padding="SAME")
@@ -158,10 +162,8 @@ def test_resizing_reaches_any_size_with_as_many_parameters(shape, strides):
 
 
 def test_a_resized_convolution_repeats_pixels_and_convolves():
-    from histogan_tf.models.dcgan import _resized_conv
-
     inputs = keras.Input((3, 4, 2))
-    layer = _resized_conv(inputs, 5, 3, 2, (3, 4), (5, 8), "layer", "float32", iter([1]))
+    layer = _layers().resized_conv(inputs, 5, 3, 2, (5, 8), "layer")
     model = keras.Model(inputs, layer)
     images = np.random.default_rng(0).normal(size=(2, 3, 4, 2)).astype(np.float32)
     repeated = images.repeat(2, axis=1).repeat(2, axis=2)[:, :5, :8]
@@ -171,14 +173,12 @@ def test_a_resized_convolution_repeats_pixels_and_convolves():
 
 def test_one_input_reaches_every_pixel_alike_only_with_resizing():
     # Odena et al. 2016: a constant feature map comes out of a transposed convolution as a checkerboard.
-    from histogan_tf.models.dcgan import _resized_conv, _transposed_conv
-
     def deviation(upsample):
         inputs = keras.Input((8, 8, 1))
-        model = keras.Model(inputs, upsample(inputs, 1, 5, 2, (8, 8), (16, 16), "layer", "float32", iter([1])))
+        model = keras.Model(inputs, upsample(inputs, 1, 5, 2, (16, 16), "layer"))
         return model(np.ones((1, 8, 8, 1), np.float32)).numpy()[0, 4:-4, 4:-4, 0].std()
 
-    assert deviation(_resized_conv) < 1e-7 < 1e-3 < deviation(_transposed_conv)
+    assert deviation(_layers().resized_conv) < 1e-7 < 1e-3 < deviation(_layers().transposed_conv)
 
 
 @pytest.mark.parametrize("num_classes", [0, 2])
