@@ -63,9 +63,10 @@ class EvaluationFlags:
 
     features: str = flag(
         "random",
-        "Of synthesis metrics: a fixed untrained network, or resnet18 with --weights.",
+        "Of synthesis metrics: random (a fixed untrained network), resnet18 (with --weights), or inception "
+        "(InceptionV3 from ImageNet, whose Fréchet distance is the FID; fetched once by keras.applications).",
         section="evaluate",
-        choices=("random", "resnet18"),
+        choices=("random", "resnet18", "inception"),
     )
     recall_at_least: float | None = flag(
         None,

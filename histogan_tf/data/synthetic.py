@@ -20,8 +20,10 @@ _LAYOUTS = "images.npz with images and labels, 0.npz and 1.npz, or sub-folders 0
 _COPY_BATCH = 1024
 
 
-def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool = False) -> ImageSet:
-    """Labelled images as --mode=generate and --mode=translate write them.
+def load_synthetic(
+    directory: str, class_names: Sequence[str], *, strict: bool = False, needs_labels: bool = True
+) -> ImageSet:
+    """Images as --mode=generate and --mode=translate write them.
 
     They are read from images.npz (`images` and `labels`) if that is there; else, for each label, from LABEL.npz
     (`images`) or from the sub-folder LABEL/. So what --format=both wrote is not taken twice. A label may be missing.
@@ -30,6 +32,8 @@ def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool =
         directory: as in --synthetic_dir.
         class_names: of the real set; labels are their numbers.
         strict: stop at the first unreadable image.
+        needs_labels: if not, images.npz may lack them, and where there is none, nor a label's archive or sub-folder,
+            the sub-folder images/ is read; the set is unlabelled then.
 
     Returns:
         A set whose ids start with "synthetic/".
@@ -42,9 +46,11 @@ def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool =
     if not root.is_dir():
         raise UserError(f"--synthetic_dir={directory}: there is no such folder; give one with {_LAYOUTS}")
     if (root / "images.npz").is_file():
-        parts = [_read_archive(root / "images.npz", len(class_names), None)]
+        parts = [_read_archive(root / "images.npz", len(class_names), None, needs_labels)]
     else:
         parts = [part for label in range(len(class_names)) if (part := _read_label(root, label, strict))]
+    if not parts and not needs_labels and (part := _read_folder(root, "images", strict)):
+        parts = [(part[0], None, part[1])]
     if not sum(len(images) for images, _, _ in parts):
         raise UserError(f"--synthetic_dir={directory} holds no images; give a folder with {_LAYOUTS}")
     shapes = {images.shape[1:] for images, _, _ in parts if len(images)}
@@ -53,31 +59,42 @@ def load_synthetic(directory: str, class_names: Sequence[str], *, strict: bool =
             f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); make them one"
         )
     parts = [part for part in parts if len(part[0])]
-    images, labels, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return ImageSet(images, labels.astype(np.int32), ids, None, "synthetic", tuple(class_names))
+    images, ids = (np.concatenate([part[column] for part in parts]) for column in (0, 2))
+    if any(labels is None for _, labels, _ in parts):
+        return ImageSet(images, None, ids, None, "synthetic")
+    labels = np.concatenate([labels for _, labels, _ in parts]).astype(np.int32)
+    return ImageSet(images, labels, ids, None, "synthetic", tuple(class_names))
 
 
-_Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels, ids
+_Part = tuple[np.ndarray, np.ndarray | None, np.ndarray]  # images, labels, ids
 
 
 def _read_label(root: Path, label: int, strict: bool) -> _Part | None:
     if (root / f"{label}.npz").is_file():
         return _read_archive(root / f"{label}.npz", label + 1, label)
-    folder = root / str(label)
+    found = _read_folder(root, str(label), strict)
+    return found and (found[0], np.full(len(found[0]), label), found[1])
+
+
+def _read_folder(root: Path, name: str, strict: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and ids of a sub-folder; None if it is absent or empty."""
+    folder = root / name
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     names = list_images(str(folder))
     images, kept = read_images(str(folder), names, prepare=lambda image: image, strict=strict)
-    ids = np.array([f"synthetic/{label}/{names[index]}" for index in kept])
-    return images, np.full(len(images), label), ids
+    return images, np.array([f"synthetic/{name}/{names[index]}" for index in kept])
 
 
-def _read_archive(path: Path, num_classes: int, label: int | None) -> _Part:
-    """All of an npz; its labels are `label`, or if that is None stand in the archive."""
+def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels: bool = True) -> _Part:
+    """All of an npz; its labels are `label`, or if that is None stand in the archive, or are None if need be."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             images = archive["images"]
-            labels = archive["labels"] if label is None else np.full(len(images), label)
+            if label is not None:
+                labels = np.full(len(images), label)
+            else:
+                labels = archive["labels"] if needs_labels or "labels" in archive else None
     except MemoryError:
         raise
     except Exception as error:  # a damaged archive makes NumPy and zipfile raise nearly everything
@@ -92,7 +109,7 @@ def _read_archive(path: Path, num_classes: int, label: int | None) -> _Part:
             f"{path}: images are {images.dtype} {images.shape}{nan}; they have to be uint8 (N, height, width, 1 or 3), "
             f"from 0 to 255"
         )
-    if labels.shape != images.shape[:1] or not np.isin(labels, range(num_classes)).all():
+    if labels is not None and (labels.shape != images.shape[:1] or not np.isin(labels, range(num_classes)).all()):
         raise UserError(f"{path}: labels have to be {len(images)} whole numbers from 0 to {num_classes - 1}")
     return images, labels, np.array([f"synthetic/{path.name}/{index}" for index in range(len(images))])
 

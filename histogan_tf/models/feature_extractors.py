@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+
+INCEPTION_SIZE = 299
+# As keras.applications fetches them, and the digest by which it knows them.
+INCEPTION_WEIGHTS_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+INCEPTION_WEIGHTS_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
+_OFFLINE = "--features=random and --features=resnet18 --weights=FOLDER need no network"
 
 # Part of what `random` means: other numbers would make other features, and their distances could not be compared.
 _RANDOM_SEED = 20200625
@@ -31,12 +43,14 @@ class FeatureExtractor:
         fingerprint: a digest of the weights: features are interchangeable if name and fingerprint are equal.
         function: from uint8 (batch, height, width, 3) to (batch, d).
         batch_size: images that go through the network at once.
+        frechet_name: what the Fréchet distance of these features is called; `fid` if they are InceptionV3's.
     """
 
     name: str
     fingerprint: str
     function: Callable[[np.ndarray], np.ndarray]
     batch_size: int = 128
+    frechet_name: str = "frechet"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Features of uint8 images with 1 or 3 channels; grey ones are seen as RGB.
@@ -55,7 +69,7 @@ def extractor(name: str) -> FeatureExtractor:
     """The feature extractor of that name, as in --features.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or its weights cannot be had.
     """
     if name not in _BUILDERS:
         raise UserError(f"--features={name}: choose one of {', '.join(_BUILDERS)}")
@@ -118,7 +132,82 @@ def _random_extractor() -> FeatureExtractor:
     return FeatureExtractor("random", weights_fingerprint(network), features)
 
 
-_BUILDERS: dict[str, Callable[[], FeatureExtractor]] = {"random": _random_extractor}
+def build_inception_network(weights: Path | None) -> keras.Model:
+    """InceptionV3 up to its last pooling, from images of any size.
+
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016; the features of the FID of
+    Heusel et al., NeurIPS 2017. Images are resized bilinearly, with antialiasing where they shrink and without rounding
+    to whole grey levels, squeezed if they are not square, and scaled to [-1, 1]. Weights are those of
+    keras.applications, trained by others than the network of the FID's authors: values compare with each other, not
+    with those in papers.
+
+    Args:
+        weights: the file that keras.applications has; None for weights drawn by Keras's global seed.
+
+    Returns:
+        A model from uint8 (batch, height, width, 3) to float32 (batch, 2048).
+    """
+    images = keras.Input((None, None, 3), dtype="uint8", name="image")
+    size = (INCEPTION_SIZE, INCEPTION_SIZE)
+    resized = ops.image.resize(ops.cast(images, "float32"), size, interpolation="bilinear", antialias=True)
+    inception = keras.applications.InceptionV3(
+        include_top=False, weights=weights and str(weights), input_shape=(*size, 3), pooling="avg"
+    )
+    return keras.Model(images, inception(layers.Rescaling(1 / 127.5, offset=-1.0)(resized)), name="inception_features")
+
+
+def inception_weights() -> Path:
+    """InceptionV3's ImageNet weights in Keras's cache, downloaded if they are not there yet; known by their digest.
+
+    Raises:
+        UserError: if there is no network, or the file is another one than keras.applications has.
+    """
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    path = home / "models" / INCEPTION_WEIGHTS_URL.rsplit("/", 1)[1]
+    if path.exists():
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "md5").hexdigest() == INCEPTION_WEIGHTS_MD5:
+                return path
+        raise UserError(
+            f"--features=inception: {path} is truncated or another file than {INCEPTION_WEIGHTS_URL}: remove it, so "
+            f"that it is downloaded anew, or put that file in its place; {_OFFLINE}"
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)  # Keras would turn to a folder in /tmp
+        return Path(
+            keras.utils.get_file(
+                path.name,
+                INCEPTION_WEIGHTS_URL,
+                file_hash=INCEPTION_WEIGHTS_MD5,
+                cache_dir=str(home),
+                cache_subdir=path.parent.name,
+            )
+        )
+    except Exception as error:  # Keras raises it bare, from what urllib raised
+        raise UserError(
+            f"--features=inception: {path} is not there, and {INCEPTION_WEIGHTS_URL} cannot be downloaded "
+            f"({error.__context__ or error}): put that file there from a machine that has a network; {_OFFLINE}"
+        ) from error
+
+
+def _inception_extractor() -> FeatureExtractor:
+    network = build_inception_network(inception_weights())
+
+    # Eagerly, all layers' activations would be kept to the end: 5 GB for a batch, where the graph needs 1.3.
+    @tf.function(input_signature=[tf.TensorSpec(network.input.shape, tf.uint8)])
+    def features(images: tf.Tensor) -> tf.Tensor:
+        return network(images, training=False)
+
+    return FeatureExtractor(
+        name=f"inception-bilinear{INCEPTION_SIZE}",
+        fingerprint=weights_fingerprint(network),
+        function=lambda images: features(images).numpy(),
+        batch_size=32,
+        frechet_name="fid",
+    )
+
+
+_BUILDERS: dict[str, Callable[[], FeatureExtractor]] = {"random": _random_extractor, "inception": _inception_extractor}
 
 
 def _as_rgb(images: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load
@@ -30,7 +31,7 @@ def evaluate_generator(config: Config, sampler: Sampler, source: TrainedRun, dat
     """Measures images of a DCGAN's run against the images it was trained on: as many, or --num_images.
 
     Raises:
-        UserError: if those images are not to be found any more, or are too few.
+        UserError: if those images are not to be found any more, or are too few, or --features cannot be had.
     """
     data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
     real = load(dataclasses.replace(source.config, **data_flags))
@@ -42,49 +43,64 @@ def evaluate_generator(config: Config, sampler: Sampler, source: TrainedRun, dat
     label = chosen_label(config, source)
     if source.config.conditional and label is not None:
         real = real.select(np.flatnonzero(real.labels == label))
+    extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
-    default_directory = source.directory / "evaluation"
-    _measure(config, real, images, ids, default_directory, source.directory / "features")
+    directory = _output_directory(config, source.directory)
+    _measure(real, images, ids, extract, config.seed, directory, source.directory / "features")
 
 
 def evaluate_folder(config: Config) -> None:
-    """Measures the images in --synthetic_dir, or those of --label, against the dataset's.
+    """Measures the images in --synthetic_dir, or those of --label if they have labels, against the dataset's.
 
     Raises:
-        UserError: if either set cannot be read, is too small, or they differ in size.
+        UserError: if either set cannot be read, is too small, or they differ in size, or --features cannot be had.
     """
     real = load(config)
-    synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict)
-    if config.label is not None:
+    synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
+    if config.label is not None and synthetic.labels is not None:
         synthetic = synthetic.select(np.flatnonzero(synthetic.labels == label_number(config.label, real.class_names)))
-    directory = Path(config.synthetic_dir).expanduser() / "evaluation"
-    _measure(config, real, synthetic.images, synthetic.ids, directory, directory / "features")
+    extract = feature_extractor(config, real.image_shape)
+    directory = _output_directory(config, Path(config.synthetic_dir).expanduser())
+    _measure(real, synthetic.images, synthetic.ids, extract, config.seed, directory, directory / "features")
+
+
+def _output_directory(config: Config, beside: Path) -> Path:
+    return Path(config.output_dir).expanduser() if config.output_dir else beside / "evaluation"
 
 
 def _measure(
-    config: Config, real: ImageSet, images: np.ndarray, ids: np.ndarray, default_directory: Path, cache_folder: Path
+    real: ImageSet,
+    images: np.ndarray,
+    ids: np.ndarray,
+    extract: FeatureExtractor,
+    seed: int,
+    directory: Path,
+    cache_folder: Path,
 ) -> None:
-    directory = Path(config.output_dir).expanduser() if config.output_dir else default_directory
-    report = measure_synthesis(
-        real.images, images, feature_extractor(config, real.image_shape), seed=config.seed, cache_folder=cache_folder
-    )
+    report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
     write_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", report_table(report), directory)
 
 
 def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
-    """--features: `random` has weights of its own, `resnet18` those of --weights."""
+    """--features: `random` has weights of its own, `resnet18` those of --weights, `inception` those of ImageNet.
+
+    Raises:
+        UserError: if the weights cannot be had.
+    """
     if config.features != "resnet18":
         return extractor(config.features)
     seed = weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
     features = build_classifier(
         (*image_shape[:2], 3), size=config.classifier_size, weights=config.weights, seed=seed
     ).features
+    compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""
     return FeatureExtractor(
         name=f"resnet18{untrained}-bilinear{config.classifier_size}",
         fingerprint=weights_fingerprint(features),
-        function=lambda batch: features(batch, training=False).numpy(),
+        function=lambda images: compute(images).numpy(),
+        batch_size=BATCH,
     )

@@ -19,7 +19,7 @@ import numpy as np
 from histogan_tf import figures, files
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import artefacts, synthesis
-from histogan_tf.metrics.checks import check_images
+from histogan_tf.metrics.checks import check_images, checked_features
 from histogan_tf.metrics.memorization import FALSE_ALARM_RATE, Copies, NearestTraining, find_copies
 from histogan_tf.models.feature_extractors import FeatureExtractor
 
@@ -64,7 +64,8 @@ def measure_synthesis(
     Each draw takes two disjoint samples of n real images, n synthetic ones and n of noise, and compares the last three
     with the first; n is half of the real images, all synthetic ones, or 1000, whichever is least. Metrics that depend
     on the sample count are named after n. The kernel distance does not, so that its mean over draws stands for all
-    images; it is named after the smaller set, as is usual.
+    images; it is named after the smaller set, as is usual. The Fréchet distance is called FID only of Inception's
+    features.
 
     Args:
         real_images: uint8 (num_real, height, width, channels), the training images, at least 12.
@@ -85,12 +86,13 @@ def measure_synthesis(
     sample_size = min(len(real_images) // 2, len(synthetic_images), MAX_SAMPLE)
     noise_shape = (sample_size, *real_images.shape[1:])
     noise = np.random.default_rng(seed).integers(0, 256, noise_shape, dtype=np.uint8)
-    real_features = cached_features(real_images, extractor, cache_folder)
-    synthetic_features = extractor(synthetic_images)
+    # Checked here, where an image's number is still that of its set and not of a draw.
+    real_features = checked_features(cached_features(real_images, extractor, cache_folder), "real")
+    synthetic_features = checked_features(extractor(synthetic_images), "synthetic")
     draws = _Draws(real_features, synthetic_features, extractor(noise), sample_size, seed)
     metrics = {
         **draws.kernel_distance(f"kid-{extractor.name}-n{min(len(real_images), len(synthetic_images))}"),
-        **draws.other_metrics(f"{extractor.name}-n{sample_size}"),
+        **draws.other_metrics(extractor.frechet_name, f"{extractor.name}-n{sample_size}"),
         **_checkerboards(real_images, synthetic_images, noise, seed),
     }
     settings = {
@@ -223,12 +225,12 @@ class _Draws:
                 values[column].append(synthesis.squared_mmd(real, other))
         return {name: {column: _mean_and_deviation(found) for column, found in values.items()}}
 
-    def other_metrics(self, suffix: str) -> dict[str, dict[str, dict[str, float]]]:
+    def other_metrics(self, frechet_name: str, suffix: str) -> dict[str, dict[str, dict[str, float]]]:
         """Mean and deviation over some draws, of the metrics that depend on the sample count."""
         values = {}
         for real, others in self._samples(_OTHER_DRAWS):
             for column, other in others.items():
-                found = {"frechet": synthesis.frechet_distance(real, other)}
+                found = {frechet_name: synthesis.frechet_distance(real, other)}
                 found |= synthesis.manifold_metrics(real, other)._asdict()
                 for name, value in found.items():
                     values.setdefault(f"{name}-{suffix}", {}).setdefault(column, []).append(value)

@@ -155,3 +155,21 @@ def test_png_files_are_compared_as_pixels(tmp_path):
     Image.fromarray(validation[0]).save(tmp_path / "1" / "a.png", compress_level=1)
     with pytest.raises(UserError, match="the first 'synthetic/1/a.png' of '0'"):
         refuse_copies(load(tmp_path), image_set(validation))
+
+
+def test_images_without_labels_are_read_where_none_are_needed(tmp_path, write_images):
+    drawn = write_images(tmp_path / "folder" / "images", 3)
+    archived = random_images(4)
+    (tmp_path / "archive").mkdir()
+    np.savez(tmp_path / "archive" / "images.npz", images=archived)
+    for name, images in (("folder", drawn), ("archive", archived)):
+        loaded = load_synthetic(str(tmp_path / name), NAMES, needs_labels=False)
+        np.testing.assert_array_equal(loaded.images, images)
+        assert loaded.labels is None
+        with pytest.raises(UserError, match=name):
+            load(tmp_path / name)
+
+
+def test_labels_that_are_there_are_read_even_where_none_are_needed(tmp_path):
+    np.savez(tmp_path / "images.npz", images=random_images(2), labels=np.array([1, 0]))
+    assert load_synthetic(str(tmp_path), NAMES, needs_labels=False).labels.tolist() == [1, 0]

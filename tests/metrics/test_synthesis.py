@@ -84,6 +84,12 @@ def test_squared_mmd_of_a_set_with_itself_is_below_zero():
     assert squared_mmd(features, features) < 0
 
 
+def test_squared_mmd_of_two_images_with_themselves_by_hand():
+    # Between the two (1·(-1) + 1)³ = 0; over all pairs of the one set with the other, (8 + 0 + 0 + 8) / 4.
+    features = np.array([[1.0], [-1.0]])
+    assert squared_mmd(features, features) == -8.0
+
+
 def test_squared_mmd_is_unbiased():
     values = [squared_mmd(gaussian((1, seed), 10, 3), gaussian((2, seed), 14, 3)) for seed in range(2000)]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
@@ -145,6 +151,12 @@ def test_manifold_metrics_by_hand():
     # Balls of real images hold 0.5 (those of 0 and 1) and no other; those of synthetic ones hold 0, 1 and 3.
     real, synthetic = np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [10.0], [12.0]])
     assert manifold_metrics(real, synthetic, 1) == pytest.approx((1 / 3, 1.0, 2 / 3, 2 / 3))
+
+
+def test_a_collapsed_generator_is_precise_and_recalls_nothing_else():
+    # One image again and again has balls of radius 0. It lies in those of all three real images, the last at its edge.
+    real, synthetic = np.array([[0.0], [1.0], [3.0]]), np.ones((4, 1))
+    assert manifold_metrics(real, synthetic, 1) == pytest.approx((1.0, 1 / 3, 3.0, 1.0))
 
 
 @pytest.mark.parametrize("num_neighbours", [1, 3, 5])

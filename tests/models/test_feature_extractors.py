@@ -1,9 +1,16 @@
-"""The random network is one and the same everywhere, sees colour and texture, and takes any images."""
+"""The random network is one and the same everywhere, and Inception is keras.applications' own; both take any images."""
 
+import hashlib
+from pathlib import Path
+
+import h5py
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from histogan_tf.errors import UserError
+from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import (
     FeatureExtractor,
     build_random_network,
@@ -93,7 +100,114 @@ def test_every_feature_tells_some_images_apart(random):
 
 
 def test_unknown_names_and_empty_sets(random):
-    with pytest.raises(UserError, match=r"--features=resnet9000: choose one of random"):
+    with pytest.raises(UserError, match=r"--features=resnet9000: choose one of random, inception"):
         extractor("resnet9000")
     with pytest.raises(UserError, match="no image"):
         random(random_images(0, 8, 8, 3))
+
+
+def draw_weights(network):
+    """He normal kernels; normalization as Keras sets it, the identity."""
+    rng = np.random.default_rng(3)
+    for variable in network.variables:
+        if variable.name == "kernel":
+            deviation = np.float32(np.sqrt(2 / np.prod(variable.shape[:3])))
+            variable.assign(deviation * rng.standard_normal(variable.shape, np.float32))
+
+
+def write_weights(path, network):
+    """Writes an HDF5 file such as keras.applications has."""
+    layers = [layer for layer in network.layers if layer.weights]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            names = [f"{number}:0".encode() for number in range(len(layer.weights))]
+            group.attrs["weight_names"] = names
+            for name, values in zip(names, layer.get_weights(), strict=True):
+                group.create_dataset(name.decode(), data=values)
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """An empty cache of Keras."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """InceptionV3 with drawn weights, and its file: (network, path)."""
+    network = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(299, 299, 3), pooling="avg", name="published"
+    )
+    draw_weights(network)
+    path = tmp_path_factory.mktemp("published") / "inception_notop.h5"
+    write_weights(path, network)
+    return network, path
+
+
+@pytest.fixture
+def published(drawn, keras_home, monkeypatch):
+    """As `drawn`, where it can be fetched from without a network."""
+    path = drawn[1]
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setattr(feature_extractors, "INCEPTION_WEIGHTS_URL", path.as_uri())
+    monkeypatch.setattr(feature_extractors, "INCEPTION_WEIGHTS_MD5", digest)
+    return drawn
+
+
+@pytest.mark.slow
+def test_inception_features_are_those_of_the_published_weights(published, keras_home, capsys):
+    network, source = published
+    found = extractor("inception")
+    assert (keras_home / "models" / source.name).read_bytes() == source.read_bytes()
+    assert "Downloading" in capsys.readouterr().out
+    assert (found.name, found.frechet_name) == ("inception-bilinear299", "fid")
+
+    # Pillow resizes as floats, channel by channel, bilinearly and with antialiasing: one set grows, one shrinks.
+    for shape in ((50, 50, 3), (310, 420, 3)):
+        images = random_images(2, *shape)
+        channels = [[Image.fromarray(image[..., c].astype(np.float32)) for c in range(3)] for image in images]
+        resized = np.stack(
+            [[np.asarray(c.resize((299, 299), Image.Resampling.BILINEAR)) for c in image] for image in channels], axis=1
+        )
+        expected = network(np.moveaxis(resized, 0, -1) / 127.5 - 1, training=False).numpy()
+        features = found(images)
+        assert features.shape == (2, 2048) and features.dtype == np.float32
+        np.testing.assert_allclose(features, expected, rtol=0, atol=2e-3 * expected.std())
+    assert found.fingerprint == weights_fingerprint(network)
+
+
+def test_inception_weights_are_taken_from_the_cache(published, keras_home, monkeypatch):
+    _, source = published
+    (keras_home / "models").mkdir(parents=True)
+    cached = keras_home / "models" / source.name
+    cached.write_bytes(source.read_bytes())
+    monkeypatch.setattr(keras.utils, "get_file", None)
+    assert feature_extractors.inception_weights() == cached
+
+
+def test_another_file_in_the_cache_is_left_alone_and_named(keras_home):
+    path = keras_home / "models" / Path(feature_extractors.INCEPTION_WEIGHTS_URL).name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half of it")
+    with pytest.raises(UserError, match=f"{path} is truncated or another file than https://.*remove it"):
+        extractor("inception")
+    assert path.read_bytes() == b"half of it"
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("http://127.0.0.1:9/inception.h5", "Connection refused"),
+        (Path(__file__).as_uri(), "hash does not match"),
+    ],
+)
+def test_weights_that_cannot_be_downloaded(keras_home, monkeypatch, url, cause):
+    monkeypatch.setattr(feature_extractors, "INCEPTION_WEIGHTS_URL", url)
+    with pytest.raises(UserError) as caught:
+        extractor("inception")
+    message = str(caught.value)
+    for words in (str(keras_home / "models"), url, cause, "put that file there", "--features=random and --features="):
+        assert words in message

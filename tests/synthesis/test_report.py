@@ -32,8 +32,8 @@ def quarters(images):
     return cells.mean(axis=(2, 4)).reshape(num_images, -1) / 255
 
 
-def extractor_of(function=quarters, fingerprint="1"):
-    return FeatureExtractor("quarters", fingerprint, function)
+def extractor_of(function=quarters, fingerprint="1", **options):
+    return FeatureExtractor("quarters", fingerprint, function, **options)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,14 @@ def test_names_carry_features_and_sample_counts_and_kid_leads(report):
     assert list(report.metrics) == ["kid-quarters-n60", *others, *boards]
     assert all(tuple(columns) == COLUMNS for columns in report.metrics.values())
     assert report.settings["sample_size"] == 30
+
+
+def test_the_frechet_distance_has_the_name_that_belongs_to_its_features(real):
+    named = measure_synthesis(real[:12], real[12:18], extractor_of(frechet_name="fid")).metrics
+    plain = measure_synthesis(real[:12], real[12:18], extractor_of()).metrics
+    assert list(named)[:2] == ["kid-quarters-n6", "fid-quarters-n6"]
+    assert named["fid-quarters-n6"] == plain["frechet-quarters-n6"]
+    assert "frechet-quarters-n6" not in named
 
 
 def test_columns_are_those_of_the_metrics():

@@ -1,0 +1,269 @@
+"""--mode=evaluate for synthetic images: its numbers are the metrics of the run's or the folder's images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histogan_tf import command_line, commands, entry
+from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.config import Config
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load
+from histogan_tf.metrics.synthesis import frechet_distance, squared_mmd
+from histogan_tf.models import feature_extractors
+from histogan_tf.models.feature_extractors import FeatureExtractor, extractor
+from histogan_tf.models.resnet import build_classifier
+from histogan_tf.randomness import Purpose, weight_seeds
+from histogan_tf.synthesis.evaluation import feature_extractor
+from histogan_tf.training.dcgan import generator_of, sampled_state
+from histogan_tf.training.sampling import Sampler
+
+NUM_REAL = 24
+DATA = ("--phantom_images=48", "--output_height=16", f"--train_size={NUM_REAL}")
+NETWORK = ("--model=dcgan1", "--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--z_dim=5", "--batch_size=4")
+
+
+def parse(*flags: str) -> Config:
+    return command_line.parse(["main.py", *flags])
+
+
+def evaluate(*flags: str) -> None:
+    commands.run_command(parse("--mode=evaluate", *flags))
+
+
+def read(directory: Path) -> dict:
+    return json.loads((directory / "synthesis.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Configs of two runs of two steps on 24 phantom patches, one of them conditional."""
+    root = tmp_path_factory.mktemp("runs")
+    configs = {
+        name: parse(f"--checkpoint_dir={root}", f"--run={name}", "--max_steps=2", *NETWORK, *DATA, *flags)
+        for name, flags in {"plain": (), "conditional": ("--conditional",)}.items()
+    }
+    for config in configs.values():
+        commands.run_command(config)
+    return configs
+
+
+@pytest.fixture(scope="module")
+def real() -> ImageSet:
+    return load(parse(*DATA))
+
+
+def samples(config: Config, num_images: int, label: int | None = None) -> np.ndarray:
+    """What --mode=generate would make."""
+    num_classes = 2 if config.conditional else 0
+    generator = generator_of(config, (16, 16, 3), num_classes)
+    checkpoints = Checkpoints(Path(config.checkpoint_dir) / config.run / "ckpt", sampled_state(config, generator))
+    assert checkpoints.restore(partial=True) == 2
+    sampler = Sampler(generator, config, num_classes)
+    return sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+
+
+def check_numbers(found: dict, real_images, synthetic_images, extract, seed: int = 42) -> None:
+    """Kernel and Fréchet distance, and floor and ceiling, from the features themselves."""
+    size = min(len(real_images) // 2, len(synthetic_images))
+    noise = np.random.default_rng(seed).integers(0, 256, (size, *real_images.shape[1:]), dtype=np.uint8)
+    real, synthetic, noise = extract(real_images), extract(synthetic_images), extract(noise)
+    values = []
+    for draw in range(100):
+        rng = np.random.default_rng([seed, draw])
+        order = rng.permutation(len(real))
+        of_synthetic = synthetic[rng.choice(len(synthetic), size, replace=False)]
+        columns = (of_synthetic, real[order[size : 2 * size]], noise)
+        values.append([(squared_mmd(real[order[:size]], c), frechet_distance(real[order[:size]], c)) for c in columns])
+    expected = np.array(values)
+    kid, frechet = (found["metrics"][name] for name in list(found["metrics"])[:2])
+    for number, column in enumerate(("synthetic", "floor", "ceiling")):
+        assert kid[column]["value"] == pytest.approx(expected[:, number, 0].mean(), rel=1e-3, abs=1e-6)
+        assert kid[column]["deviation"] == pytest.approx(expected[:, number, 0].std(ddof=1), rel=1e-3, abs=1e-6)
+        assert frechet[column]["value"] == pytest.approx(expected[:10, number, 1].mean(), rel=1e-3, abs=1e-6)
+
+
+def test_a_run_is_measured_against_what_it_was_trained_on(trained, real, caplog):
+    config = trained["plain"]
+    run = Path(config.checkpoint_dir) / "plain"
+    evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=plain")
+    found = read(run / "evaluation")
+    assert list(found["metrics"])[:2] == ["kid-random-n24", "frechet-random-n12"]
+    assert {name: found["settings"][name] for name in ("num_real", "num_synthetic", "seed", "image_shape")} == {
+        "num_real": 24,
+        "num_synthetic": 24,
+        "seed": 42,
+        "image_shape": [16, 16, 3],
+    }
+    check_numbers(found, real.images, samples(config, 24), extractor("random"))
+    assert "kid-random-n24" in caplog.text and f"see {run / 'evaluation'}" in caplog.text
+    assert (run / "evaluation" / "nearest_training.png").is_file()
+    (cached,) = (run / "features").iterdir()
+    np.testing.assert_array_equal(np.load(cached), extractor("random")(real.images))
+
+
+def test_number_seed_and_place_are_the_users_choice(trained, real, tmp_path):
+    config = trained["plain"]
+    flags = ["--num_images=9", "--seed=7", f"--output_dir={tmp_path / 'out'}"]
+    evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=plain", *flags)
+    found = read(tmp_path / "out")
+    assert list(found["metrics"])[:2] == ["kid-random-n9", "frechet-random-n9"]
+    numbered = samples(Config.from_json(config.to_json() | {"seed": 7}), 9)
+    check_numbers(found, real.images, numbered, extractor("random"), seed=7)
+
+
+def test_a_label_of_a_conditional_run_is_measured_against_that_label(trained, real, tmp_path):
+    config = trained["conditional"]
+    flags = ["--label=idc", f"--output_dir={tmp_path}"]
+    evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=conditional", *flags)
+    of_label = real.images[real.labels == 1]
+    assert 12 <= len(of_label) < NUM_REAL
+    found = read(tmp_path)
+    assert found["settings"]["num_real"] == found["settings"]["num_synthetic"] == len(of_label)
+    check_numbers(found, of_label, samples(config, len(of_label), label=1), extractor("random"))
+
+
+def write_synthetic(folder: Path, **arrays: np.ndarray) -> str:
+    """A folder with LABEL.npz each, and the flag that names it."""
+    folder.mkdir(exist_ok=True)
+    for name, images in arrays.items():
+        np.savez(folder / f"{name.removeprefix('of_')}.npz", images=images)
+    return f"--synthetic_dir={folder}"
+
+
+def noise_images(num_images: int, *shape: int, seed: int = 5) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (num_images, *(shape or (16, 16, 3))), dtype=np.uint8)
+
+
+def test_a_folder_is_measured_and_its_copies_are_named(real, tmp_path):
+    of_0, of_1 = noise_images(8), noise_images(7, seed=6)
+    of_1[3] = np.rot90(real.images[10])
+    evaluate(*DATA, write_synthetic(tmp_path / "synthetic", of_0=of_0, of_1=of_1))
+    found = read(tmp_path / "synthetic" / "evaluation")
+    check_numbers(found, real.images, np.concatenate([of_0, of_1]), extractor("random"))
+    (pair,) = found["copies"]["suspected"]
+    assert (pair["synthetic"], pair["pixels"]["training"]) == ("synthetic/1.npz/3", str(real.ids[10]))
+    # Again: the report in the folder is not taken for an image of it.
+    evaluate(*DATA, f"--synthetic_dir={tmp_path / 'synthetic'}")
+    assert read(tmp_path / "synthetic" / "evaluation") == found
+
+
+def test_a_label_of_a_folder_is_measured_against_that_label(tmp_path):
+    of_0, of_1 = noise_images(8), noise_images(7, seed=6)
+    synthetic = write_synthetic(tmp_path / "synthetic", of_0=of_0, of_1=of_1)
+    evaluate(*DATA, synthetic, "--label=non-idc")
+    found = read(tmp_path / "synthetic" / "evaluation")
+    of_label = load(parse(*DATA, "--label=non-idc"))
+    assert set(of_label.labels) == {0}
+    assert (found["settings"]["num_real"], found["settings"]["num_synthetic"]) == (len(of_label), 8)
+    check_numbers(found, of_label.images, of_0, extractor("random"))
+
+
+def test_features_of_resnet18(real, tmp_path):
+    flags = ["--features=resnet18", "--weights=random", "--classifier_size=32"]
+    images = noise_images(9)
+    evaluate(*DATA, *flags, write_synthetic(tmp_path / "synthetic", of_1=images))
+    found = read(tmp_path / "synthetic" / "evaluation")
+    names = ["kid-resnet18-untrained-bilinear32-n9", "frechet-resnet18-untrained-bilinear32-n9"]
+    assert list(found["metrics"])[:2] == names
+    seed = weight_seeds(42, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
+    network = build_classifier((16, 16, 3), size=32, weights="random", seed=seed).features
+    check_numbers(found, real.images, images, lambda batch: network(batch, training=False).numpy())
+
+
+def test_grey_images_go_through_resnet18_as_rgb():
+    extract = feature_extractor(parse("--features=resnet18", "--weights=random", "--classifier_size=32"), (16, 16, 1))
+    grey = noise_images(3, 16, 16, 1)
+    np.testing.assert_array_equal(extract(grey), extract(np.repeat(grey, 3, axis=-1)))
+
+
+def error_of(monkeypatch, capsys, *flags: str) -> str:
+    """The one line with which the program stops."""
+    monkeypatch.setattr(entry, "_log_to_console", lambda: None)
+    with pytest.raises(SystemExit) as stop:
+        entry.main(["main.py", "--mode=evaluate", *flags])
+    stderr = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1
+    return stderr
+
+
+@pytest.mark.parametrize(
+    ("arrays", "flags", "words"),
+    [
+        ({"of_0": noise_images(5)}, [], "24 real and 5 synthetic images are too few to measure: give at least 12 real"),
+        ({"of_0": noise_images(9)}, ["--train_size=11"], "11 real and 9 synthetic images are too few"),
+        ({"of_0": noise_images(9, 16, 18, 3)}, [], "real images are 16x16 RGB and synthetic ones 16x18 RGB"),
+        ({"of_1": noise_images(9, 16, 16, 1)}, [], "real images are 16x16 RGB and synthetic ones 16x16 grey"),
+        ({"of_0": noise_images(9), "of_1": noise_images(9, 8, 8, 3)}, [], "images differ in shape"),
+        ({"of_0": noise_images(9)}, ["--label=idc"], "there are no synthetic images"),
+        ({"of_0": np.full((9, 16, 16, 3), np.nan, np.float32)}, [], "float32 (9, 16, 16, 3), 6912 of them NaN"),
+        ({"of_0": noise_images(0)}, [], "holds no images"),
+        ({}, [], "holds no images"),
+    ],
+)
+def test_folders_that_cannot_be_measured(monkeypatch, capsys, tmp_path, arrays, flags, words):
+    synthetic = write_synthetic(tmp_path / "synthetic", **arrays)
+    assert words in error_of(monkeypatch, capsys, *DATA, synthetic, *flags)
+    assert not (tmp_path / "synthetic" / "evaluation" / "synthesis.json").exists()
+
+
+def test_a_folder_that_is_not_there(monkeypatch, capsys, tmp_path):
+    assert "there is no such folder" in error_of(monkeypatch, capsys, *DATA, f"--synthetic_dir={tmp_path / 'none'}")
+    assert not (tmp_path / "none").exists()
+
+
+def test_features_that_are_not_finite(monkeypatch, capsys, tmp_path):
+    def broken() -> FeatureExtractor:
+        return FeatureExtractor("random", "0", lambda images: np.where(images[:, 0, 0] > 250, np.nan, 1.0))
+
+    monkeypatch.setitem(feature_extractors._BUILDERS, "random", broken)
+    images = np.zeros((9, 16, 16, 3), np.uint8)
+    images[4:6] = 255
+    error = error_of(monkeypatch, capsys, *DATA, write_synthetic(tmp_path / "synthetic", of_0=images))
+    assert "the synthetic features of 2 of 9 images are not finite, the first those of image 4" in error
+
+
+def test_too_few_images_of_a_run(monkeypatch, capsys, trained):
+    flags = [f"--checkpoint_dir={trained['plain'].checkpoint_dir}", "--run=plain", "--num_images=5"]
+    assert "24 real and 5 synthetic images are too few" in error_of(monkeypatch, capsys, *flags)
+
+
+def test_images_of_a_run_that_moved_changed_or_went(monkeypatch, capsys, tmp_path, write_images):
+    patches = tmp_path / "patches"
+    write_images(patches, 12, 16, 16)
+    run = [f"--checkpoint_dir={tmp_path}", "--run=mine"]
+    commands.run_command(parse(*run, *NETWORK, "--max_steps=1", "--dataset=mine", f"--data_path={patches}"))
+    patches.rename(tmp_path / "moved")
+    error = error_of(monkeypatch, capsys, *run)
+    assert f"no folder {str(patches)!r}" in error and "--data_path" in error
+    evaluate(*run, f"--data_path={tmp_path / 'moved'}")
+    assert read(tmp_path / "mine" / "evaluation")["settings"]["num_real"] == 12
+    write_images(tmp_path / "moved", 12, 16, 16, seed=1)
+    error = error_of(monkeypatch, capsys, *run, f"--data_path={tmp_path / 'moved'}")
+    assert f"are not those that {tmp_path / 'mine'} was trained on: say with --data_path" in error
+
+
+def test_inception_without_a_network_stops_before_any_image_is_made(monkeypatch, capsys, trained, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(feature_extractors, "INCEPTION_WEIGHTS_URL", "http://127.0.0.1:9/inception.h5")
+    monkeypatch.setattr(Sampler, "numbered", None)
+    run = [f"--checkpoint_dir={trained['plain'].checkpoint_dir}", "--run=plain"]
+    error = error_of(monkeypatch, capsys, *run, "--features=inception", f"--output_dir={tmp_path / 'out'}")
+    for words in (str(tmp_path / "keras" / "models" / "inception.h5"), "127.0.0.1:9", "Connection refused", "random"):
+        assert words in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_without_labels_are_measured_against_the_label_that_is_named(tmp_path):
+    images = noise_images(12)
+    np.savez(tmp_path / "images.npz", images=images)
+    evaluate(*DATA, f"--synthetic_dir={tmp_path}", "--label=idc")
+    of_label = load(parse(*DATA, "--label=idc")).images
+    found = read(tmp_path / "evaluation")
+    assert found["settings"]["num_real"] == len(of_label) and found["settings"]["num_synthetic"] == 12
+    check_numbers(found, of_label, images, extractor("random"))
