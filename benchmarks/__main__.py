@@ -1,0 +1,163 @@
+"""`python -m benchmarks --output=FOLDER`: measures, prints, and writes results.json, results.md and ratios.png."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.agreement import Disagreement
+from benchmarks.children import Child, ContenderFailed
+from benchmarks.machine import describe_machine, version_of
+from benchmarks.measuring import Measure, child_of, measure
+from benchmarks.plot import plot_ratios
+from benchmarks.results import WorkloadResult
+from benchmarks.start import Start, measure_start
+from benchmarks.table import machine_line, peaks_line, workload_table
+from benchmarks.workloads import WORKLOADS
+from histogan_tf.files import write_json, write_text
+
+_START = "start"
+_PRECISIONS = ("float32", "bfloat16")
+_PEAK_SIZE, _TINY_PEAK_SIZE = 4096, 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the workloads that are asked for; returns the exit code."""
+    arguments = _parse(argv)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    report = Report(arguments.output, describe_machine())
+    how = Measure(arguments.seconds, arguments.rounds, arguments.output / "log.txt", _Teller())
+    how.log.write_text("")
+    try:
+        _measure_all(arguments, how, report)
+    except KeyboardInterrupt:
+        print(f"stopped; what is finished is in {arguments.output}", file=sys.stderr)
+        return 130
+    except (Disagreement, ContenderFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"written: {arguments.output}/results.json, results.md, ratios.png")
+    return 0
+
+
+class Report:
+    """What was measured so far; written anew after each workload, so that a run that is stopped leaves the others.
+
+    Args:
+        folder: that it is written to.
+        machine: as `describe_machine` tells it.
+    """
+
+    def __init__(self, folder: Path, machine: dict[str, object]) -> None:
+        self._folder, self._machine = folder, machine
+        self._workloads: list[WorkloadResult] = []
+        self._start: Start | None = None
+        self._peaks: dict[str, dict[str, float]] = {}
+
+    def add_peaks(self, library: str, peaks: dict[str, float]) -> None:
+        """Operations a second of a library's matrix products by precision; the best counts."""
+        for precision, peak in peaks.items():
+            of_precision = self._peaks.setdefault(precision, {})
+            of_precision[library] = max(peak, of_precision.get(library, 0.0))
+
+    def add_workload(self, result: WorkloadResult) -> None:
+        """Prints and writes it."""
+        self._workloads.append(result)
+        print(f"\n{workload_table(result, self.best_peaks)}\n", flush=True)
+        self._write()
+
+    def add_start(self, start: Start) -> None:
+        """Prints and writes it."""
+        self._start = start
+        print(f"\n{start.text()}\n", flush=True)
+        self._write()
+
+    @property
+    def best_peaks(self) -> dict[str, float]:
+        """By precision, of the fastest library."""
+        return {precision: max(of_library.values()) for precision, of_library in self._peaks.items()}
+
+    def _write(self) -> None:
+        peaks = self.best_peaks
+        content = {"machine": self._machine, "peaks": self._peaks}
+        content["workloads"] = {result.workload.name: result.to_json(peaks) for result in self._workloads}
+        content[_START] = dataclasses.asdict(self._start) if self._start else None
+        write_json(self._folder / "results.json", content)
+        tables = [workload_table(result, peaks) for result in self._workloads]
+        text = [machine_line(self._machine), peaks_line(peaks), *tables, *([self._start.text()] if self._start else [])]
+        write_text(self._folder / "results.md", "\n\n".join(text) + "\n")
+        plot_ratios(self._folder / "ratios.png", self._workloads)
+
+
+def _measure_all(arguments: argparse.Namespace, how: Measure, report: Report) -> None:
+    size = _TINY_PEAK_SIZE if arguments.tiny else _PEAK_SIZE
+    with contextlib.ExitStack() as stack:
+        products = {"tensorflow": "TensorFlowProducts"} | ({"torch": "TorchProducts"} if version_of("torch") else {})
+        libraries = {
+            library: stack.enter_context(child_of(f"benchmarks.peak:{name}", {}, how.log))
+            for library, name in products.items()
+        }
+        _measure_peaks(libraries, arguments.precisions, size, how, report)
+        for name in arguments.workloads:
+            if name == _START:
+                report.add_start(measure_start(arguments.rounds, arguments.tiny, how.tell))
+                continue
+            result = measure(WORKLOADS[name](arguments.precisions, arguments.tiny), how)
+            _measure_peaks(libraries, arguments.precisions, size, how, report)
+            report.add_workload(result)
+
+
+def _measure_peaks(
+    libraries: dict[str, Child], precisions: Sequence[str], size: int, how: Measure, report: Report
+) -> None:
+    for library, child in libraries.items():
+        peaks = {precision: child.ask("best", precision, size) for precision in precisions}
+        report.add_peaks(library, peaks)
+        words = ", ".join(f"{peak / 1e9:.0f} GFLOP/s {precision}" for precision, peak in peaks.items())
+        how.tell(f"matrix products of {library}: {words}")
+
+
+class _Teller:
+    """Prints lines with the time since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        print(f"[{minutes:02d}:{seconds:02d}] {line}", flush=True)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
+    names = (*WORKLOADS, _START)
+    parser.add_argument("--output", type=Path, required=True, help="folder for results.json, results.md, ratios.png")
+    parser.add_argument("--workloads", type=_some_of(names), default=names, help=f"some of {','.join(names)}; all")
+    parser.add_argument("--precisions", type=_some_of(_PRECISIONS), default=_PRECISIONS, help="float32,bfloat16; both")
+    parser.add_argument("--seconds", type=float, default=5.0, help="that a block lasts about, of at least two steps; 5")
+    parser.add_argument("--rounds", type=int, default=3, help="blocks of each contender; 3")
+    parser.add_argument("--tiny", action="store_true", help="tiny networks: whether all works, not how fast")
+    arguments = parser.parse_args(argv)
+    if arguments.seconds <= 0 or arguments.rounds < 1:
+        parser.error("--seconds must be above 0, and --rounds at least 1")
+    return arguments
+
+
+def _some_of(names: Sequence[str]):
+    def parse(text: str) -> list[str]:
+        given = text.split(",")
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(names)}")
+        return given
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The program's own trainers, as `--mode=train` runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.flops import flops_of_function
+from histogan_tf.config import Config
+from histogan_tf.models.latents import draw_latents
+from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.training.cyclegan import CycleGANTrainer
+from histogan_tf.training.dcgan import DCGANTrainer
+
+_STEPS_PER_EPOCH = 10**6  # the learning rate does not fall while we measure
+
+
+class _Ours:
+    """A trainer, and a batch that it is trained on again and again."""
+
+    def __init__(self, config: Config, batch: tuple[np.ndarray, ...]) -> None:
+        self._config, self._batch = config, tuple(map(tf.constant, batch))
+        self._step = 0
+
+    def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
+        """Losses of the first steps; weights and draws are functions of the seed, here as in `material`."""
+        return [self._one_step() for _ in range(material["num_steps"])]
+
+    def run(self, count: int) -> None:
+        """Makes so many steps, and waits for the last."""
+        for _ in range(count - 1):
+            self._train_step()
+        self._one_step()
+
+    def flops(self) -> int:
+        """Operations of the compiled step."""
+        step = tf.constant(0, tf.int64)
+        return flops_of_function(self._trainer.train_step.get_concrete_function(step, *self._batch))
+
+    def _one_step(self) -> dict[str, float]:
+        return {name: float(loss) for name, loss in self._train_step().losses.items()}
+
+    def _train_step(self):
+        result = self._trainer.train_step(tf.constant(self._step, tf.int64), *self._batch)
+        self._step += 1
+        return result
+
+    def _weights(self) -> dict[str, dict[str, np.ndarray]]:
+        return {network.name: weights_of(network) for network in self._trainer.networks}
+
+
+class OurDCGAN(_Ours):
+    """The DCGANs' step.
+
+    Args:
+        config: of the run.
+        image_shape: (height, width, channels).
+    """
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
+        tf.config.experimental.enable_op_determinism()  # as the program does
+        images = random_images(config.batch_size, image_shape, seed=0)
+        super().__init__(config, (images, np.zeros(len(images), np.int32)))
+        self._trainer = DCGANTrainer(config, image_shape, 0)
+
+    def material(self) -> dict[str, Any]:
+        """What the others need to make our first step: weights, images, and draws (z, then noise) in order of use."""
+        config, images = self._config, self._batch[0]
+        latents = draw_latents(
+            len(images), config.z_dim, config.z_dist, stateless_seed(config.seed, Purpose.LATENTS, 0)
+        )
+        uses = [(Purpose.REAL_NOISE, 0), *((Purpose.FAKE_NOISE, part) for part in range(config.generator_updates + 1))]
+        draws = [latents.numpy()]
+        if config.instance_noise:
+            for purpose, part in uses:
+                seed = stateless_seed(config.seed, purpose, 0, part)
+                draws.append(tf.random.stateless_normal(images.shape, seed, stddev=config.instance_noise).numpy())
+        return {"weights": self._weights(), "batch": [images.numpy()], "draws": draws, "num_steps": 1}
+
+
+class OurCycleGAN(_Ours):
+    """CycleGAN's step.
+
+    Args:
+        config: of the run.
+        image_shape: (height, width, channels).
+    """
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
+        tf.config.experimental.enable_op_determinism()  # as the program does
+        super().__init__(config, tuple(random_images(config.batch_size, image_shape, seed) for seed in range(2)))
+        samples = [images.numpy() for images in self._batch]
+        self._trainer = CycleGANTrainer(config, image_shape, _STEPS_PER_EPOCH, samples)
+
+    def material(self) -> dict[str, Any]:
+        """What the others need to make our first steps; the losses of the second tell of the first one's updates."""
+        batch = [images.numpy() for images in self._batch]
+        return {"weights": self._weights(), "batch": batch, "draws": [], "num_steps": 2}
+
+
+def random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """uint8 (num_images, height, width, channels)."""
+    return np.random.default_rng(seed).integers(0, 256, (num_images, *image_shape), np.uint8)
+
+
+def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
+    """Weights by layer and name, such as `g_h1/kernel`."""
+    return {weight.path: weight.numpy() for weight in network.weights}

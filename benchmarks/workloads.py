@@ -1,0 +1,179 @@
+"""What is measured, and who does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from histogan_tf import command_line
+from histogan_tf.config import Config
+
+OURS = "ours"
+
+PAPER_EPOCHS = 25
+CLASSIFIER_BATCH = 64  # as histogan_tf.classifier.features.BATCH, which would bring TensorFlow along
+
+# As one writes it who reads the authors' code: CycleGAN's freezes the discriminators in the generators' update.
+_EAGER = {"DCGAN": {}, "CycleGAN": {"frozen_discriminator": True}}
+_TUNED = {"fused_adam": True, "shared": True, "frozen_discriminator": True}
+# Not of CycleGAN: at batch 1 torch 2.13's instance norm takes a channels-last gradient for a contiguous one, on a CPU,
+# and what it hands back is wrong.
+_TUNINGS = {"DCGAN": {**_TUNED, "channels_last": True}, "CycleGAN": _TUNED}
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """Who does the work.
+
+    Attributes:
+        name: for the table.
+        precision: `float32` or `bfloat16`.
+        factory: `module:class` in benchmarks.contenders.
+        arguments: of the class.
+        amount: units of work in one of its calls.
+        needs: a package that may be missing.
+        is_whole: a call takes long and is warm once checked: one makes a block.
+    """
+
+    name: str
+    precision: str
+    factory: str
+    arguments: Mapping[str, Any]
+    amount: float = 1.0
+    needs: str | None = None
+    is_whole: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name and precision."""
+        return f"{self.name}, {self.precision}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """Contenders for one piece of work.
+
+    Attributes:
+        name: for --workloads.
+        title: what it is, in words.
+        unit: of work.
+        contenders: ours first.
+        leader: name of the contender that the others are compared with.
+        is_checked: all do the same work, which is checked before it is timed.
+    """
+
+    name: str
+    title: str
+    unit: str
+    contenders: Sequence[Contender]
+    leader: str = OURS
+    is_checked: bool = True
+
+
+def dcgan(model: str, precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """A DCGAN's training step on 50x50 patches."""
+    flags = [f"--model={model}"]
+    flags += ["--gf_dim=4", "--df_dim=4", "--batch_size=4", "--z_dim=5"] if is_tiny else []
+    shape = (20, 20, 3) if is_tiny else (50, 50, 3)
+    config = _config(flags)
+    title = f"{model.upper()}, batch {config.batch_size} at {shape[0]}x{shape[1]}, gf_dim {config.gf_dim}"
+    contenders = _trained(flags, shape, precisions, "DCGAN")
+    original = {"config": _config(flags), "image_shape": shape}
+    if "float32" in precisions:
+        contenders.append(Contender("original's order", "float32", "original:OriginalDCGAN", original))
+    return Workload(model, title, "step", contenders)
+
+
+def cyclegan(batch_size: int, precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """CycleGAN's training step on 50x50 patches."""
+    flags = ["--model=cyclegan", f"--batch_size={batch_size}"]
+    flags += ["--gf_dim=4", "--df_dim=4", "--num_blocks=1"] if is_tiny else ["--num_blocks=6"]  # as published
+    shape = (34, 34, 3) if is_tiny else (50, 50, 3)
+    title = f"CycleGAN, batch {batch_size} at {shape[0]}x{shape[1]}"
+    contenders = _trained(flags, shape, precisions, "CycleGAN")
+    return Workload(f"cyclegan_b{batch_size}", title, "step", contenders)
+
+
+def _trained(
+    flags: Sequence[str], shape: tuple[int, int, int], precisions: Sequence[str], kind: str
+) -> list[Contender]:
+    """Ours, PyTorch and Keras, in each precision."""
+    tunings = {
+        "PyTorch, eager": _EAGER[kind],
+        "PyTorch, compiled": {**_EAGER[kind], "compiled": True},
+        "PyTorch, tuned": _TUNINGS[kind],
+    }
+    contenders = []
+    for precision in precisions:
+        arguments = {"config": _config([*flags, f"--precision={precision}"]), "image_shape": shape}
+        contenders.append(Contender(OURS, precision, f"ours:Our{kind}", arguments))
+        for name, tuning in tunings.items():
+            factory = f"torch_loop:Torch{kind}"
+            contenders.append(Contender(name, precision, factory, {**arguments, "tuning": tuning}, needs="torch"))
+        for name, is_eager in (("Keras, train_step", False), ("Keras, eager tape", True)):
+            factory = f"keras_loop:Keras{kind}"
+            contenders.append(Contender(name, precision, factory, {**arguments, "is_eager": is_eager}))
+    return contenders
+
+
+def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """Training a classifier's head as the paper does, for 25 epochs of 3,716 patches; theirs is scaled to it."""
+    num_images, size = (130, 32) if is_tiny else (3716, 96)
+    contenders = []
+    for precision in precisions:
+        arguments = {"num_images": num_images, "size": size, "precision": precision}
+        ours = Contender(OURS, precision, "frozen_features:FeaturesOnce", arguments, is_whole=True)
+        share = CLASSIFIER_BATCH / (PAPER_EPOCHS * num_images)
+        loop = Contender("backbone in each epoch", precision, "frozen_features:EveryEpoch", arguments, share)
+        contenders += [ours, loop]
+    title = f"Frozen ResNet-18, {num_images:,} patches at {size}x{size}, {PAPER_EPOCHS} epochs"
+    return Workload("frozen_features", title, "training", contenders)
+
+
+def sift(precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """Clusters of patches, which know no precision."""
+    num_images, num_cores = 120 if is_tiny else 1200, len(os.sched_getaffinity(0))
+    kinds = [
+        (OURS, "sift:ParallelClustering", {"num_workers": num_cores}),
+        ("ours on one core", "sift:ParallelClustering", {"num_workers": 1}),
+        ("OpenCV on one core", "sift:PlainClustering", {}),
+    ]
+    contenders = [
+        Contender(name, "float32", factory, {"num_images": num_images, **arguments}, num_images, is_whole=True)
+        for name, factory, arguments in kinds
+    ]
+    title = f"SIFT and visual words, {num_images:,} patches of 50x50 enlarged twice, {num_cores} cores"
+    return Workload("sift", title, "image", contenders)
+
+
+def input_pipeline(precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """Batches from PNG files, beside what DCGAN1's step eats."""
+    step = dcgan("dcgan1", precisions, is_tiny).contenders
+    batch_size = step[0].arguments["config"].batch_size
+    arguments = {"num_images": 64 if is_tiny else 2000, "batch_size": batch_size}
+    reader = Contender("input", "uint8", "input_pipeline:FilesRead", arguments, batch_size)
+    eaters = [
+        dataclasses.replace(contender, name="DCGAN1's step", amount=batch_size)
+        for contender in step
+        if contender.name == OURS
+    ]
+    title = "Input from 50x50 PNG files, read batch by batch, beside what a step eats"
+    return Workload("input", title, "image", [reader, *eaters], leader=reader.name, is_checked=False)
+
+
+def _config(flags: Sequence[str]) -> Config:
+    return command_line.parse(["main.py", *flags])
+
+
+WORKLOADS: Mapping[str, Callable[[Sequence[str], bool], Workload]] = {
+    "dcgan1": functools.partial(dcgan, "dcgan1"),
+    "dcgan3": functools.partial(dcgan, "dcgan3"),
+    "cyclegan_b1": functools.partial(cyclegan, 1),
+    "cyclegan_b8": functools.partial(cyclegan, 8),
+    "frozen_features": frozen_features,
+    "sift": sift,
+    "input": input_pipeline,
+}

@@ -1,0 +1,41 @@
+"""Our step of each tiny workload, made once for all that are compared with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN
+from benchmarks.workloads import WORKLOADS
+
+
+@dataclasses.dataclass(frozen=True)
+class OurStep:
+    """What a contender is compared with."""
+
+    arguments: dict[str, Any]  # config and image_shape
+    material: dict[str, Any]
+    losses: list[dict[str, float]]
+    flops: int
+
+
+@pytest.fixture(scope="session")
+def our_step() -> Iterator:
+    """Makes our step of a tiny workload: `our_step("dcgan1")`."""
+
+    @functools.cache
+    def make(name: str) -> OurStep:
+        arguments = WORKLOADS[name](["float32"], True).contenders[0].arguments
+        ours = (OurCycleGAN if name.startswith("cyclegan") else OurDCGAN)(**arguments)
+        material = ours.material()
+        return OurStep(dict(arguments), material, ours.check(material), ours.flops())
+
+    with pytest.MonkeyPatch.context() as patch:
+        # It cannot be switched off again for the tests that come after.
+        patch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+        yield make
