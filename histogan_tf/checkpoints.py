@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from histogan_tf import files
+from histogan_tf.distribution import is_chief
 from histogan_tf.errors import UserError
 
 _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError, LookupError, RuntimeError)
@@ -15,6 +16,9 @@ _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError, LookupErr
 
 class Checkpoints:
     """Saves and restores TensorFlow state in `directory`/step-00000200/ and so on.
+
+    Of the workers of one job, all restore the same and the chief saves: variables are the same in all of them, but for
+    batch norm's moving averages, of which the chief's count.
 
     Args:
         directory: of the checkpoints.
@@ -65,12 +69,14 @@ class Checkpoints:
         return self.step
 
     def save(self, step: int) -> None:
-        """Writes the state after `step` steps.
+        """Writes the state after `step` steps, in the chief alone.
 
         Raises:
             UserError: if it cannot be written, such as on a full disk; older checkpoints stay.
         """
         self._step.assign(step)
+        if not is_chief():
+            return
         folder = self._directory / f"step-{step:08d}"
         if not folder.exists():
             self._write(folder)

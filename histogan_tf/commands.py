@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import clustering, figures, generation, translation, visualization
+from histogan_tf import clustering, distribution, figures, generation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.evaluation import evaluate as evaluate_classifier
@@ -52,6 +52,7 @@ def run_command(config: Config) -> None:
         loop.Interrupted: when training was stopped by a signal.
     """
     _prepare_device()
+    distribution.start(config)
     perform(config)
 
 
@@ -79,14 +80,21 @@ def perform(config: Config) -> None:
 
 
 def train(config: Config) -> None:
-    """Trains --model, or goes on where its run stopped."""
+    """Trains --model on every replica of --distribution, or goes on where its run stopped."""
+    distribution.check_batch_size(config)
+    with distribution.scope(config):
+        _train(config)
+
+
+def _train(config: Config) -> None:
     job = _cyclegan_job(config) if config.model == "cyclegan" else _dcgan_job(config)
     total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
     directory = begin_run(config, job.dataset)
-    with sole_writer(directory):
+    with sole_writer(directory), distribution.workers_watched():
         run = Run(directory, config)
         checkpoints = Checkpoints(run.checkpoint_directory, job.trainer.state(), config.max_to_keep)
         start_step = checkpoints.restore()
+        distribution.check_same("the steps made and in all", [start_step, total_steps])
         if start_step >= total_steps:
             logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
             return
@@ -102,9 +110,11 @@ def train(config: Config) -> None:
             ckpt_minutes=config.ckpt_minutes,
         )
         started = time.monotonic()
-        loop.train(job.trainer, job.batches(start_step, total_steps), run, checkpoints, schedule)
-        title = f"{config.model} on {config.dataset}"
-        figures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
+        batches = job.batches(start_step, total_steps, *distribution.this_worker())
+        loop.train(job.trainer, batches, run, checkpoints, schedule)
+        if distribution.is_chief():
+            title = f"{config.model} on {config.dataset}"
+            figures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
         seconds = time.monotonic() - started
         logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
 
@@ -118,7 +128,7 @@ class TrainingJob:
         dataset: what the run records of its images.
         reals: sheets of real images by name, uint8 (num_images, height, width, channels).
         steps_per_epoch: steps in which all images are seen once.
-        batches: the trainer's batches from one global step to before another.
+        batches: the trainer's batches from one global step to before another, or one of so many equal parts of each.
         plotted_losses: names of the losses in the plot at the end.
     """
 
@@ -126,7 +136,7 @@ class TrainingJob:
     dataset: Mapping[str, Any]
     reals: Mapping[str, np.ndarray]
     steps_per_epoch: int
-    batches: Callable[[int, int], tf.data.Dataset]
+    batches: Callable[[int, int, int, int], tf.data.Dataset]
     plotted_losses: Sequence[str]
 
 

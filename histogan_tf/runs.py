@@ -28,6 +28,7 @@ import histogan_tf
 from histogan_tf import figures, files
 from histogan_tf.checkpoints import checkpoint_folders
 from histogan_tf.config import Config, flag_fields
+from histogan_tf.distribution import chief_only, is_chief, of_all_workers
 from histogan_tf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _VERSIONED = ("tensorflow", "keras", "numpy")
 
 
 class Run:
-    """A run directory that is being written.
+    """A run directory that is being written; by the chief alone, where a job has several workers.
 
     Args:
         directory: that `begin_run` prepared.
@@ -48,7 +49,7 @@ class Run:
 
         self.directory = directory
         self._sample_directory = directory / config.sample_dir
-        self._writer = tf.summary.create_file_writer(str(directory / "logs"))
+        self._writer = tf.summary.create_file_writer(str(directory / "logs")) if is_chief() else None
         self._metrics_path = directory / "metrics.jsonl"
 
     @property
@@ -56,11 +57,13 @@ class Run:
         """Where its checkpoints lie."""
         return self.directory / "ckpt"
 
+    @chief_only
     def forget_after(self, step: int) -> None:
         """Drops the logged losses of steps after `step`, which a resumed run makes again."""
         rows = [row for row in read_metrics(self.directory) if row["step"] <= step]
         files.write_text(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
 
+    @chief_only
     def log_losses(self, losses_by_step: Mapping[int, Mapping[str, float]]) -> None:
         """Writes the losses of some steps to metrics.jsonl and TensorBoard."""
         import tensorflow as tf
@@ -71,6 +74,7 @@ class Run:
                 for name, value in losses.items():
                     tf.summary.scalar(name, value, step)
 
+    @chief_only
     def log_histograms(self, step: int, histograms: Mapping[str, Any]) -> None:
         """Writes histograms of tensors to TensorBoard."""
         import tensorflow as tf
@@ -79,7 +83,8 @@ class Run:
             for name, values in histograms.items():
                 tf.summary.histogram(name, values, step)
 
-    def save_sheet(self, name: str, images: np.ndarray, step: int | None = None) -> Path:
+    @chief_only
+    def save_sheet(self, name: str, images: np.ndarray, step: int | None = None) -> None:
         """Saves images as one PNG in the sample folder and in TensorBoard.
 
         Args:
@@ -95,8 +100,8 @@ class Run:
         with self._writer.as_default():
             tf.summary.image(name, sheet[None], step or 0)
         self._writer.flush()
-        return path
 
+    @chief_only
     def flush(self) -> None:
         """Sends what is buffered to TensorBoard's files."""
         self._writer.flush()
@@ -104,6 +109,8 @@ class Run:
 
 def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
     """Prepares the directory of a new run, or checks that an old one is of the same settings and data.
+
+    Of the workers of one job, the chief prepares and then all check.
 
     Args:
         config: resolved.
@@ -116,11 +123,20 @@ def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
         UserError: if the directory is of other settings or data, or no run at all.
     """
     directory = run_directory(config)
+    if is_chief():
+        _prepare(directory, config, dataset)
+    of_all_workers(np.int64(0))  # the others come after the chief
+    if not (directory / "config.json").exists():
+        raise UserError(f"{directory} is of another host: --checkpoint_dir must be on a file system that hosts share")
+    _check_same(directory, config, dataset)
+    return directory
+
+
+def _prepare(directory: Path, config: Config, dataset: Mapping[str, Any]) -> None:
     if config.restart:
         _throw_away(directory)
     if (directory / "config.json").exists():
-        _check_same(directory, config, dataset)
-        return directory
+        return
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UserError(f"{directory} exists and is no run of this program: choose another --run or --checkpoint_dir")
     files.write_json(
@@ -132,7 +148,6 @@ def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
             "begun": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         },
     )
-    return directory
 
 
 def run_directory(config: Config) -> Path:
@@ -142,11 +157,14 @@ def run_directory(config: Config) -> Path:
 
 @contextlib.contextmanager
 def sole_writer(directory: Path) -> Iterator[None]:
-    """Holds the run's lock, and copies the log to its log.txt.
+    """Holds the run's lock, and copies the log to its log.txt. The chief does so for all workers of its job.
 
     Raises:
         UserError: if another process is writing the run.
     """
+    if not is_chief():
+        yield
+        return
     lock = filelock.FileLock(directory / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -187,7 +205,9 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
         raise UserError(f"there is no run {directory.name} in {directory.parent} ({known}): choose with --run")
     saved = _read_json(path)
     run_config = Config.from_json(saved["settings"])
-    sections = ("network", "training", "cyclegan", "classifier")
+    sections = {"network", "training", "cyclegan", "classifier"}
+    if run_config.model != "resnet18":
+        sections.remove("classifier")  # there they are of the features that images are measured by
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now

@@ -11,8 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf import replicas
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import perturbed_view
+from histogan_tf.distribution import is_chief, of_all_workers
 from histogan_tf.errors import UserError
 from histogan_tf.files import written_aside
 from histogan_tf.models.feature_extractors import weights_fingerprint
@@ -28,7 +30,8 @@ class FeatureCache:
     """Features of image sets, each in a file that is named after all they depend on.
 
     That is the backbone's weights, its preprocessing and precision, the pixels, and the perturbations with their seed.
-    A file that is damaged is computed anew.
+    A file that is damaged is computed anew. Batches take turns on the replicas of the strategy in scope; each worker
+    reads the images of its own.
 
     Args:
         directory: of the files.
@@ -40,7 +43,7 @@ class FeatureCache:
     def __init__(self, directory: Path, network: keras.Model, settings: Sequence[object], seed: int) -> None:
         self._directory, self._seed = directory, seed
         self._backbone = f"{weights_fingerprint(network)} {list(settings)}"
-        self._compute = compiled(network)
+        self._network, self._compute = network, compiled(network)
 
     def views(self, image_set: ImageSet, perturbations: Collection[str] = (), num_views: int = 0) -> np.ndarray:
         """Features of the images and of their perturbed views.
@@ -52,15 +55,18 @@ class FeatureCache:
         fingerprint = image_set.fingerprint()
         wanted = [self._path(fingerprint, perturbations, view) for view in range(1 + num_views)]
         features = [_read(path, len(image_set)) for path in wanted]
-        missing = [view for view, found in enumerate(features) if found is None]
+        # What one worker cannot read, all of them compute.
+        is_missing = of_all_workers(np.array([found is None for found in features], np.int64)).any(axis=0)
+        missing = np.flatnonzero(is_missing).tolist()
         if not missing:
             return np.stack(features)
         logger.info("features of %d images, view %s", len(image_set), ", ".join(map(str, missing)))
         with Progress(len(missing) * len(image_set), 0, "image") as progress:
             for number, view in enumerate(missing):
                 features[view] = self._view(image_set, perturbations, view, progress, number * len(image_set))
-                with written_aside(wanted[view]) as aside, aside.open("wb") as file:
-                    np.save(file, features[view], allow_pickle=False)
+                if is_chief():
+                    with written_aside(wanted[view]) as aside, aside.open("wb") as file:
+                        np.save(file, features[view], allow_pickle=False)
         return np.stack(features)
 
     def _path(self, fingerprint: str, perturbations: Sequence[str], view: int) -> Path:
@@ -71,15 +77,38 @@ class FeatureCache:
     def _view(
         self, image_set: ImageSet, perturbations: Sequence[str], view: int, progress: Progress, done: int
     ) -> np.ndarray:
-        batches = []
-        for start in range(0, len(image_set), BATCH):
+        def batch_from(start: int) -> tf.Tensor:
             batch = tf.constant(_read_batch(image_set, start))
-            if view:
-                seed = stateless_seed(self._seed, Purpose.CLASSIFIER_VIEWS, start)
-                batch = perturbed_view(batch, perturbations, view, seed)
-            batches.append(self._compute(batch).numpy())
-            progress.update(done + start + len(batch))
-        return np.concatenate(batches)
+            if not view:
+                return batch
+            seed = stateless_seed(self._seed, Purpose.CLASSIFIER_VIEWS, start)
+            return perturbed_view(batch, perturbations, view, seed)
+
+        starts = range(0, len(image_set), BATCH)
+        num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        features = []
+        for first in range(0, len(starts), num_replicas):
+            turn = starts[first : first + num_replicas]
+            is_alone = len(turn) == 1
+            features.append(self._compute(batch_from(turn[0])).numpy() if is_alone else self._turn(batch_from, turn))
+            progress.update(min(turn[-1] + BATCH, len(image_set)) + done)
+        return np.concatenate(features)[: len(image_set)]
+
+    def _turn(self, batch_from: Callable[[int], tf.Tensor], starts: Sequence[int]) -> np.ndarray:
+        """Features of as many batches as there are replicas; should some be missing, those of the last stand in."""
+        strategy = tf.distribute.get_strategy()
+        batches = strategy.experimental_distribute_values_from_function(
+            lambda context: batch_from(starts[min(context.replica_id_in_sync_group, len(starts) - 1)])
+        )
+        return strategy.experimental_local_results(self._compute_on_replicas(batches))[0].numpy()
+
+    @tf.function(autograph=False)
+    def _compute_on_replicas(self, batches: tf.distribute.DistributedValues) -> tf.distribute.DistributedValues:
+        def compute(batch: tf.Tensor) -> tf.Tensor:
+            features = self._network(batch, training=False)
+            return replicas.gathered(tf.pad(features, [[0, BATCH - tf.shape(batch)[0]], [0, 0]]))
+
+        return tf.distribute.get_strategy().run(compute, args=(batches,))
 
 
 def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

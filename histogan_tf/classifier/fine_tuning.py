@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf import replicas
 from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.head import log_loss
 from histogan_tf.classifier.prediction import Predictor
@@ -17,11 +18,13 @@ from histogan_tf.config import Config
 from histogan_tf.data import pipeline
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import random_view
+from histogan_tf.distribution import check_same, of_the_chief, this_worker
 from histogan_tf.errors import UserError
 from histogan_tf.models.resnet import ResNetClassifier
 from histogan_tf.progress import Progress
 from histogan_tf.randomness import Purpose, stateless_seed
 from histogan_tf.runs import Run
+from histogan_tf.training.loop import StepResult
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class FineTuner:
     """Trains the head and a part of the backbone together.
 
     Each epoch ends with a checkpoint that holds all of the state, so a run that was killed goes on as if it had not
-    been.
+    been. Replicas share the training images; every worker looks at all held-out ones, and the chief's verdict counts.
 
     Args:
         config: --fine_tune, its learning rate, --batch_size, --epoch, --perturbations and --seed.
@@ -79,11 +82,12 @@ class FineTuner:
         """
         checkpoints = Checkpoints(directory, self.state())
         epoch = checkpoints.restore()
+        check_same("the epochs made and in all", [epoch, self._config.epoch])
         run.forget_after(epoch * self._steps_per_epoch)
         if epoch == 0:
             self._remember_best(0)
         with Progress(self._config.epoch, epoch, "epoch") as progress:
-            while epoch < self._config.epoch and epoch - int(self._best_epoch) < PATIENCE_EPOCHS:
+            while epoch < self._config.epoch and epoch - self._best_epoch.numpy() < PATIENCE_EPOCHS:
                 losses = {"log_loss": self._train_epoch(epoch)}
                 epoch += 1
                 losses["held_out_log_loss"] = self._remember_best(epoch)
@@ -93,20 +97,22 @@ class FineTuner:
                 progress.update(epoch, losses)
         for variable, best in zip(self._variables, self._best, strict=True):
             variable.assign(best)
-        logger.info("fine-tuning: best after epoch %d, log loss %.4f", int(self._best_epoch), float(self._best_loss))
+        best_epoch, best_loss = self._best_epoch.numpy(), self._best_loss.numpy()
+        logger.info("fine-tuning: best after epoch %d, log loss %.4f", best_epoch, best_loss)
         return self._predict(self._held_out.images)
 
     def _train_epoch(self, epoch: int) -> float:
         """Mean log loss of the epoch's batches, each before its own step."""
         first = epoch * self._steps_per_epoch
+        last = first + self._steps_per_epoch
         batches = pipeline.batches(
-            self._training, self._config.batch_size, self._config.seed, first, first + self._steps_per_epoch
+            self._training, self._config.batch_size, self._config.seed, first, last, *this_worker()
         )
-        losses = [self._train_step(*batch) for batch in batches]
+        losses = [self._train_step(*batch).losses["log_loss"] for batch in batches]
         return float(tf.reduce_mean(tf.stack(losses)))
 
-    @tf.function(reduce_retracing=True)
-    def _train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    @replicas.on_all_replicas
+    def _train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         seed = stateless_seed(self._config.seed, Purpose.FINE_TUNING_VIEWS, step)
         images = random_view(images, self._config.perturbations or (), seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -115,13 +121,14 @@ class FineTuner:
             loss = tf.reduce_mean(
                 tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits)
             )
-        gradients = tape.gradient(loss, [variable.value for variable in self._variables])
+            global_loss = replicas.share_of_loss(loss)
+        gradients = tape.gradient(global_loss, [variable.value for variable in self._variables])
         self._optimizer.apply(gradients, self._variables)
-        return loss
+        return StepResult({"log_loss": loss}, {})
 
     def _remember_best(self, epoch: int) -> float:
-        loss = log_loss(self._held_out.labels, self._predict(self._held_out.images))
-        if loss < float(self._best_loss):
+        loss = float(of_the_chief(np.float64(log_loss(self._held_out.labels, self._predict(self._held_out.images)))))
+        if loss < self._best_loss.numpy():
             self._best_loss.assign(loss)
             self._best_epoch.assign(epoch)
             for best, variable in zip(self._best, self._variables, strict=True):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from histogan_tf import figures, files
+from histogan_tf import distribution, figures, files
 from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.evaluation import Predictions, evaluate_run, write_predictions
 from histogan_tf.classifier.features import FeatureCache
@@ -159,7 +159,8 @@ def _shape(image_set: ImageSet) -> str:
 def train(config: Config, features_directory: Path | None = None) -> None:
     """Trains the head, and with --fine_tune the backbone; then measures on the validation part.
 
-    A run that was stopped goes on from its cached features and its last epoch of fine-tuning.
+    A run that was stopped goes on from its cached features and its last epoch of fine-tuning. Both are made on every
+    replica of --distribution; the head is fitted by the chief's process alone.
 
     Args:
         config: resolved.
@@ -168,6 +169,13 @@ def train(config: Config, features_directory: Path | None = None) -> None:
     Raises:
         UserError: for a mistake of the user.
     """
+    if config.fine_tune != "none":
+        distribution.check_batch_size(config)
+    with distribution.scope(config):
+        _train(config, features_directory)
+
+
+def _train(config: Config, features_directory: Path | None) -> None:
     started = time.monotonic()
     data = load_data(config)
     if config.perturbations:
@@ -180,14 +188,15 @@ def train(config: Config, features_directory: Path | None = None) -> None:
         precision=dtype_policy(config.precision),
     )
     directory = begin_run(config, {**data.description(), "backbone": weights_fingerprint(classifier.features)})
-    with sole_writer(directory):
+    with sole_writer(directory), distribution.workers_watched():
         if (directory / "metrics.json").exists():
             logger.info("%s is finished; --mode=evaluate measures it again", directory)
             return
         logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
         cache = feature_cache(config, classifier, features_directory or directory / "features")
         _train_and_measure(config, classifier, directory, data, cache)
-        files.remove(directory / "fine_tuning")
+        if distribution.is_chief():
+            files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
 
 
@@ -196,6 +205,9 @@ def _train_and_measure(
 ) -> None:
     """Writes everything in the run directory; metrics.json, which says that it is finished, at last."""
     features, validation_features = _features(config, cache, data)
+    checkpoints = Checkpoints(directory / "ckpt", classifier.state())  # in all workers: variables are made together
+    if config.fine_tune == "none" and not distribution.is_chief():
+        return
     training_features = TrainingFeatures(features, data.labels, data.groups, data.is_real)
     fitter = HeadFitter(training_features)
     penalty, held_out = choose_penalty(training_features, fitter, config.seed)
@@ -205,8 +217,10 @@ def _train_and_measure(
         probabilities = head.probabilities(validation_features)
     else:
         held_out = _fine_tune(config, classifier, directory, data, training_features, fitter, penalty)
+        if not distribution.is_chief():
+            return
         probabilities = Predictor(classifier.network)(data.validation.images)
-    Checkpoints(directory / "ckpt", classifier.state()).save(1)
+    checkpoints.save(1)
     summary = {
         "backbone": backbone_note(config),
         "train_on": config.train_on,
@@ -264,12 +278,14 @@ def _fine_tune(
     folds, by = make_folds(training_features, config.seed)
     held_out = folds[0]
     is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)
-    _set_head(classifier, fitter.fits(is_seen)(penalty))
+    head = fitter.fits(is_seen)(penalty)
+    kernel_and_bias = distribution.of_the_chief(np.append(head.kernel, head.bias))
+    _set_head(classifier, Head(kernel_and_bias[:-1], kernel_and_bias[-1]))
     training = data.training_set()
     tuner = FineTuner(config, classifier, training.select(np.flatnonzero(is_seen)), training.select(held_out))
     probabilities = tuner.train(Run(directory, config), directory / "fine_tuning")
     rows = read_metrics(directory)
-    if rows:
+    if rows and distribution.is_chief():
         title = f"fine-tuning, {backbone_note(config)}"
         figures.plot_losses(directory / "losses.png", rows, ("log_loss", "held_out_log_loss"), title)
     return HeldOut(held_out, probabilities, by)

@@ -105,6 +105,7 @@ def resolve(config: Config) -> Config:
     if config.mode == "paper":
         config = _resolve_paper(config)
     _check_small_data(config)
+    _check_distribution(config)
     preset = {name: value for name, value in PRESETS[config.model].items() if getattr(config, name) is None}
     if config.adversarial_loss == "hinge":
         preset["label_smoothing"] = 1.0
@@ -142,6 +143,25 @@ def _check_small_data(config: Config) -> None:
         raise UserError(
             f"--label_smoothing={config.label_smoothing}: the hinge loss has no target to smooth; leave it out"
         )
+
+
+def _check_distribution(config: Config) -> None:
+    """Replicas are of training, and flags about them must reach some."""
+    if config.distribution != "none" and config.mode != "train":
+        reason = ", for it trains a CycleGAN on one pair at a time" if config.mode == "paper" else ""
+        raise UserError(
+            f"--distribution={config.distribution} is of --mode=train, not of --mode={config.mode}{reason}: leave "
+            f"--distribution out"
+        )
+    if config.num_replicas and config.distribution != "mirrored":
+        raise UserError(
+            f"--num_replicas={config.num_replicas} is of --distribution=mirrored, not of "
+            f"--distribution={config.distribution}: leave --num_replicas out"
+        )
+    if config.sync_batch_norm and config.distribution == "none":
+        raise UserError("--sync_batch_norm needs --distribution=mirrored or multi_worker: one replica has all images")
+    if config.sync_batch_norm and not config.model.startswith("dcgan"):
+        raise UserError(f"--sync_batch_norm is of the DCGANs, {config.model} has no batch norm to train: leave it out")
 
 
 def _resolve_classifier(config: Config) -> Config:

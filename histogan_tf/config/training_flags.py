@@ -8,6 +8,7 @@ from histogan_tf.config.flag import flag
 
 DIFFAUGMENT_POLICIES = ("color", "translation", "cutout", "dihedral")
 ADVERSARIAL_LOSSES = ("cross_entropy", "hinge")
+DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class TrainingFlags:
     )
     batch_size: int | None = flag(
         None,
-        "Images a batch; 64, and 1 of each domain for cyclegan, if left out.",
+        "Images a batch, all replicas together; 64, and 1 of each domain for cyclegan, if left out.",
         section="training",
         minimum=1,
     )
@@ -141,4 +142,28 @@ class TrainingFlags:
         "bfloat16 computes in bfloat16 and keeps weights, batch-norm statistics and losses in float32.",
         section="training",
         choices=("float32", "bfloat16"),
+    )
+    distribution: str = flag(
+        "none",
+        "Train on the GPUs of this host together (mirrored), or of several hosts (multi_worker: the same command on "
+        "each, which the environment variable TF_CONFIG tells apart, and --checkpoint_dir on a file system that they "
+        "share). A run can change it when it goes on.",
+        section="training",
+        choices=DISTRIBUTIONS,
+        fixed=False,
+    )
+    num_replicas: int | None = flag(
+        None,
+        "GPUs of --distribution=mirrored; all if left out. On a host without one, parts of its CPU, to try it on; 2 if "
+        "left out.",
+        section="training",
+        minimum=1,
+        fixed=False,
+    )
+    sync_batch_norm: bool = flag(
+        False,
+        "Let batch norm in the DCGANs take statistics over all replicas, which then learn together what one learns "
+        "from the same batch; else each takes those of its share, and the moving averages are the first replica's.",
+        section="training",
+        fixed=False,
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
+from histogan_tf import replicas
 from histogan_tf.errors import UserError
 
 PERTURBATIONS = ("rotation", "flips", "noise")
@@ -55,7 +56,9 @@ def add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         images: uint8, any shape.
         seed: int (2,), of TensorFlow's stateless operations.
     """
-    noise = tf.random.stateless_normal(tf.shape(images), seed, stddev=NOISE_STDDEV)
+    noise = replicas.drawn(
+        lambda shape: tf.random.stateless_normal(shape, seed, stddev=NOISE_STDDEV), tf.unstack(tf.shape(images))
+    )
     return tf.cast(tf.clip_by_value(tf.round(tf.cast(images, tf.float32) + noise), 0.0, 255.0), tf.uint8)
 
 
@@ -102,7 +105,9 @@ def perturbed_view(
 def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tensor) -> tf.Tensor:
     """A batch with a symmetry drawn for each image, the identity among them, and noise, by `seed`, int (2,)."""
     symmetries = tf.constant([0, *symmetries_of(perturbations, images.shape[1:])], tf.int32)
-    drawn = tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, symmetries.shape[0], tf.int32)
+    drawn = replicas.drawn(
+        lambda shape: tf.random.stateless_uniform(shape, seed, 0, symmetries.shape[0], tf.int32), [tf.shape(images)[0]]
+    )
     images = apply_symmetries(images, tf.gather(symmetries, drawn))
     return add_noise(images, tf.random.experimental.stateless_fold_in(seed, 1)) if "noise" in perturbations else images
 

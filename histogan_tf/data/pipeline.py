@@ -36,7 +36,15 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, stop_step: int) -> tf.data.Dataset:
+def batches(
+    image_set: ImageSet,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    stop_step: int,
+    part: int = 0,
+    num_parts: int = 1,
+) -> tf.data.Dataset:
     """The batches of the global steps start_step, …, stop_step - 1.
 
     Step s belongs to epoch s // steps_per_epoch. An epoch's order is a permutation of the whole set, all of which are
@@ -49,29 +57,33 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
         seed: of the order.
         start_step: first global step, counted from 0.
         stop_step: the global step before which to stop.
+        part: which part of each batch to read; the others are left to other workers.
+        num_parts: equal parts of a batch.
 
     Returns:
-        Elements (step int64 (), images uint8 (batch_size, height, width, channels), labels int32 (batch_size,)); labels
-        are 0 if the set is unlabelled.
+        Elements (step int64 (), images uint8 (batch_size / num_parts, height, width, channels), labels int32
+        (batch_size / num_parts,)); labels are 0 if the set is unlabelled.
 
     Raises:
         UserError: if the set is smaller than a batch.
     """
     num_images, num_steps = len(image_set), steps_per_epoch(len(image_set), batch_size)
+    part_size = batch_size // num_parts
+    assert part_size * num_parts == batch_size, (batch_size, num_parts)
     with tf.device("CPU:0"):
         labels = tf.zeros(num_images, tf.int32) if image_set.labels is None else tf.constant(image_set.labels)
 
     def index_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         # tf.random.experimental.index_shuffle would need no memory, but knows only 256 orders for each first seed.
         order = tf.random.experimental.stateless_shuffle(tf.range(num_images, dtype=tf.int64), [seed, epoch])
-        indices = tf.reshape(order[: num_steps * batch_size], (num_steps, batch_size))
+        indices = tf.reshape(order[: num_steps * batch_size], (num_steps, num_parts, part_size))[:, part]
         return tf.data.Dataset.from_tensor_slices((epoch * num_steps + tf.range(num_steps, dtype=tf.int64), indices))
 
     def read(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # NumPy gathers as fast as TensorFlow does, which would copy the whole array to begin with.
         images, taken = tf.numpy_function(image_set.take, [indices], (tf.uint8, tf.int64), stateful=False)
-        images.set_shape((batch_size, *image_set.image_shape))
-        taken.set_shape((batch_size,))
+        images.set_shape((part_size, *image_set.image_shape))
+        taken.set_shape((part_size,))
         return step, images, tf.gather(labels, taken)
 
     first_epoch, steps_made = divmod(start_step, num_steps)
@@ -85,7 +97,14 @@ def batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int, st
 
 
 def two_domain_batches(
-    set_a: ImageSet, set_b: ImageSet, batch_size: int, seed: int, start_step: int, stop_step: int
+    set_a: ImageSet,
+    set_b: ImageSet,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    stop_step: int,
+    part: int = 0,
+    num_parts: int = 1,
 ) -> tf.data.Dataset:
     """Unpaired `batches` of two sets, of any two lengths, each in its own order through its own epochs.
 
@@ -96,14 +115,17 @@ def two_domain_batches(
         seed: of both orders, in [0, 2**31).
         start_step: first global step, counted from 0.
         stop_step: the global step before which to stop.
+        part: which part of each batch to read; the others are left to other workers.
+        num_parts: equal parts of a batch.
 
     Returns:
-        Elements (step int64 (), images of A uint8 (batch_size, height, width, channels), images of B likewise).
+        Elements (step int64 (), images of A uint8 (batch_size / num_parts, height, width, channels), images of B
+        likewise).
 
     Raises:
         UserError: if a set is smaller than a batch.
     """
     # Seeds from 2**31 on belong to domain B: under one seed, sets of one length would go in pairs for ever.
-    batches_a = batches(set_a, batch_size, seed, start_step, stop_step)
-    batches_b = batches(set_b, batch_size, seed + 2**31, start_step, stop_step)
+    batches_a = batches(set_a, batch_size, seed, start_step, stop_step, part, num_parts)
+    batches_b = batches(set_b, batch_size, seed + 2**31, start_step, stop_step, part, num_parts)
     return tf.data.Dataset.zip(batches_a, batches_b).map(lambda of_a, of_b: (*of_a[:2], of_b[1]))

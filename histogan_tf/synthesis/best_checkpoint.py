@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.config import Config
+from histogan_tf.distribution import is_chief
 from histogan_tf.metrics.synthesis import squared_mmd
 from histogan_tf.models.feature_extractors import extractor
 from histogan_tf.randomness import Purpose
@@ -58,10 +59,10 @@ class MeasuredDCGANTrainer:
         return self._trainer.draw_samples()
 
     def train_step(self, step: tf.Tensor, *batch: tf.Tensor) -> StepResult:
-        """Makes one step; measures and perhaps saves after every --eval_freq-th."""
+        """Makes one step; measures and perhaps saves after every --eval_freq-th, in the chief alone."""
         result = self._trainer.train_step(step, *batch)
         num_steps = int(step) + 1
-        if num_steps % self._config.eval_freq:
+        if num_steps % self._config.eval_freq or not is_chief():
             return result
         kid = self._kernel_distance()
         if self._best is None:

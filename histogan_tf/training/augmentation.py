@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from histogan_tf import replicas
+
 Policy = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 _ADA_INTERVAL = 4  # steps between changes of p (Karras et al. 2020, section 3.1)
@@ -26,7 +28,7 @@ def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         images: float32 (batch, height, width, channels), [-1, 1]; results may lie outside.
         seed: int (2,), of stateless operations; all randomness is its function.
     """
-    brightness, saturation, contrast = tf.unstack(_uniform(images, 3, seed))
+    brightness, saturation, contrast = _per_image(images, 3, seed)
     images = images + (brightness - 0.5)
     grey = tf.reduce_mean(images, axis=-1, keepdims=True)
     images = grey + 2.0 * saturation * (images - grey)
@@ -39,7 +41,7 @@ def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Args and result as of `color`.
     """
-    offsets = tf.unstack(tf.random.stateless_uniform((2, tf.shape(images)[0]), seed))
+    offsets = _uniform(images, 2, seed)
     # A product with rows of a unit matrix, for a gather's gradient adds up in any order on a GPU.
     rows, columns = (_moved(offset, size) for offset, size in zip(offsets, images.shape[1:3], strict=True))
     return tf.einsum("nyh,nhwc,nxw->nyxc", rows, images, columns)
@@ -50,7 +52,7 @@ def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Args and result as of `color`.
     """
-    places = tf.unstack(tf.random.stateless_uniform((2, tf.shape(images)[0]), seed))
+    places = _uniform(images, 2, seed)
     is_in_rows, is_in_columns = (_window(place, size) for place, size in zip(places, images.shape[1:3], strict=True))
     is_in_window = is_in_rows[:, :, None, None] & is_in_columns[:, None, :, None]
     return tf.where(is_in_window, tf.zeros_like(images), images)
@@ -61,7 +63,7 @@ def dihedral(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     Args and result as of `color`.
     """
-    is_mirrored, is_upside_down, is_transposed = tf.unstack(_uniform(images, 3, seed) < 0.5)
+    is_mirrored, is_upside_down, is_transposed = (chance < 0.5 for chance in _per_image(images, 3, seed))
     images = tf.where(is_mirrored, tf.reverse(images, [2]), images)
     images = tf.where(is_upside_down, tf.reverse(images, [1]), images)
     if images.shape[1] != images.shape[2]:
@@ -119,7 +121,7 @@ class AdaptiveAugmentation(Augmentation):
     Args:
         names: of the policies.
         target: of r_t, in (0, 1].
-        batch_size: images a step.
+        batch_size: images a step, of all replicas.
     """
 
     def __init__(self, names: Sequence[str], target: float, batch_size: int) -> None:
@@ -131,7 +133,7 @@ class AdaptiveAugmentation(Augmentation):
 
     def _apply(self, policy: Policy, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         policy_seed, chance_seed = tf.unstack(tf.random.split(seed, 2))
-        is_chosen = _uniform(images, 1, chance_seed)[0] < self.probability
+        is_chosen = _per_image(images, 1, chance_seed)[0] < self.probability
         return tf.where(is_chosen, policy(images, policy_seed), images)
 
     def adapt(self, step: tf.Tensor, real_logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -144,7 +146,7 @@ class AdaptiveAugmentation(Augmentation):
         Returns:
             `ada_p` and `ada_sign`, this step's mean sign.
         """
-        sign = tf.reduce_mean(tf.sign(tf.cast(real_logits, tf.float32)))
+        sign = replicas.mean(tf.reduce_mean(tf.sign(tf.cast(real_logits, tf.float32))))
         sum_of_signs = self._sum_of_signs + sign
         is_due = tf.equal((step + 1) % _ADA_INTERVAL, 0)
         change = self._increment * tf.sign(sum_of_signs / _ADA_INTERVAL - self._target)
@@ -157,9 +159,15 @@ class AdaptiveAugmentation(Augmentation):
         return {"ada_probability": self.probability, "ada_sum_of_signs": self._sum_of_signs}
 
 
-def _uniform(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws from [0, 1), float32 (num_draws, batch, 1, 1, 1)."""
-    return tf.random.stateless_uniform((num_draws, tf.shape(images)[0], 1, 1, 1), seed)
+def _uniform(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Draws from [0, 1), float32 (batch,) each."""
+    shape = (num_draws, tf.shape(images)[0])
+    return tf.unstack(replicas.drawn(lambda shape: tf.random.stateless_uniform(shape, seed), shape, axis=1))
+
+
+def _per_image(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """The same, (batch, 1, 1, 1) each."""
+    return [draws[:, None, None, None] for draws in _uniform(images, num_draws, seed)]
 
 
 def _moved(uniform: tf.Tensor, size: int) -> tf.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from histogan_tf import replicas
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float, to_uint8
 from histogan_tf.models.cyclegan import build_discriminator, build_generator, default_num_blocks
@@ -126,13 +127,13 @@ class CycleGANTrainer:
             "pool_B": self.pool_B,
         }
 
-    @tf.function(autograph=False)
+    @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images_a: tf.Tensor, images_b: tf.Tensor) -> StepResult:
         """One update of both generators, then one of both discriminators, which see the translations of the first.
 
         Args:
             step: int64 scalar, the number of steps made before.
-            images_a: uint8 (batch, height, width, channels).
+            images_a: uint8 (batch, height, width, channels), of this replica if there are several.
             images_b: likewise.
         """
         real_a, real_b = to_float(images_a), to_float(images_b)
@@ -158,7 +159,7 @@ class CycleGANTrainer:
             if "identity_A" in weights:
                 terms["identity_A"] = losses.mean_absolute_difference(identity_a, real_a)
                 terms["identity_B"] = losses.mean_absolute_difference(identity_b, real_b)
-            loss = tf.add_n([weights[name] * term for name, term in terms.items()])
+            loss = replicas.share_of_loss(tf.add_n([weights[name] * term for name, term in terms.items()]))
         self._g_optimizer.apply(tape.gradient(loss, self._g_variables), self._g_variables)
         return terms, A2B, B2A
 
@@ -192,7 +193,7 @@ class CycleGANTrainer:
                 "D_A": losses.least_squares_discriminator_loss(real_logits_a, fake_logits_a),
                 "D_B": losses.least_squares_discriminator_loss(real_logits_b, fake_logits_b),
             }
-            loss = terms["D_A"] + terms["D_B"]
+            loss = replicas.share_of_loss(terms["D_A"] + terms["D_B"])
         self._d_optimizer.apply(tape.gradient(loss, self._d_variables), self._d_variables)
         logits = {
             "D_A(A)": real_logits_a,

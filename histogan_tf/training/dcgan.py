@@ -7,12 +7,13 @@ discriminator, an augmentation of what it sees, averages of the generator. With 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf import replicas
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.models.dcgan import build_discriminator, build_generator, named_inputs
@@ -43,6 +44,7 @@ def generator_of(config: Config, image_shape: tuple[int, int, int], num_classes:
         num_classes=num_classes,
         gfc_dim=config.gfc_dim,
         upsampling=config.upsampling,
+        sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
         seed=config.seed,
     )
@@ -56,6 +58,7 @@ def discriminator_of(config: Config, image_shape: tuple[int, int, int], num_clas
         num_classes=num_classes,
         dfc_dim=config.dfc_dim,
         spectral_norm=config.spectral_norm,
+        sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
         seed=config.seed,
     )
@@ -104,7 +107,7 @@ class DCGANTrainer:
             **self._augmentation.state(),
         }
 
-    @tf.function
+    @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         """One discriminator update, then --generator_updates generator updates, all with the same z.
 
@@ -113,12 +116,14 @@ class DCGANTrainer:
 
         Args:
             step: int64 scalar, the number of steps made before.
-            images: uint8 (batch, height, width, channels).
+            images: uint8 (batch, height, width, channels), of this replica if there are several.
             labels: int32 (batch,); only read if the network is conditional.
         """
         real_images = to_float(images)
         seed = stateless_seed(self._config.seed, Purpose.LATENTS, step)
-        latents = draw_latents(images.shape[0], self._config.z_dim, self._config.z_dist, seed)
+        latents = replicas.drawn(
+            lambda shape: draw_latents(shape[0], self._config.z_dim, self._config.z_dist, seed), images.shape[:1]
+        )
 
         with tf.GradientTape() as generator_tape, _counting_forwards(self.generator, 2):
             fake_images = self._generate(latents, labels)
@@ -147,7 +152,7 @@ class DCGANTrainer:
                 name: weight * penalty(lambda images: self._discriminate(images, labels), seen_real_images)
                 for name, (weight, penalty) in self._penalties.items()
             }
-            loss = tf.add_n([terms["d_loss"], *penalties.values()])
+            loss = replicas.share_of_loss(tf.add_n([terms["d_loss"], *penalties.values()]))
         variables = self.discriminator.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, variables), variables)
         terms |= penalties | self._augmentation.adapt(step, real_logits)
@@ -166,7 +171,8 @@ class DCGANTrainer:
             tape.watch(fake_images)
             seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
             terms = self._adversarial_loss.generator(self._discriminate(seen_images, labels))
-        image_gradient = tape.gradient(terms["g_loss"], fake_images)
+            loss = replicas.share_of_loss(terms["g_loss"])
+        image_gradient = tape.gradient(loss, fake_images)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
         self.g_optimizer.apply(gradients, variables)
@@ -189,7 +195,10 @@ class DCGANTrainer:
         if not self._config.instance_noise:
             return images
         seed = stateless_seed(self._config.seed, purpose, step, part)
-        return images + tf.random.stateless_normal(tf.shape(images), seed, stddev=self._config.instance_noise)
+        return images + replicas.drawn(
+            lambda shape: tf.random.stateless_normal(shape, seed, stddev=self._config.instance_noise),
+            tf.unstack(tf.shape(images)),
+        )
 
     def draw_samples(self) -> dict[str, np.ndarray]:
         """The sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
@@ -225,10 +234,13 @@ def _counting_forwards(network: keras.Model, num_forwards: int) -> Iterator[None
     """
     batch_norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in batch_norms]
-    for layer in batch_norms:
-        layer.momentum **= num_forwards
+
+    def assign(momenta: Sequence[float]) -> None:
+        for layer, momentum in zip(batch_norms, momenta, strict=True):
+            layer.momentum = momentum
+
+    replicas.once(lambda: assign([momentum**num_forwards for momentum in momenta]))
     try:
         yield
     finally:
-        for layer, momentum in zip(batch_norms, momenta, strict=True):
-            layer.momentum = momentum
+        replicas.once(lambda: assign(momenta))

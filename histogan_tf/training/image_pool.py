@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from histogan_tf import replicas
+
 
 class ImagePool(tf.Module):
     """A history of generated images, so that a discriminator does not forget what fooled it before.
@@ -12,8 +14,8 @@ class ImagePool(tf.Module):
     2017, section 2.3, in the form of CycleGAN (Zhu et al. 2017, section 4: 50 images). The state is two variables, so
     that tf.train.Checkpoint saves and restores it exactly.
 
-    Under tf.distribute every replica queries its copy with the same images (the gathered global batch) and the same
-    seed, and so all copies stay equal.
+    Each replica has a copy, which it queries for the whole global batch, gathered, to return its share: so all copies
+    stay equal, and equal to the pool of one replica alone.
 
     Attributes:
         capacity: images it holds when full; 0 for no pool.
@@ -24,11 +26,9 @@ class ImagePool(tf.Module):
     def __init__(self, capacity: int, image_shape: tuple[int, int, int], name: str = "image_pool") -> None:
         super().__init__(name=name)
         assert capacity >= 0, capacity
-        # Replicas may assign to a mirrored variable only if it says whose value counts; all would write the same.
-        kwargs = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
         self.capacity = capacity
-        self.images = tf.Variable(tf.zeros((capacity, *image_shape)), name="images", **kwargs)
-        self.count = tf.Variable(0, dtype=tf.int64, name="count", **kwargs)
+        self.images = tf.Variable(tf.zeros((capacity, *image_shape)), name="images", trainable=False)
+        self.count = tf.Variable(0, dtype=tf.int64, name="count", trainable=False)
 
     def query(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Exchanges some of the new images for stored ones.
@@ -38,7 +38,7 @@ class ImagePool(tf.Module):
         returned and the new one takes its place. No gradient flows through the result.
 
         Args:
-            images: float32 (batch, height, width, channels), of any batch size from 1 up.
+            images: float32 (batch, height, width, channels), this replica's, of any batch size from 1 up.
             seed: int (2,), of this call's draws.
 
         Returns:
@@ -47,6 +47,7 @@ class ImagePool(tf.Module):
         images = tf.stop_gradient(images)
         if self.capacity == 0:
             return images
+        images = replicas.gathered(images)
         order = tf.range(tf.shape(images, tf.int64)[0])
         # One draw decides both: the lower half of the range names the place to exchange, the upper half none.
         draws = tf.random.stateless_uniform(tf.shape(order), seed, 0, 2 * self.capacity, tf.int64)
@@ -66,4 +67,4 @@ class ImagePool(tf.Module):
         left = tf.reduce_max(tf.where(places[:, None] == all_places, rows[:, None], all_places), axis=0)
         self.images.assign(tf.gather(history, left))
         self.count.assign(tf.minimum(self.count + tf.size(order, tf.int64), self.capacity))
-        return returned
+        return replicas.share(returned)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.distribution import chief_only, is_chief, of_all_workers
 from histogan_tf.errors import UserError
 from histogan_tf.progress import Progress
 from histogan_tf.runs import Run
@@ -100,19 +101,22 @@ def train(
 
     Raises:
         UserError: when a loss is not finite, or a checkpoint cannot be written.
-        Interrupted: on SIGINT or SIGTERM, once the step's checkpoint is saved.
+        Interrupted: on SIGINT or SIGTERM to any worker of the job, in all of them after the same step, once its
+            checkpoint is saved.
     """
     step = checkpoints.step
     run.forget_after(step)
     if step == 0:
         _draw_samples(trainer, run, step)
     saved_at = time.monotonic()
+    stop_signal = 0
     progress = Progress(schedule.total_steps, step, "step", schedule.epoch_of)
     with progress, _stop_signals() as received:
         loss_log = _LossLog(run, checkpoints, progress)
         for step_tensor, *batch in batches:
             result = trainer.train_step(step_tensor, *batch)
             step += 1
+            stop_signal = int(of_all_workers(np.int64(received[0] if received else 0)).max())
             loss_log.add(step, result.losses)
             is_last = step == schedule.total_steps
             if is_last or step % schedule.sample_freq == 0:
@@ -120,20 +124,24 @@ def train(
                 _draw_samples(trainer, run, step)
                 run.log_histograms(step, result.histograms)
             is_overdue = time.monotonic() - saved_at > 60 * schedule.ckpt_minutes
-            if is_last or is_overdue or received or step % schedule.ckpt_freq == 0:
+            if is_last or is_overdue or stop_signal or step % schedule.ckpt_freq == 0:
                 loss_log.flush()
                 checkpoints.save(step)
                 run.flush()
                 saved_at = time.monotonic()
-            if received:
+            if stop_signal:
                 break
-    if received and step < schedule.total_steps:
+    if stop_signal and step < schedule.total_steps:
+        of_all_workers(np.int64(step))  # none leaves before the chief has saved
         logger.info("stopped after step %d; the same command goes on from there", step)
-        raise Interrupted(received[0])
+        raise Interrupted(stop_signal)
 
 
 class _LossLog:
-    """Keeps losses on the device and fetches them about once a second, so that no step waits for a log line."""
+    """Keeps losses on the device and fetches them about once a second, so that no step waits for a log line.
+
+    Of the workers of one job, the chief alone logs and judges, so that what it says of a bad loss is in the run's log.
+    """
 
     def __init__(self, run: Run, checkpoints: Checkpoints, progress: Progress) -> None:
         self._run, self._checkpoints, self._progress = run, checkpoints, progress
@@ -141,6 +149,9 @@ class _LossLog:
         self._flushed_at = time.monotonic()
 
     def add(self, step: int, losses: dict[str, tf.Tensor]) -> None:
+        if not is_chief():
+            self._progress.update(step)
+            return
         self._pending[step] = losses
         if time.monotonic() - self._flushed_at > _FLUSH_SECONDS:
             self.flush()
@@ -188,6 +199,7 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@chief_only
 def _draw_samples(trainer: Trainer, run: Run, step: int) -> None:
     for name, images in trainer.draw_samples().items():
         run.save_sheet(name, images, step)

@@ -92,6 +92,14 @@ class TestBatches:
         _, indices = steps_and_indices(23, 5, seed=0, start_step=0, stop_step=40)
         assert set(sum(indices, [])) == set(range(23))
 
+    def test_parts_are_the_whole_batches(self):
+        whole = list(batches(make_set(23), 6, seed=9, start_step=2, stop_step=5).as_numpy_iterator())
+        parts = [list(batches(make_set(23), 6, 9, 2, 5, part, num_parts=3).as_numpy_iterator()) for part in range(3)]
+        for number, (step, images, labels) in enumerate(whole):
+            assert [part[number][0] for part in parts] == [step] * 3
+            np.testing.assert_array_equal(np.concatenate([part[number][1] for part in parts]), images)
+            np.testing.assert_array_equal(np.concatenate([part[number][2] for part in parts]), labels)
+
     def test_resuming_anywhere_gives_the_same_batches(self):
         _, whole = steps_and_indices(23, 5, seed=9, start_step=0, stop_step=12)
         for start in range(12):

@@ -267,3 +267,11 @@ def test_images_without_labels_are_measured_against_the_label_that_is_named(tmp_
     found = read(tmp_path / "evaluation")
     assert found["settings"]["num_real"] == len(of_label) and found["settings"]["num_synthetic"] == 12
     check_numbers(found, of_label, images, extractor("random"))
+
+
+def test_a_run_is_measured_by_the_classifiers_features_with_weights_of_the_users_choice(trained, real, tmp_path):
+    config = trained["plain"]
+    flags = ["--features=resnet18", "--weights=random", "--classifier_size=32", f"--output_dir={tmp_path}"]
+    evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=plain", *flags)
+    chosen = parse("--features=resnet18", "--weights=random", "--classifier_size=32")
+    check_numbers(read(tmp_path), real.images, samples(config, 24), feature_extractor(chosen, (16, 16, 3)))
