@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import sys
@@ -61,7 +62,7 @@ class Child:
         return self.ask("_seconds_of", num_calls)
 
     def peak_megabytes(self) -> float:
-        """The most memory that the process has had resident so far (ru_maxrss), libraries included."""
+        """The most memory that the process has had resident so far, libraries included."""
         return self.ask("_peak_megabytes")
 
     def close(self) -> None:
@@ -120,4 +121,8 @@ def _serve(connection: Connection, factory: str, arguments: dict[str, Any], log:
 
 
 def _peak_megabytes() -> float:
+    # Linux's ru_maxrss remembers what the process was before it became this program: a copy of its parent.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES / 1e6

@@ -116,8 +116,8 @@ def train(
         for step_tensor, *batch in batches:
             result = trainer.train_step(step_tensor, *batch)
             step += 1
-            stop_signal = int(of_all_workers(np.int64(received[0] if received else 0)).max())
             loss_log.add(step, result.losses)
+            stop_signal = int(of_all_workers(np.int64(received[0] if received else 0)).max())
             is_last = step == schedule.total_steps
             if is_last or step % schedule.sample_freq == 0:
                 loss_log.flush()
