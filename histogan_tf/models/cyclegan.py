@@ -67,8 +67,7 @@ def build_generator(
     _check_size(image_shape)
     if upsampling not in UPSAMPLINGS:
         raise UserError(f"upsampling={upsampling!r} is unknown: choose one of {', '.join(UPSAMPLINGS)}.")
-    if num_blocks is None:
-        num_blocks = default_num_blocks(image_shape)
+    num_blocks = default_num_blocks(image_shape) if num_blocks is None else num_blocks
     channels = image_shape[-1]
     network = _Layers(seed, precision)
     margins = [_margins_to_multiple(size, 2**_NUM_DOWNSAMPLINGS) for size in image_shape[:2]]

@@ -58,8 +58,7 @@ def build_generator(
         image_shape: (height, width, channels) of the images it makes.
         z_dim: dimensions of z.
         gf_dim: channels of the last hidden layer.
-        strides: of the transposed convolutions, first to last: four, or two if `num_classes`.
-        kernel_size: likewise.
+        strides, kernel_size: of the transposed convolutions, first to last: four, or two if `num_classes`.
         num_classes: 0, or the number of labels of the label-conditioned network.
         gfc_dim: units of its fully connected layer.
         upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
@@ -75,7 +74,7 @@ def build_generator(
         UserError: when the images are too small for the strides.
     """
     height, width, channels = image_shape
-    heights, widths = feature_sizes(height, strides), feature_sizes(width, strides)
+    sizes = list(zip(feature_sizes(height, strides), feature_sizes(width, strides), strict=True))
     network = DCGANLayers(precision, seed, Purpose.GENERATOR_WEIGHTS, sync_batch_norm)
     latents = keras.Input((z_dim,), name="z")
     inputs, condition, hidden = {"z": latents}, None, latents
@@ -87,13 +86,12 @@ def build_generator(
         hidden = condition.join(network.relu(network.batch_norm(hidden, "g_bn0")))
         channels_of_maps = [2 * gf_dim, 2 * gf_dim]
     first = len(inputs) - 1  # the conditional network has a layer before its projection
-    hidden = _project(hidden, (heights[0], widths[0], channels_of_maps[0]), condition, first, network)
+    hidden = _project(hidden, (*sizes[0], channels_of_maps[0]), condition, first, network)
 
     upsample = _UPSAMPLINGS[upsampling]
     last = len(strides) - 1
-    for layer, (stride, kernel) in enumerate(zip(strides, kernel_size, strict=True)):
+    for layer, (stride, kernel, out_size) in enumerate(zip(strides, kernel_size, sizes[1:], strict=True)):
         number = first + layer + 1
-        out_size = (heights[layer + 1], widths[layer + 1])
         filters = channels if layer == last else channels_of_maps[layer + 1]
         hidden = upsample(network, hidden, filters, kernel, stride, out_size, f"g_h{number}")
         if layer < last:

@@ -62,15 +62,7 @@ class DCGANLayers:
         name: str,
     ) -> keras.KerasTensor:
         """The original's `deconv2d`: SAME padding to a stated size, which Keras reaches through its output padding."""
-        layer = layers.Conv2DTranspose(
-            filters,
-            kernel_size,
-            strides=stride,
-            padding="same",
-            kernel_initializer=self._normal(),
-            name=name,
-            dtype=self.precision,
-        )
+        layer = layers.Conv2DTranspose(filters, kernel_size, strides=stride, padding="same", **self._settings(name))
         # Set here because the constructor refuses a padding as large as the stride, which even kernels need.
         layer.output_padding = tuple(
             out_pixels - (in_pixels - 1) * stride - kernel_size % 2
@@ -97,14 +89,7 @@ class DCGANLayers:
         margins = [(0, pixels - out_pixels) for pixels, out_pixels in zip(hidden.shape[1:3], out_size, strict=True)]
         if any(map(any, margins)):
             hidden = layers.Cropping2D(margins, dtype=self.precision)(hidden)
-        return layers.Conv2D(
-            filters,
-            kernel_size,
-            padding="same",
-            kernel_initializer=self._normal(),
-            name=name,
-            dtype=self.precision,
-        )(hidden)
+        return layers.Conv2D(filters, kernel_size, padding="same", **self._settings(name))(hidden)
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """The original's `batch_norm`."""
@@ -123,6 +108,9 @@ class DCGANLayers:
     def flatten(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
         """Feature maps to vectors."""
         return layers.Flatten(dtype=self.precision)(hidden)
+
+    def _settings(self, name: str) -> dict[str, object]:
+        return {"kernel_initializer": self._normal(), "name": name, "dtype": self.precision}
 
     def _normal(self) -> keras.initializers.Initializer:
         return keras.initializers.RandomNormal(stddev=0.02, seed=next(self._seeds))
