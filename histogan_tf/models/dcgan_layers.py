@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
 from histogan_tf.models.normalization import BatchNormalization
 from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
 from histogan_tf.randomness import Purpose, weight_seeds
@@ -44,7 +45,7 @@ class DCGANLayers:
         return layer(units, kernel_initializer=self._normal(), name=name, dtype=precision or self.precision)(hidden)
 
     def conv(
-        self, hidden: keras.KerasTensor, filters: int, name: str, layer: type[layers.Conv2D] = layers.Conv2D
+        self, hidden: keras.KerasTensor, filters: int, name: str, layer: type[Conv2D] = Conv2D
     ) -> keras.KerasTensor:
         """The original's `conv2d`: 5x5, stride 2."""
         initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=next(self._seeds))
@@ -62,7 +63,7 @@ class DCGANLayers:
         name: str,
     ) -> keras.KerasTensor:
         """The original's `deconv2d`: SAME padding to a stated size, which Keras reaches through its output padding."""
-        layer = layers.Conv2DTranspose(filters, kernel_size, strides=stride, padding="same", **self._settings(name))
+        layer = Conv2DTranspose(filters, kernel_size, strides=stride, padding="same", **self._settings(name))
         # Set here because the constructor refuses a padding as large as the stride, which even kernels need.
         layer.output_padding = tuple(
             out_pixels - (in_pixels - 1) * stride - kernel_size % 2
@@ -89,7 +90,7 @@ class DCGANLayers:
         margins = [(0, pixels - out_pixels) for pixels, out_pixels in zip(hidden.shape[1:3], out_size, strict=True)]
         if any(map(any, margins)):
             hidden = layers.Cropping2D(margins, dtype=self.precision)(hidden)
-        return layers.Conv2D(filters, kernel_size, padding="same", **self._settings(name))(hidden)
+        return Conv2D(filters, kernel_size, padding="same", **self._settings(name))(hidden)
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """The original's `batch_norm`."""

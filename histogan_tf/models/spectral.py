@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from keras import layers, ops
 
+from histogan_tf.models.convolutions import Conv2D
+
 _EPSILON = 1e-12
 
 
@@ -36,7 +38,7 @@ class _SpectralKernel:
         if training:
             matrix = ops.stop_gradient(self._matrix())
             self.u.assign(_normalized(ops.matmul(self._v(matrix), matrix)))
-        return super().call(inputs)
+        return super().call(inputs, training=training)
 
     def _matrix(self):
         return ops.cast(ops.reshape(self._kernel, (-1, self._kernel.shape[-1])), "float32")
@@ -45,7 +47,7 @@ class _SpectralKernel:
         return _normalized(ops.matmul(self.u, ops.transpose(matrix)))
 
 
-class SpectralConv2D(_SpectralKernel, layers.Conv2D):
+class SpectralConv2D(_SpectralKernel, Conv2D):
     """A convolution of spectral norm 1, as a matrix of (height x width x channels) by filters."""
 
 

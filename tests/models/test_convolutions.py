@@ -1,0 +1,117 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.models import convolutions
+from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose, kernel_gradient
+
+PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
+
+
+def _random(seed, shape):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Arguments of each call of `kernel_gradient`."""
+    made = []
+
+    def counted(*args):
+        made.append(args)
+        return kernel_gradient(*args)
+
+    monkeypatch.setattr(convolutions, "kernel_gradient", counted)
+    return made
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [(5, 5), (4, 3), (1, 2)])
+@pytest.mark.parametrize("size", [(7, 9), (8, 6)])
+def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
+    inputs, kernel = _random(0, (4, *size, 3)), _random(1, (*kernel_size, 3, 5))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
+    upstream = _random(2, outputs.shape)
+    expected = tape.gradient(outputs, kernel, output_gradients=upstream)
+    found = kernel_gradient(inputs, upstream, kernel_size, (stride, stride), padding)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def _pair(ours, keras_own, shape, **settings):
+    mine, theirs = (layer(32, 3, strides=2, **settings) for layer in (ours, keras_own))
+    for layer in (mine, theirs):
+        layer.build(shape)
+        layer.set_weights([_random(number, weight.shape) for number, weight in enumerate(mine.weights)])
+    return mine, theirs
+
+
+def _outputs_and_gradients(layer, inputs, upstream):
+    sources = [inputs, *(weight.value for weight in layer.trainable_weights)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=True)
+    return [outputs, *tape.gradient(outputs, sources, output_gradients=upstream)]
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("settings", [{"padding": "same"}, {"padding": "valid"}, {"use_bias": False}])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_training_is_keras_own(ours, keras_own, settings, is_compiled, calls):
+    inputs = _random(0, (16, 3, 4, 32) if ours is Conv2DTranspose else (16, 7, 9, 32))
+    mine, theirs = _pair(ours, keras_own, inputs.shape, activation="tanh", **settings)
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    run = tf.function(_outputs_and_gradients) if is_compiled else _outputs_and_gradients
+    for found, expected in zip(
+        run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
+
+
+def test_bfloat16_is_as_near_to_float32_as_keras_is(calls):
+    inputs = _random(0, (16, 13, 13, 32))
+    upstream = _random(1, (16, 7, 7, 32))
+    _, exact = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, padding="same")
+    mine, theirs = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, padding="same", dtype="mixed_bfloat16")
+    expected = _outputs_and_gradients(exact, inputs, upstream)
+    errors = [
+        [
+            float(tf.norm(tf.cast(found, tf.float32) - right) / tf.norm(right))
+            for found, right in zip(
+                _outputs_and_gradients(layer, inputs, tf.cast(upstream, tf.bfloat16)), expected, strict=True
+            )
+        ]
+        for layer in (mine, theirs)
+    ]
+    np.testing.assert_allclose(*errors, rtol=0.2)
+    assert len(calls) == 1
+
+
+def test_a_penalty_on_gradients_can_be_differentiated(calls):
+    inputs = _random(0, (16, 7, 7, 32))
+    pair = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, activation="tanh")
+
+    def penalty_gradients(layer):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                outputs = layer(inputs, training=True)
+            penalty = tf.reduce_sum(tf.square(inner.gradient(outputs, inputs)))
+        return outer.gradient(penalty, [weight.value for weight in layer.trainable_weights])
+
+    for found, expected in zip(*map(penalty_gradients, pair), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(tf.norm(expected)))
+    assert calls
+
+
+@pytest.mark.parametrize("shape", [(15, 7, 7, 32), (16, 7, 7, 31), (16, 17, 17, 32)])
+def test_few_images_few_channels_and_large_maps_keep_tensorflows_own(shape, calls):
+    layer = Conv2D(4, 3, strides=2, padding="same")
+    layer.build(shape)
+    _outputs_and_gradients(layer, _random(0, shape), tf.ones(layer.compute_output_shape(shape)))
+    assert not calls
