@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
 from histogan_tf.models.normalization import InstanceNormalization
 
 MIN_SIZE = 32
@@ -153,7 +154,7 @@ class _Layers:
     def conv(
         self, x, filters: int, kernel_size: int, *, name: str, strides: int = 1, padding: str = "valid", dtype=None
     ):
-        return layers.Conv2D(
+        return Conv2D(
             filters,
             kernel_size,
             strides=strides,
@@ -188,7 +189,7 @@ class _Layers:
         if upsampling == "resize":
             x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision, name=f"{name}-resize")(x)
             return self.conv(_reflect(x, [(1, 1)] * 2), filters, 3, name=name)
-        return layers.Conv2DTranspose(
+        return Conv2DTranspose(
             filters,
             3,
             strides=2,

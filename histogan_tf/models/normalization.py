@@ -56,6 +56,8 @@ class InstanceNormalization(keras.layers.GroupNormalization):
             return super().call(inputs)
         num_images = inputs.shape[0] or tf.shape(inputs)[0]
         _, height, width, channels = inputs.shape
+        if inputs.shape[0] == 1:
+            return _fused(inputs, self.gamma.value, self.beta.value, self.epsilon)[0]
         pixels = tf.transpose(tf.reshape(inputs, (num_images, height * width, channels)), (1, 0, 2))
         outputs, _, _ = _fused(
             tf.reshape(pixels, (1, height * width, 1, num_images * channels)),

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.models import convolutions
-from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose, kernel_gradient
+from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose, convolve_in_blocks, kernel_gradient
 
 PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
 
@@ -115,3 +115,23 @@ def test_few_images_few_channels_and_large_maps_keep_tensorflows_own(shape, call
     layer.build(shape)
     _outputs_and_gradients(layer, _random(0, shape), tf.ones(layer.compute_output_shape(shape)))
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_in_blocks"), [((2, 14, 12, 32), True), ((2, 13, 12, 32), False), ((2, 14, 12, 31), False)]
+)
+def test_colours_in_blocks_train_as_keras_does(shape, is_in_blocks, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        convolutions, "convolve_in_blocks", lambda *args: calls.append(args) or convolve_in_blocks(*args)
+    )
+    inputs = _random(0, shape)
+    mine, theirs = (layer(3, 7, activation="tanh") for layer in PAIRS[0])
+    for layer in (mine, theirs):
+        layer.build(inputs.shape)
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    found, expected = (_outputs_and_gradients(layer, inputs, upstream) for layer in (mine, theirs))
+    for my_own, keras_own in zip(found, expected, strict=True):
+        np.testing.assert_allclose(my_own, keras_own, rtol=1e-4, atol=1e-4)
+    assert bool(calls) == is_in_blocks
