@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import clustering, distribution, figures, generation, translation, visualization
+from histogan_tf import clustering, device, distribution, figures, generation, translation, visualization
 from histogan_tf.checkpoints import Checkpoints, best_directory
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.evaluation import evaluate as evaluate_classifier
@@ -51,7 +51,7 @@ def run_command(config: Config) -> None:
         UserError: for a mistake of the user.
         loop.Interrupted: when training was stopped by a signal.
     """
-    _prepare_device()
+    device.prepare(config)
     distribution.start(config)
     perform(config)
 
@@ -262,16 +262,6 @@ def _trained_generator(config: Config) -> tuple[Sampler, generation.TrainedRun]:
         raise UserError(f"{directory} has no checkpoint yet: train it with --mode=train first")
     logger.info("%s, trained for %d steps", directory, step)
     return Sampler(generator, run_config, num_classes), generation.TrainedRun(directory, run_config, class_names)
-
-
-def _prepare_device() -> None:
-    # Without it some kernels add up in the order in which threads finish, and a resumed run would drift.
-    tf.config.experimental.enable_op_determinism()
-    devices = tf.config.list_physical_devices("GPU")
-    for device in devices:
-        tf.config.experimental.set_memory_growth(device, True)
-    names = [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
-    logger.info("device: %s", ", ".join(names) or "CPU (TensorFlow sees no GPU)")
 
 
 def _tell_settings(config: Config, trainer: loop.Trainer, directory: Path, start_step: int, total_steps: int) -> None:

@@ -18,27 +18,21 @@ from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_pen
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.phantom import make_phantom
 from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import build_classifier
+from histogan_tf.models.resnet import NUM_FEATURES, Preprocessing, build_classifier
+from histogan_tf.models.resnet_weights import load_backbone
 
 _SEED = 42
 
 
 class _FrozenClassifier:
-    """The network, and the patches it is trained on.
+    """The patches, and the check.
 
     Args:
         num_images: patches of 50x50.
-        size: side that the classifier resizes to.
-        precision: of the backbone.
     """
 
-    def __init__(self, num_images: int, size: int, precision: str) -> None:
+    def __init__(self, num_images: int) -> None:
         self._phantom = make_phantom(num_images)
-        self._settings = [size, precision]
-        policy = dtype_policy(precision)
-        self._classifier = build_classifier(
-            self._phantom.image_shape, size=size, weights="random", seed=_SEED, precision=policy
-        )
 
     def material(self) -> dict[str, object]:
         """Backbones of one seed are equal: what is compared is what they make of the first batch."""
@@ -54,12 +48,21 @@ class _FrozenClassifier:
 
 
 class FeaturesOnce(_FrozenClassifier):
-    """The program: one pass through the backbone, the penalty chosen on five folds, the head fitted to convergence."""
+    """The program: one pass through the backbone, the penalty chosen on five folds, the head fitted to convergence.
+
+    Args:
+        num_images: patches of 50x50.
+        size: side that the classifier resizes to.
+        precision: of the backbone.
+    """
 
     def __init__(self, num_images: int, size: int, precision: str) -> None:
-        super().__init__(num_images, size, precision)
+        super().__init__(num_images)
+        classifier = build_classifier(
+            self._phantom.image_shape, size=size, weights="random", seed=_SEED, precision=dtype_policy(precision)
+        )
         self._folder = tempfile.TemporaryDirectory()
-        self._cache = FeatureCache(Path(self._folder.name), self._classifier.features, self._settings, _SEED)
+        self._cache = FeatureCache(Path(self._folder.name), classifier.features, [size, precision], _SEED)
 
     def _first_features(self) -> np.ndarray:
         return self._views(self._phantom.select(np.arange(BATCH)))[0]
@@ -83,16 +86,28 @@ class FeaturesOnce(_FrozenClassifier):
 
 
 class EveryEpoch(_FrozenClassifier):
-    """The usual loop: each epoch runs the backbone on every batch and makes one step of SGD on the head."""
+    """The usual loop: each epoch runs keras-hub's backbone on every batch and makes one step of SGD on the head.
+
+    Args:
+        num_images: patches of 50x50.
+        size: side that the classifier resizes to.
+        precision: of the backbone.
+    """
 
     def __init__(self, num_images: int, size: int, precision: str) -> None:
-        super().__init__(num_images, size, precision)
+        super().__init__(num_images)
+        image = keras.Input(self._phantom.image_shape, dtype="uint8")
+        backbone = load_backbone("random", seed=_SEED, size=size, precision=dtype_policy(precision))
+        maps = backbone(Preprocessing(size)(image))
+        self._features = keras.Model(image, keras.layers.GlobalAveragePooling2D(dtype="float32")(maps))
+        self._head = keras.layers.Dense(1)
+        self._head.build((None, NUM_FEATURES))
         self._optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
-        self._optimizer.build(self._classifier.head.trainable_variables)
+        self._optimizer.build(self._head.trainable_variables)
         self._start = 0
 
     def _first_features(self) -> np.ndarray:
-        return self._classifier.features(self._phantom.images[:BATCH], training=False).numpy()
+        return self._features(self._phantom.images[:BATCH], training=False).numpy()
 
     def run(self, count: int) -> None:
         """So many batches."""
@@ -105,10 +120,10 @@ class EveryEpoch(_FrozenClassifier):
 
     @tf.function
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        features = self._classifier.features(images, training=False)
+        features = self._features(images, training=False)
         with tf.GradientTape() as tape:
-            logits = self._classifier.head(features)[:, 0]
+            logits = self._head(features)[:, 0]
             loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
-        variables = self._classifier.head.trainable_variables
+        variables = self._head.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
         return loss

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.flops import flops_of_function
+from histogan_tf import device
 from histogan_tf.config import Config
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.randomness import Purpose, stateless_seed
@@ -61,7 +62,7 @@ class OurDCGAN(_Ours):
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
-        tf.config.experimental.enable_op_determinism()  # as the program does
+        device.prepare(config)
         images = random_images(config.batch_size, image_shape, seed=0)
         super().__init__(config, (images, np.zeros(len(images), np.int32)))
         self._trainer = DCGANTrainer(config, image_shape, 0)
@@ -90,7 +91,7 @@ class OurCycleGAN(_Ours):
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
-        tf.config.experimental.enable_op_determinism()  # as the program does
+        device.prepare(config)
         super().__init__(config, tuple(random_images(config.batch_size, image_shape, seed) for seed in range(2)))
         samples = [images.numpy() for images in self._batch]
         self._trainer = CycleGANTrainer(config, image_shape, _STEPS_PER_EPOCH, samples)

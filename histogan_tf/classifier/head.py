@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import math
+import operator
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -124,18 +128,23 @@ def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) ->
     Raises:
         UserError: if there are fewer than two such images of a label.
     """
+    from threadpoolctl import threadpool_limits
+
     folds, by = make_folds(training, seed)
     held_out = np.concatenate(folds)
     everything = np.arange(len(training.labels))
     fits = [fitter.fits(~np.isin(everything, fold)) for fold in folds]
     best_loss, best_penalty, best = math.inf, PENALTIES[0], np.empty(0)
-    for penalty in PENALTIES:
-        parts = [fit(penalty).probabilities(training.features[0, fold]) for fit, fold in zip(fits, folds, strict=True)]
-        probabilities = np.concatenate(parts)
-        loss = log_loss(training.labels[held_out], probabilities)
-        if loss >= best_loss:
-            break
-        best_loss, best_penalty, best = loss, penalty, probabilities
+    # The limit holds for all folds at once: each fit would lift its own while the others go on.
+    with threadpool_limits(1), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for penalty in PENALTIES:
+            heads = pool.map(operator.call, fits, itertools.repeat(penalty))
+            parts = [head.probabilities(training.features[0, fold]) for head, fold in zip(heads, folds, strict=True)]
+            probabilities = np.concatenate(parts)
+            loss = log_loss(training.labels[held_out], probabilities)
+            if loss >= best_loss:
+                break
+            best_loss, best_penalty, best = loss, penalty, probabilities
     logger.info("head: penalty %.3g, log loss %.4f on images held out by %s", best_penalty, best_loss, by)
     order = np.argsort(held_out)
     return best_penalty, HeldOut(held_out[order], best[order], by)

@@ -1,8 +1,9 @@
-"""Keras's batch and instance normalization on TensorFlow's fused kernel while training.
+"""Keras's batch and instance normalization on TensorFlow's fused kernel.
 
 Keras computes both from many small operations, each a pass over memory: in a bfloat16 step of a DCGAN on a CPU they
 cost as much as a convolution. FusedBatchNormV3 makes one pass there and one back, with float32 statistics of bfloat16
-activations as Keras has them. Weights, names and inference are Keras's own.
+activations as Keras has them, and where statistics are fixed TensorFlow joins it to the convolution before it. Weights
+and names are Keras's own.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             training: whether to use, and to take in, the statistics of this batch.
             mask: as in Keras.
         """
-        if not training or len(inputs.shape) != 4 or self.synchronized:
+        if len(inputs.shape) != 4 or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = _fused(inputs, self.gamma.value, self.beta.value, self.epsilon)
+        scale, offset = self.gamma.value, self.beta.value
+        if not (training and self.trainable):
+            moments = self.moving_mean.value, self.moving_variance.value
+            return _fused(inputs, scale, offset, self.epsilon, moments)[0]
+        outputs, mean, variance = _fused(inputs, scale, offset, self.epsilon)
         # The kernel gives the sample variance, n - 1 below the line; Keras averages that of the batch itself.
         num_values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         self._take_in(self.moving_mean, mean)
@@ -69,12 +74,30 @@ class InstanceNormalization(keras.layers.GroupNormalization):
         return tf.reshape(pixels, (num_images, height, width, channels))
 
 
+def fuse_batch_norms(network: keras.Model) -> None:
+    """Makes the batch norms of a network that a library has built take the fused kernel, with their weights and names.
+
+    Args:
+        network: changed in place; its layers have no activations, masks or axes of their own.
+    """
+    for layer in network.layers:
+        if type(layer) is keras.layers.BatchNormalization:
+            layer.__class__ = BatchNormalization  # the libraries take no layer of ours, and state must stay the same
+
+
 def _fused(
-    inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float
+    inputs: tf.Tensor,
+    scale: tf.Tensor,
+    offset: tf.Tensor,
+    epsilon: float,
+    moments: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """(inputs - mean) / sqrt(variance + epsilon) * scale + offset, the mean, and the sample variance, by channel."""
-    unused = tf.zeros((0,))
+    """(inputs - mean) / sqrt(variance + epsilon) * scale + offset, the mean, and the sample variance, by channel.
+
+    Mean and variance are `moments` if there are some, otherwise those of the inputs.
+    """
+    mean, variance = moments or (tf.zeros((0,)), tf.zeros((0,)))
     result = tf.raw_ops.FusedBatchNormV3(
-        x=inputs, scale=scale, offset=offset, mean=unused, variance=unused, epsilon=epsilon, is_training=True
+        x=inputs, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=not moments
     )
     return result.y, result.batch_mean, result.batch_variance

@@ -10,6 +10,7 @@ import dataclasses
 import keras
 from keras import layers, ops
 
+from histogan_tf.models.normalization import fuse_batch_norms
 from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
 
 NUM_FEATURES = 512
@@ -62,6 +63,7 @@ def build_classifier(
         UserError: if the weights cannot be had, or do not fit.
     """
     backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
+    fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False  # Keras lets that override even training=True

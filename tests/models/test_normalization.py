@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.models.normalization import BatchNormalization, InstanceNormalization
+from histogan_tf.models.normalization import BatchNormalization, InstanceNormalization, fuse_batch_norms
 
 SHAPE = (6, 5, 7, 3)
 
@@ -109,3 +109,33 @@ def test_second_derivatives_exist():
 
     expected = gradient_norm(_with_weights(keras.layers.BatchNormalization()))
     np.testing.assert_allclose(gradient_norm(layer), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalization_that_is_frozen_keeps_its_statistics(training):
+    inputs, upstream = tf.constant(_random(0)), tf.constant(_random(1))
+    results = []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        layer = _with_weights(kind())
+        layer.moving_mean.assign([1.0, 2.0, 3.0])
+        layer.moving_variance.assign([4.0, 5.0, 6.0])
+        layer.trainable = False
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=training)
+        results.append([outputs, tape.gradient(outputs, inputs, output_gradients=upstream), layer.moving_mean])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norms_of_a_library_are_fused_with_their_weights():
+    image = keras.Input(SHAPE[1:])
+    network = keras.Model(image, keras.layers.BatchNormalization(name="norm")(keras.layers.ReLU()(image)))
+    network.set_weights([np.array([1.0, 2.0, 3.0]) + number for number in range(4)])
+    inputs = _random(0)
+    expected = network(inputs)
+    fuse_batch_norms(network)
+    assert type(network.get_layer("norm")) is BatchNormalization
+    operations = tf.function(network).get_concrete_function(tf.constant(inputs)).graph.get_operations()
+    assert [operation.type for operation in operations].count("FusedBatchNormV3") == 1
+    np.testing.assert_allclose(network(inputs), expected, rtol=1e-5, atol=1e-5)
