@@ -4,7 +4,13 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.models import convolutions
-from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose, convolve_in_blocks, kernel_gradient
+from histogan_tf.models.convolutions import (
+    Conv2D,
+    Conv2DTranspose,
+    convolve_in_blocks,
+    kernel_gradient_by_convolution,
+    kernel_gradient_by_product,
+)
 
 PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
 
@@ -15,14 +21,11 @@ def _random(seed, shape):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Arguments of each call of `kernel_gradient`."""
+    """Names of the ways in which kernel gradients were found."""
     made = []
-
-    def counted(*args):
-        made.append(args)
-        return kernel_gradient(*args)
-
-    monkeypatch.setattr(convolutions, "kernel_gradient", counted)
+    for way in (kernel_gradient_by_convolution, kernel_gradient_by_product):
+        counted = lambda *args, way=way: made.append(way.__name__) or way(*args)  # noqa: E731
+        monkeypatch.setattr(convolutions, way.__name__, counted)
     return made
 
 
@@ -37,12 +40,16 @@ def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
         outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
     upstream = _random(2, outputs.shape)
     expected = tape.gradient(outputs, kernel, output_gradients=upstream)
-    found = kernel_gradient(inputs, upstream, kernel_size, (stride, stride), padding)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    ways = [kernel_gradient_by_convolution]
+    if stride == 1 and padding == "VALID":
+        ways.append(kernel_gradient_by_product)
+    for way in ways:
+        found = way(inputs, upstream, kernel_size, (stride, stride), padding)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def _pair(ours, keras_own, shape, **settings):
-    mine, theirs = (layer(32, 3, strides=2, **settings) for layer in (ours, keras_own))
+    mine, theirs = (layer(32, 3, **{"strides": 2} | settings) for layer in (ours, keras_own))
     for layer in (mine, theirs):
         layer.build(shape)
         layer.set_weights([_random(number, weight.shape) for number, weight in enumerate(mine.weights)])
@@ -73,11 +80,19 @@ def test_training_is_keras_own(ours, keras_own, settings, is_compiled, calls):
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
 
 
-def test_bfloat16_is_as_near_to_float32_as_keras_is(calls):
-    inputs = _random(0, (16, 13, 13, 32))
-    upstream = _random(1, (16, 7, 7, 32))
-    _, exact = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, padding="same")
-    mine, theirs = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, padding="same", dtype="mixed_bfloat16")
+@pytest.mark.parametrize(
+    ("num_images", "settings", "way"),
+    [
+        (16, {"strides": 2, "padding": "same"}, "kernel_gradient_by_convolution"),
+        (4, {"strides": 1}, "kernel_gradient_by_convolution"),
+        (2, {"strides": 1}, "kernel_gradient_by_product"),
+    ],
+)
+def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, calls):
+    inputs = _random(0, (num_images, 13, 13, 32))
+    _, exact = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, **settings)
+    mine, theirs = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, dtype="mixed_bfloat16", **settings)
+    upstream = _random(1, exact.compute_output_shape(inputs.shape))
     expected = _outputs_and_gradients(exact, inputs, upstream)
     errors = [
         [
@@ -89,7 +104,7 @@ def test_bfloat16_is_as_near_to_float32_as_keras_is(calls):
         for layer in (mine, theirs)
     ]
     np.testing.assert_allclose(*errors, rtol=0.2)
-    assert len(calls) == 1
+    assert calls == [way]
 
 
 def test_a_penalty_on_gradients_can_be_differentiated(calls):
