@@ -40,11 +40,13 @@ class Conv2D(keras.layers.Conv2D):
             inputs: float (batch, height, width, channels).
             training: whether gradients will be asked for; exported graphs keep to Keras's operations.
         """
+        if not training or None in inputs.shape or _has_gpu():
+            return super().call(inputs)
         out_size = self.compute_output_shape(inputs.shape)[1:3]
-        if training and self._is_faster_in_blocks(inputs.shape, out_size):
+        if self._is_faster_in_blocks(inputs.shape[-1], out_size):
             return _finish(self, convolve_in_blocks(inputs, tf.convert_to_tensor(self.kernel)))
         find_gradient = _fastest_kernel_gradient(self, inputs.shape, out_size, inputs.dtype)
-        if not training or not find_gradient:
+        if not find_gradient:
             return super().call(inputs)
         strides, padding = self.strides, self.padding.upper()
 
@@ -58,15 +60,14 @@ class Conv2D(keras.layers.Conv2D):
 
         return _finish(self, convolve(inputs, tf.convert_to_tensor(self.kernel)))
 
-    def _is_faster_in_blocks(self, images_shape: Sequence[int | None], out_size: Sequence[int]) -> bool:
+    def _is_faster_in_blocks(self, channels: int, out_size: Sequence[int]) -> bool:
         return (
-            images_shape[-1] >= _LEAST_CHANNELS
+            channels >= _LEAST_CHANNELS
             and self.filters <= _MOST_FILTERS
             and min(self.kernel_size) >= _LEAST_KERNEL_SIZE
             and self.strides == (1, 1)
             and self.padding == "valid"
             and not any(pixels % 2 for pixels in out_size)
-            and not _has_gpu()
         )
 
 
@@ -81,10 +82,12 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
             inputs: float (batch, height, width, channels).
             training: as in `Conv2D`.
         """
-        outputs_shape = self.compute_output_shape(inputs.shape)
+        if not training or None in inputs.shape or _has_gpu():
+            return super().call(inputs)
         # Its kernel's gradient is that of the convolution from its outputs to its inputs.
+        outputs_shape = self.compute_output_shape(inputs.shape)
         find_gradient = _fastest_kernel_gradient(self, outputs_shape, inputs.shape[1:3], inputs.dtype)
-        if not training or not find_gradient:
+        if not find_gradient:
             return super().call(inputs)
         strides, padding = self.strides, self.padding.upper()
 
@@ -173,12 +176,12 @@ def convolve_in_blocks(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _fastest_kernel_gradient(
-    layer: Conv2D | Conv2DTranspose, images_shape: Sequence[int | None], out_size: Sequence[int], dtype: tf.DType
+    layer: Conv2D | Conv2DTranspose, images_shape: Sequence[int], out_size: Sequence[int], dtype: tf.DType
 ) -> Callable | None:
     """For a convolution with the layer's kernel from images of this shape to maps of this size; None: TensorFlow's."""
     num_images, _, _, channels = images_shape
     is_large = out_size[0] * out_size[1] > _MOST_POSITIONS.get(dtype.name, 0)
-    if num_images is None or channels < _LEAST_CHANNELS or is_large or _has_gpu():
+    if channels < _LEAST_CHANNELS or is_large:
         return None
     if num_images >= _LEAST_IMAGES[dtype.name]:
         return kernel_gradient_by_convolution

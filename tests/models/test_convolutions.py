@@ -150,3 +150,17 @@ def test_colours_in_blocks_train_as_keras_does(shape, is_in_blocks, monkeypatch)
     for my_own, keras_own in zip(found, expected, strict=True):
         np.testing.assert_allclose(my_own, keras_own, rtol=1e-4, atol=1e-4)
     assert bool(calls) == is_in_blocks
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_sizes_may_be_unknown(ours, keras_own, training, calls):
+    mine, theirs = _pair(ours, keras_own, (None, None, None, 32), padding="same")
+    inputs = _random(0, (16, 3, 4, 32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 32))])
+    def convolve(images):
+        return mine(images, training=training)
+
+    np.testing.assert_array_equal(convolve(inputs), theirs(inputs))
+    assert not calls
