@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 # Of losses that are around 1. bfloat16 keeps 8 significant bits, and every contender rounds at other places.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
 # Of losses after an update: Adam makes a whole step of the rounding of a gradient near zero. On DCGAN3 that puts two
-# settings of PyTorch itself 3e-4 apart, and them 6e-4 from us.
-UPDATED_TOLERANCES = {"float32": 3e-3, "bfloat16": 0.05}
+# settings of PyTorch itself 3e-4 apart, and them 6e-4 from us; in bfloat16, Keras's loop is 0.06 from it in float32.
+UPDATED_TOLERANCES = {"float32": 3e-3, "bfloat16": 0.15}
 _UPDATED = "g_loss"  # DCGAN's generator loss is of a discriminator and a generator that this step has updated
 
 Losses = Sequence[Mapping[str, float]]
