@@ -31,4 +31,5 @@ def prepare(config: Config) -> None:
 
 def _has_a_core_for_each_generator(config: Config) -> bool:
     trains_two = config.mode == "train" and config.model == "cyclegan" and config.distribution == "none"
-    return trains_two and len(os.sched_getaffinity(0)) == 2
+    # Only Linux tells which cores are ours.
+    return trains_two and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 2

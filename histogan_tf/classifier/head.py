@@ -136,7 +136,7 @@ def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) ->
     fits = [fitter.fits(~np.isin(everything, fold)) for fold in folds]
     best_loss, best_penalty, best = math.inf, PENALTIES[0], np.empty(0)
     # The limit holds for all folds at once: each fit would lift its own while the others go on.
-    with threadpool_limits(1), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         for penalty in PENALTIES:
             heads = pool.map(operator.call, fits, itertools.repeat(penalty))
             parts = [head.probabilities(training.features[0, fold]) for head, fold in zip(heads, folds, strict=True)]
