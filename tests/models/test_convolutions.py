@@ -11,6 +11,7 @@ from histogan_tf.models.convolutions import (
     kernel_gradient_by_convolution,
     kernel_gradient_by_product,
 )
+from histogan_tf.models.winograd import WinogradConvolution, axes_of
 
 PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
 
@@ -21,8 +22,12 @@ def _random(seed, shape):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Names of the ways in which kernel gradients were found."""
+    """Names of the ways that were taken."""
     made = []
+    for name in ("convolve", "convolve_transposed"):
+        plain = getattr(WinogradConvolution, name)
+        counted = lambda *args, name=name, plain=plain: made.append(name) or plain(*args)  # noqa: E731
+        monkeypatch.setattr(WinogradConvolution, name, counted)
     for way in (kernel_gradient_by_convolution, kernel_gradient_by_product):
         counted = lambda *args, way=way: made.append(way.__name__) or way(*args)  # noqa: E731
         monkeypatch.setattr(convolutions, way.__name__, counted)
@@ -40,19 +45,21 @@ def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
         outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
     upstream = _random(2, outputs.shape)
     expected = tape.gradient(outputs, kernel, output_gradients=upstream)
+    axes = axes_of(size, outputs.shape[1:3], kernel_size, (stride, stride), padding)
     ways = [kernel_gradient_by_convolution]
     if stride == 1 and padding == "VALID":
         ways.append(kernel_gradient_by_product)
     for way in ways:
-        found = way(inputs, upstream, kernel_size, (stride, stride), padding)
+        found = way(inputs, upstream, axes)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def _pair(ours, keras_own, shape, **settings):
-    mine, theirs = (layer(32, 3, **{"strides": 2} | settings) for layer in (ours, keras_own))
+    settings = {"filters": 32, "kernel_size": 3, "strides": 2} | settings
+    mine, theirs = (layer(**settings) for layer in (ours, keras_own))
     for layer in (mine, theirs):
         layer.build(shape)
-        layer.set_weights([_random(number, weight.shape) for number, weight in enumerate(mine.weights)])
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(mine.weights)])
     return mine, theirs
 
 
@@ -78,6 +85,26 @@ def test_training_is_keras_own(ours, keras_own, settings, is_compiled, calls):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
     assert len(calls) == 1
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_float32_trains_with_fewer_products(ours, keras_own, padding, is_compiled, calls):
+    inputs = _random(0, (8, 15, 14, 96))
+    settings = {"filters": 96, "strides": 1, "padding": padding, "activation": "tanh"}
+    mine, theirs = _pair(ours, keras_own, inputs.shape, **settings)
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    run = tf.function(_outputs_and_gradients) if is_compiled else _outputs_and_gradients
+    for found, expected in zip(
+        run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
+    ):
+        assert float(tf.norm(found - expected) / tf.norm(expected)) < 1e-4
+    assert calls == ["convolve" if ours is Conv2D else "convolve_transposed"]
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
+    halved, _ = _pair(ours, keras_own, inputs.shape, dtype="mixed_bfloat16", **settings)
+    halved(inputs, training=True)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,9 +134,16 @@ def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, c
     assert calls == [way]
 
 
-def test_a_penalty_on_gradients_can_be_differentiated(calls):
-    inputs = _random(0, (16, 7, 7, 32))
-    pair = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, activation="tanh")
+@pytest.mark.parametrize(
+    ("shape", "settings", "way"),
+    [
+        ((16, 7, 7, 32), {}, "kernel_gradient_by_convolution"),
+        ((8, 15, 15, 96), {"filters": 96, "strides": 1}, "convolve"),
+    ],
+)
+def test_a_penalty_on_gradients_can_be_differentiated(shape, settings, way, calls):
+    inputs = _random(0, shape)
+    pair = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, activation="tanh", **settings)
 
     def penalty_gradients(layer):
         with tf.GradientTape() as outer:
@@ -121,7 +155,7 @@ def test_a_penalty_on_gradients_can_be_differentiated(calls):
 
     for found, expected in zip(*map(penalty_gradients, pair), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(tf.norm(expected)))
-    assert calls
+    assert set(calls) == {way}
 
 
 @pytest.mark.parametrize("shape", [(15, 7, 7, 32), (16, 7, 7, 31), (16, 17, 17, 32)])
