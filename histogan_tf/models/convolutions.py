@@ -18,8 +18,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from histogan_tf.models.reflection import NO_MARGINS, Margins, reflect
 from histogan_tf.models.winograd import Axis, WinogradConvolution, axes_of, faster_than_plain
 
 # Measured on a CPU with AVX-512; beyond these, TensorFlow's own way is as fast or faster: for all,
@@ -35,7 +37,27 @@ _LEAST_KERNEL_SIZE = 5
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
 class Conv2D(keras.layers.Conv2D):
-    """A convolution of images, channels last."""
+    """A convolution of images, channels last.
+
+    Args:
+        args, kwargs: as in Keras.
+        reflection: pixels to mirror first; the edge itself is not repeated.
+    """
+
+    def __init__(self, *args, reflection: Margins = NO_MARGINS, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        # A tuple would be a part of checkpoints.
+        self._reflection = np.array(reflection)
+
+    def get_config(self) -> dict[str, object]:
+        """As in Keras."""
+        return super().get_config() | {"reflection": self._reflection.tolist()}
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """As in Keras."""
+        num_images, *size, channels = input_shape
+        size = [pixels and pixels + sum(margins) for pixels, margins in zip(size, self._reflection, strict=True)]
+        return super().compute_output_shape((num_images, *size, channels))
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The same in training and inference.
@@ -45,15 +67,18 @@ class Conv2D(keras.layers.Conv2D):
             training: whether gradients will be asked for; exported graphs keep to Keras's operations.
         """
         if not training or None in inputs.shape or _has_gpu():
-            return super().call(inputs)
-        outputs_shape = self.compute_output_shape(inputs.shape)
-        if self._is_faster_in_blocks(inputs.shape[-1], outputs_shape[1:3]):
-            return _finish(self, convolve_in_blocks(inputs, tf.convert_to_tensor(self.kernel)))
+            margins = [(0, 0), *self._reflection, (0, 0)]
+            return super().call(tf.pad(inputs, margins, mode="REFLECT") if self._reflection.any() else inputs)
+        size, out_size = inputs.shape[1:3], self.compute_output_shape(inputs.shape)[1:3]
         strides, padding = self.strides, self.padding.upper()
-        axes = axes_of(inputs.shape[1:3], outputs_shape[1:3], self.kernel_size, strides, padding)
+        axes = axes_of(size, out_size, self.kernel_size, strides, padding, self._reflection)
         winograd = _faster_winograd(axes, inputs.shape, self.filters, inputs.dtype)
         if winograd:
             return _finish(self, winograd.convolve(inputs, tf.convert_to_tensor(self.kernel)))
+        inputs = reflect(inputs, self._reflection) if self._reflection.any() else inputs
+        if self._is_faster_in_blocks(inputs.shape[-1], out_size):
+            return _finish(self, convolve_in_blocks(inputs, tf.convert_to_tensor(self.kernel)))
+        axes = axes_of(inputs.shape[1:3], out_size, self.kernel_size, strides, padding)
         find_gradient = _faster_kernel_gradient(axes, inputs.shape, inputs.dtype)
         if not find_gradient:
             return super().call(inputs)

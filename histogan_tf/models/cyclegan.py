@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from histogan_tf.errors import UserError
 from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
@@ -75,8 +75,8 @@ def build_generator(
 
     image = keras.Input(image_shape, name="image")
     # One reflection serves the 7x7 kernel and the margins, so that both mirror the image's own edge.
-    x = _reflect(image, [(3 + before, 3 + after) for before, after in margins])
-    x = network.conv(x, num_filters, 7, name=f"c7s1-{num_filters}")
+    reflection = [(3 + before, 3 + after) for before, after in margins]
+    x = network.conv(image, num_filters, 7, reflection=reflection, name=f"c7s1-{num_filters}")
     x = network.normalize(x, name=f"c7s1-{num_filters}", activation=layers.ReLU)
     for level in range(1, _NUM_DOWNSAMPLINGS + 1):
         filters = num_filters * 2**level
@@ -89,7 +89,7 @@ def build_generator(
         x = network.upsample(x, filters, upsampling, name=f"u{filters}")
         x = network.normalize(x, name=f"u{filters}", activation=layers.ReLU)
     # bfloat16 keeps 8 significant bits, too few for an image of 256 levels: the last layer is computed in float32.
-    x = network.conv(_reflect(x, [(3, 3)] * 2), channels, 7, dtype="float32", name=f"c7s1-{channels}")
+    x = network.conv(x, channels, 7, reflection=_margin(3), dtype="float32", name=f"c7s1-{channels}")
     x = layers.Activation("tanh", dtype="float32", name="tanh")(x)
     x = layers.Cropping2D(margins, dtype="float32", name="crop")(x)
     return keras.Model(image, x, name=name)
@@ -151,18 +151,10 @@ class _Layers:
         """Initial weights of the published networks."""
         return keras.initializers.RandomNormal(mean, 0.02, seed=int(self._seeds.integers(2**31)))
 
-    def conv(
-        self, x, filters: int, kernel_size: int, *, name: str, strides: int = 1, padding: str = "valid", dtype=None
-    ):
-        return Conv2D(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            kernel_initializer=self._normal(),
-            dtype=dtype or self._precision,
-            name=f"{name}-conv",
-        )(x)
+    def conv(self, x, filters: int, kernel_size: int, *, name: str, dtype: str | None = None, **kwargs):
+        initializer, dtype = self._normal(), dtype or self._precision
+        layer = Conv2D(filters, kernel_size, kernel_initializer=initializer, dtype=dtype, name=f"{name}-conv", **kwargs)
+        return layer(x)
 
     def zero_pad(self, x, *, name: str):
         return layers.ZeroPadding2D(1, dtype=self._precision, name=f"{name}-pad")(x)
@@ -179,16 +171,16 @@ class _Layers:
 
     def residual_block(self, x, *, name: str):
         filters = x.shape[-1]
-        residual = self.conv(_reflect(x, [(1, 1)] * 2), filters, 3, name=f"{name}a")
+        residual = self.conv(x, filters, 3, reflection=_margin(1), name=f"{name}a")
         residual = self.normalize(residual, name=f"{name}a", activation=layers.ReLU)
-        residual = self.conv(_reflect(residual, [(1, 1)] * 2), filters, 3, name=f"{name}b")
+        residual = self.conv(residual, filters, 3, reflection=_margin(1), name=f"{name}b")
         residual = self.normalize(residual, name=f"{name}b")
         return layers.Add(dtype=self._precision, name=f"{name}-add")([x, residual])
 
     def upsample(self, x, filters: int, upsampling: str, *, name: str):
         if upsampling == "resize":
             x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision, name=f"{name}-resize")(x)
-            return self.conv(_reflect(x, [(1, 1)] * 2), filters, 3, name=name)
+            return self.conv(x, filters, 3, reflection=_margin(1), name=name)
         return Conv2DTranspose(
             filters,
             3,
@@ -204,9 +196,9 @@ def _leaky_relu(**kwargs) -> keras.Layer:
     return layers.LeakyReLU(0.2, **kwargs)
 
 
-def _reflect(x, margins: list[tuple[int, int]]):
-    """Pads height and width by mirroring; the edge pixels themselves are not repeated."""
-    return ops.pad(x, [(0, 0), *margins, (0, 0)], mode="reflect")
+def _margin(pixels: int) -> list[tuple[int, int]]:
+    """Equally many on each side, as `reflection`."""
+    return [(pixels, pixels)] * 2
 
 
 def _margins_to_multiple(size: int, multiple: int) -> tuple[int, int]:

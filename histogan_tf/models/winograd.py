@@ -22,6 +22,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.polynomial import polynomial
 
+from histogan_tf.models.reflection import NO_MARGINS, Margins
+
 # Where the polynomials of Winograd's proof are taken; small numbers that float32 has exactly, for the least rounding.
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 _TILES = (2, 3, 4, 5, 6)
@@ -42,6 +44,7 @@ class Axis:
         taps: of the kernel.
         stride: of the kernel.
         padding: `SAME` or `VALID`, as TensorFlow has them.
+        reflection: pixels that are mirrored before and behind the inputs first, without their edges.
     """
 
     pixels: int
@@ -49,11 +52,17 @@ class Axis:
     taps: int
     stride: int
     padding: str
+    reflection: tuple[int, int] = (0, 0)
+
+    @property
+    def reflected_pixels(self) -> int:
+        """Of the inputs with what is mirrored of them."""
+        return self.pixels + sum(self.reflection)
 
     @property
     def margins(self) -> tuple[int, int]:
-        """What the outputs see of zeros before and behind the inputs; below 0: of pixels that they do not see."""
-        missing = (self.out_pixels - 1) * self.stride + self.taps - self.pixels
+        """What the outputs see of zeros before and behind all that; below 0: of pixels that they do not see."""
+        missing = (self.out_pixels - 1) * self.stride + self.taps - self.reflected_pixels
         before = max(missing, 0) // 2 if self.padding == "SAME" else 0
         return before, missing - before
 
@@ -72,11 +81,18 @@ class Axis:
 
 
 def axes_of(
-    size: Sequence[int], out_size: Sequence[int], kernel_size: Sequence[int], strides: Sequence[int], padding: str
+    size: Sequence[int],
+    out_size: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    reflection: Margins = NO_MARGINS,
 ) -> tuple[Axis, Axis]:
-    """The vertical and the horizontal axis of a convolution, each argument being (vertical, horizontal)."""
-    vertical, horizontal = zip(size, out_size, kernel_size, strides, strict=True)
-    return Axis(*vertical, padding), Axis(*horizontal, padding)
+    """The vertical and the horizontal axis of a convolution; arguments are (vertical, horizontal), but the padding."""
+    sides = map(tuple, reflection)
+    fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
+    vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
+    return vertical, horizontal
 
 
 @functools.cache
@@ -123,13 +139,15 @@ class WinogradConvolution:
         for axis, num_tiles in zip(axes, self._num_tiles, strict=True):
             inputs, kernel, products = _strided_filtering(axis, tile)
             step, (margin, _) = tile * axis.stride, axis.margins
-            self._of_inputs.append(_for_all_tiles(inputs, num_tiles, step, margin, axis.pixels))
+            of_reflected = _for_all_tiles(inputs, num_tiles, step, margin, axis.reflected_pixels)
+            mirrored = np.pad(np.arange(axis.pixels), axis.reflection, mode="reflect")
+            self._of_inputs.append(of_reflected @ np.eye(axis.pixels)[mirrored])
             self._of_products.append(_for_all_tiles(products.T, num_tiles, tile, 0, axis.out_pixels).T)
             of_kernel.append(kernel)
         self._of_kernel = np.kron(*of_kernel)
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`tf.nn.conv2d`.
+        """`tf.nn.conv2d`, of what the axes reflect.
 
         Args:
             inputs: float (batch, height, width, channels).

@@ -198,3 +198,29 @@ def test_sizes_may_be_unknown(ours, keras_own, training, calls):
 
     np.testing.assert_array_equal(convolve(inputs), theirs(inputs))
     assert not calls
+
+
+@pytest.mark.parametrize("filters", [96, 3])  # with fewer products, and in TensorFlow's own way
+def test_margins_are_mirrored_in_training_and_inference(filters, calls):
+    reflection = ((1, 1), (2, 1))
+    inputs = _random(0, (8, 13, 12, 96))
+    mirrored = tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT")
+    mine = Conv2D(filters, 3, reflection=reflection)
+    theirs = keras.layers.Conv2D(filters, 3)
+    for layer, images in ((mine, inputs), (theirs, mirrored)):
+        layer.build(images.shape)
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
+    assert mine.compute_output_shape((None, 13, None, 96)) == (None, 13, None, filters)
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(mirrored))
+    np.testing.assert_array_equal(Conv2D.from_config(mine.get_config())._reflection, reflection)
+
+    upstream = _random(1, (8, 13, 13, filters))
+    found = _outputs_and_gradients(mine, inputs, upstream)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = theirs(tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT"))
+    sources = [inputs, *(weight.value for weight in theirs.trainable_weights)]
+    expected = [outputs, *tape.gradient(outputs, sources, output_gradients=upstream)]
+    for my_own, keras_own in zip(found, expected, strict=True):
+        assert float(tf.norm(my_own - keras_own) / tf.norm(keras_own)) < 1e-4
+    assert calls == (["convolve"] if filters == 96 else [])
