@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.agreement import Disagreement
 from benchmarks.children import Child, ContenderFailed
 from benchmarks.machine import describe_machine, version_of
 from benchmarks.measuring import Measure, child_of, measure
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"stopped; what is finished is in {arguments.output}", file=sys.stderr)
         return 130
-    except (Disagreement, ContenderFailed) as error:
+    except ContenderFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"written: {arguments.output}/results.json, results.md, ratios.png")

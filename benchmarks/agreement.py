@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from benchmarks.children import ContenderFailed
+
 # Of losses that are around 1. bfloat16 keeps 8 significant bits, and every contender rounds at other places.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
 # Of losses after an update: Adam makes a whole step of the rounding of a gradient near zero. On DCGAN3 that puts two
@@ -15,8 +17,8 @@ _UPDATED = "g_loss"  # DCGAN's generator loss is of a discriminator and a genera
 Losses = Sequence[Mapping[str, float]]
 
 
-class Disagreement(Exception):  # noqa: N818 - it says what it is
-    """A contender does other work than we do: there is nothing to compare."""
+class Disagreement(ContenderFailed):
+    """A contender does other work than we do: it is not timed."""
 
 
 def check_agreement(name: str, precision: str, ours: Losses, theirs: Losses) -> float:

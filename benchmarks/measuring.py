@@ -53,8 +53,8 @@ def measure(workload: Workload, how: Measure) -> WorkloadResult:
     """Sets all up, one after the other, and times them in turns.
 
     Raises:
-        Disagreement: if one does other work than we do.
-        ContenderFailed: if the leader fails, or another in the middle of its turns.
+        ContenderFailed: if the leader fails or its precisions disagree, or another fails in the middle of its turns.
+            One that fails before, or does other work than the leader does, is left out and told in the result.
     """
     how.tell(workload.title)
     with contextlib.ExitStack() as stack:

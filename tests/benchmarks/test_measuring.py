@@ -46,6 +46,15 @@ def test_without_the_leader_there_is_nothing_to_measure(how):
         measure(Workload("toy", "Toy", "image", [leader]), how)
 
 
+def test_who_does_other_work_is_left_out(how, lines):
+    ours = Contender("ours", "float32", "sift:ParallelClustering", {"num_images": 30, "num_workers": 1}, 30)
+    other = Contender("other", "float32", "sift:PlainClustering", {"num_images": 40}, 40, is_whole=True)
+    result = measure(Workload("toy", "Toy", "image", [ours, other]), how)
+    assert result.contenders[0].blocks and not result.contenders[1].blocks
+    assert "not the same network and step" in result.contenders[1].failure
+    assert any(line.startswith("other, float32 failed: ") for line in lines)
+
+
 def test_a_process_that_dies_is_told_from_one_that_works(how):
     with child_of("collections:Counter", {"a": 2, "b": 1}, how.log) as child:
         assert child.ask("most_common", 1) == [("a", 2)]

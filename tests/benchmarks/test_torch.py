@@ -25,7 +25,9 @@ def test_dcgan_steps_end_in_equal_losses(our_step, name, tunings):
     for tuning in tunings:
         other = TorchDCGAN(**ours.arguments, tuning=tuning)
         check_agreement("torch", "float32", ours.losses, other.check(ours.material))
-        assert (other.flops() == ours.flops) == (tuning is CHANNELS_LAST)
+        is_shared, has_fewer_products = tuning is CHANNELS_LAST, name == "dcgan3"
+        assert (other.flops() == ours.flops) == (is_shared and not has_fewer_products)
+        assert other.flops() >= ours.flops
 
 
 def test_cyclegan_steps_end_in_equal_losses(our_step):
