@@ -8,6 +8,8 @@ import os
 import platform
 from pathlib import Path
 
+from histogan_tf.cores import num_usable_cores
+
 _PACKAGES = ("histogan_tf", "tensorflow", "keras", "torch", "opencv-python-headless", "scikit-learn", "numpy")
 
 
@@ -16,7 +18,7 @@ def describe_machine() -> dict[str, object]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
-        "num_cores": len(os.sched_getaffinity(0)),
+        "num_cores": num_usable_cores(),
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 
 import tensorflow as tf
 
 from histogan_tf.config import Config
+from histogan_tf.cores import num_usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -31,5 +31,4 @@ def prepare(config: Config) -> None:
 
 def _has_a_core_for_each_generator(config: Config) -> bool:
     trains_two = config.mode == "train" and config.model == "cyclegan" and config.distribution == "none"
-    # Only Linux tells which cores are ours.
-    return trains_two and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 2
+    return trains_two and num_usable_cores() == 2

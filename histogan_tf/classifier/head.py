@@ -7,12 +7,12 @@ import itertools
 import logging
 import math
 import operator
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) ->
     fits = [fitter.fits(~np.isin(everything, fold)) for fold in folds]
     best_loss, best_penalty, best = math.inf, PENALTIES[0], np.empty(0)
     # The limit holds for all folds at once: each fit would lift its own while the others go on.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(num_usable_cores()) as pool:
         for penalty in PENALTIES:
             heads = pool.map(operator.call, fits, itertools.repeat(penalty))
             parts = [head.probabilities(training.features[0, fold]) for head, fold in zip(heads, folds, strict=True)]

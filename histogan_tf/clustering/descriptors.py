@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
 
 DESCRIPTOR_LENGTH = 128  # 4x4 cells of 8 orientations (Lowe, section 6.1)
@@ -93,7 +93,7 @@ def map_ordered(function: Callable[[Item], Result], items: Sequence[Item], num_w
     OpenCV and NumPy release the interpreter's lock, so threads are enough. Few results are in flight at a time:
     memory does not grow with the number of items.
     """
-    workers = num_workers or len(os.sched_getaffinity(0))
+    workers = num_workers or num_usable_cores()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(items), _ITEMS_IN_FLIGHT):
             yield from pool.map(function, items[start : start + _ITEMS_IN_FLIGHT])

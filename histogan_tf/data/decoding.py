@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
+from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
 
 logger = logging.getLogger("histogan_tf")
@@ -256,7 +257,7 @@ def map_in_order(function: Callable[[int], Result], count: int) -> Iterator[Resu
     def compute_some(start: int) -> list[Result]:
         return [function(index) for index in range(start, min(start + _IMAGES_PER_TASK, count))]
 
-    num_workers = os.cpu_count() or 1
+    num_workers = num_usable_cores()
     starts = iter(range(0, count, _IMAGES_PER_TASK))
     with ThreadPoolExecutor(num_workers) as executor:
         pending = collections.deque(

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from histogan_tf.cores import num_usable_cores
 from histogan_tf.data.decoding import (
     Prepare,
     UnusableImageError,
@@ -301,4 +302,4 @@ def _spread(count: int, most: int) -> np.ndarray:
 
 @functools.cache
 def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="images")
+    return ThreadPoolExecutor(num_usable_cores(), thread_name_prefix="images")

@@ -1,5 +1,4 @@
 import io
-import os
 import struct
 import zlib
 
@@ -337,7 +336,7 @@ class TestReadImages:
         (tmp_path / "bad.png").write_bytes(b"junk")
         decoded = []
         monkeypatch.setattr(decoding, "_IMAGES_PER_TASK", 1)
-        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+        monkeypatch.setattr(decoding, "num_usable_cores", lambda: 1)
 
         def count(image):
             decoded.append(1)
@@ -371,7 +370,7 @@ class TestMapInOrder:
             assert list(map_in_order(lambda index: index**2, count)) == [index**2 for index in range(count)]
 
     def test_little_is_computed_ahead(self, monkeypatch):
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        monkeypatch.setattr(decoding, "num_usable_cores", lambda: 2)
         monkeypatch.setattr(decoding, "_IMAGES_PER_TASK", 3)
         computed = []
         results = map_in_order(computed.append, 1000)
