@@ -31,7 +31,7 @@ _TILES = (2, 3, 4, 5, 6)
 # value forth or back along an axis of one pixel, and taking a value of the kernel forth. Strides cost more memory.
 _PRODUCT, _VALUE_AND_PIXEL, _KERNEL_VALUE, _STRIDED = 1.1, 2.0, 22.0, 1.5
 _LEAST_GAIN = 1.05
-_MOST_VALUES = 2**28  # that are held at once, which is 1 GB
+_MOST_VALUES = 2**27  # of the inputs or outputs of one layer, which are 512 MB
 
 
 @dataclasses.dataclass(frozen=True)
