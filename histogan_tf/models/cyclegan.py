@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from histogan_tf.errors import UserError
 from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
@@ -74,9 +74,10 @@ def build_generator(
     margins = [_margins_to_multiple(size, 2**_NUM_DOWNSAMPLINGS) for size in image_shape[:2]]
 
     image = keras.Input(image_shape, name="image")
-    # One reflection serves the 7x7 kernel and the margins, so that both mirror the image's own edge.
-    reflection = [(3 + before, 3 + after) for before, after in margins]
-    x = network.conv(image, num_filters, 7, reflection=reflection, name=f"c7s1-{num_filters}")
+    # One reflection serves the 7x7 kernel and the margins, so that both mirror the image's own edge. It stands before
+    # the convolution, not in it, so that all that follows fits images of any size.
+    x = ops.pad(image, [(0, 0), *((3 + before, 3 + after) for before, after in margins), (0, 0)], mode="reflect")
+    x = network.conv(x, num_filters, 7, name=f"c7s1-{num_filters}")
     x = network.normalize(x, name=f"c7s1-{num_filters}", activation=layers.ReLU)
     for level in range(1, _NUM_DOWNSAMPLINGS + 1):
         filters = num_filters * 2**level
