@@ -69,16 +69,15 @@ class Conv2D(keras.layers.Conv2D):
         if not training or None in inputs.shape or _has_gpu():
             margins = [(0, 0), *self._reflection, (0, 0)]
             return super().call(tf.pad(inputs, margins, mode="REFLECT") if self._reflection.any() else inputs)
-        size, out_size = inputs.shape[1:3], self.compute_output_shape(inputs.shape)[1:3]
+        out_size = self.compute_output_shape(inputs.shape)[1:3]
         strides, padding = self.strides, self.padding.upper()
-        axes = axes_of(size, out_size, self.kernel_size, strides, padding, self._reflection)
+        axes = axes_of(inputs.shape[1:3], out_size, self.kernel_size, strides, padding, self._reflection)
         winograd = _faster_winograd(axes, inputs.shape, self.filters, inputs.dtype)
         if winograd:
             return _finish(self, winograd.convolve(inputs, tf.convert_to_tensor(self.kernel)))
-        inputs = reflect(inputs, self._reflection) if self._reflection.any() else inputs
+        inputs = reflect(inputs, self._reflection)
         if self._is_faster_in_blocks(inputs.shape[-1], out_size):
             return _finish(self, convolve_in_blocks(inputs, tf.convert_to_tensor(self.kernel)))
-        axes = axes_of(inputs.shape[1:3], out_size, self.kernel_size, strides, padding)
         find_gradient = _faster_kernel_gradient(axes, inputs.shape, inputs.dtype)
         if not find_gradient:
             return super().call(inputs)
@@ -143,7 +142,7 @@ def kernel_gradient_by_convolution(inputs: tf.Tensor, upstream: tf.Tensor, axes:
     """Gradient of the kernel of a convolution, by another convolution.
 
     Args:
-        inputs: float (batch, height, width, channels).
+        inputs: float (batch, height, width, channels), reflected if the axes are.
         upstream: float (batch, out_height, out_width, filters), the gradient of the outputs.
         axes: the vertical and the horizontal one.
 

@@ -74,10 +74,7 @@ def build_generator(
     margins = [_margins_to_multiple(size, 2**_NUM_DOWNSAMPLINGS) for size in image_shape[:2]]
 
     image = keras.Input(image_shape, name="image")
-    # One reflection serves the 7x7 kernel and the margins, so that both mirror the image's own edge. It stands before
-    # the convolution, not in it, so that all that follows fits images of any size.
-    x = ops.pad(image, [(0, 0), *((3 + before, 3 + after) for before, after in margins), (0, 0)], mode="reflect")
-    x = network.conv(x, num_filters, 7, name=f"c7s1-{num_filters}")
+    x = network.conv(_reflect(image, margins), num_filters, 7, name=f"c7s1-{num_filters}")
     x = network.normalize(x, name=f"c7s1-{num_filters}", activation=layers.ReLU)
     for level in range(1, _NUM_DOWNSAMPLINGS + 1):
         filters = num_filters * 2**level
@@ -195,6 +192,14 @@ class _Layers:
 
 def _leaky_relu(**kwargs) -> keras.Layer:
     return layers.LeakyReLU(0.2, **kwargs)
+
+
+def _reflect(image, margins: list[tuple[int, int]]):
+    """Mirrors the margins, and the three pixels that a 7x7 kernel sees beyond them, at the image's own edge.
+
+    It stands before the first convolution, not in it, so that all that follows fits images of any size.
+    """
+    return ops.pad(image, [(0, 0), *((3 + before, 3 + after) for before, after in margins), (0, 0)], mode="reflect")
 
 
 def _margin(pixels: int) -> list[tuple[int, int]]:

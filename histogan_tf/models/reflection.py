@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 Margins = Sequence[tuple[int, int]]
@@ -17,8 +18,10 @@ def reflect(images: tf.Tensor, margins: Margins) -> tf.Tensor:
 
     Args:
         images: float (batch, height, width, channels), larger than the margins; its sizes are known.
-        margins: to add.
+        margins: to add; the images themselves come back if there are none.
     """
+    if not np.any(margins):
+        return images
     sizes = zip(images.shape[1:3], margins, strict=True)
     if any(pixels < before + after + 2 for pixels, (before, after) in sizes):  # the margins mirror the same pixels
         return tf.pad(images, [(0, 0), *margins, (0, 0)], mode="REFLECT")

@@ -200,21 +200,28 @@ def test_sizes_may_be_unknown(ours, keras_own, training, calls):
     assert not calls
 
 
-@pytest.mark.parametrize("filters", [96, 3])  # with fewer products, and in TensorFlow's own way
-def test_margins_are_mirrored_in_training_and_inference(filters, calls):
+@pytest.mark.parametrize(
+    ("shape", "filters", "ways"),
+    [
+        ((8, 13, 12, 96), 96, ["convolve"]),
+        ((16, 6, 5, 32), 4, ["kernel_gradient_by_convolution"]),
+        ((8, 13, 12, 96), 3, []),
+    ],
+)
+def test_margins_are_mirrored_in_training_and_inference(shape, filters, ways, calls):
     reflection = ((1, 1), (2, 1))
-    inputs = _random(0, (8, 13, 12, 96))
+    inputs = _random(0, shape)
     mirrored = tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT")
     mine = Conv2D(filters, 3, reflection=reflection)
     theirs = keras.layers.Conv2D(filters, 3)
     for layer, images in ((mine, inputs), (theirs, mirrored)):
         layer.build(images.shape)
         layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
-    assert mine.compute_output_shape((None, 13, None, 96)) == (None, 13, None, filters)
+    assert mine.compute_output_shape((None, 13, None, shape[-1])) == (None, 13, None, filters)
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(mirrored))
     np.testing.assert_array_equal(Conv2D.from_config(mine.get_config())._reflection, reflection)
 
-    upstream = _random(1, (8, 13, 13, filters))
+    upstream = _random(1, mine.compute_output_shape(shape))
     found = _outputs_and_gradients(mine, inputs, upstream)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -223,4 +230,4 @@ def test_margins_are_mirrored_in_training_and_inference(filters, calls):
     expected = [outputs, *tape.gradient(outputs, sources, output_gradients=upstream)]
     for my_own, keras_own in zip(found, expected, strict=True):
         assert float(tf.norm(my_own - keras_own) / tf.norm(keras_own)) < 1e-4
-    assert calls == (["convolve"] if filters == 96 else [])
+    assert calls == ways
