@@ -1,6 +1,6 @@
 """The one entry point: parse flags, hand a Config to one command, turn a user's mistake into exit code 2."""
 
-from histogan_tf.entry import main
+from histogan_tf.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from benchmarks.results import WorkloadResult
 from benchmarks.start import Start, measure_start
 from benchmarks.table import machine_line, peaks_line, workload_table
 from benchmarks.workloads import WORKLOADS
-from histogan_tf.files import write_json, write_text
+from histogan_tf.runs.files import write_json, write_text
 
 _START = "start"
 _PRECISIONS = ("float32", "bfloat16")

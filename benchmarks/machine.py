@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from histogan_tf.cores import num_usable_cores
+from histogan_tf.machine.cores import num_usable_cores
 
 _PACKAGES = ("histogan_tf", "tensorflow", "keras", "torch", "opencv-python-headless", "scikit-learn", "numpy")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results import WorkloadResult
-from histogan_tf.figures import save_figure
+from histogan_tf.reporting.pictures import save_figure
 
 _COLOURS = {"float32": "#4878a8", "bfloat16": "#d98b3a"}
 

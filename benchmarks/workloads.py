@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 from histogan_tf.config import Config
 
 OURS = "ours"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 from histogan_tf.config import Config
 
 TINY = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from histogan_tf import command_line, commands
+from histogan_tf.cli import command_line, commands
 from histogan_tf.config.run_flags import MODELS, MODES
-from histogan_tf.data.phantom import make_phantom
+from histogan_tf.data.sources.phantom import make_phantom
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 
 RECIPES = sorted((Path(__file__).parents[1] / "flags").glob("*.cfg"))
 

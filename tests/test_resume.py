@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from histogan_tf import commands
-from histogan_tf.checkpoints import checkpoint_folders
+from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
-from histogan_tf.runs import read_metrics
+from histogan_tf.runs.checkpoints import checkpoint_folders
+from histogan_tf.runs.run_directory import read_metrics
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from histogan_tf.classifier.features import BATCH, FeatureCache
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.phantom import make_phantom
+from histogan_tf.data.sources.phantom import make_phantom
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import NUM_FEATURES, Preprocessing, build_classifier
 from histogan_tf.models.resnet_weights import load_backbone

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 from histogan_tf.data import pipeline
-from histogan_tf.data.loading import load
-from histogan_tf.data.phantom import make_phantom
-from histogan_tf.figures import save_png
+from histogan_tf.data.loading import load_dataset
+from histogan_tf.data.sources.phantom import make_phantom
+from histogan_tf.reporting.pictures import save_png
 
 _ANY_STEP = 10**9
 
@@ -36,7 +36,7 @@ class FilesRead:
                 "--memory_budget_gb=0.000001",  # nothing is kept
             ]
         )
-        image_set = load(config)
+        image_set = load_dataset(config)
         assert image_set.is_lazy
         self._batches = iter(pipeline.batches(image_set, batch_size, config.seed, 0, _ANY_STEP))
 

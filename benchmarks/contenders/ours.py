@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.flops import flops_of_function
-from histogan_tf import device
 from histogan_tf.config import Config
+from histogan_tf.machine import device
+from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
-from histogan_tf.randomness import Purpose, stateless_seed
-from histogan_tf.training.cyclegan import CycleGANTrainer
-from histogan_tf.training.dcgan import DCGANTrainer
+from histogan_tf.training.cyclegan_step import CycleGANTrainer
+from histogan_tf.training.dcgan_step import DCGANTrainer
 
 _STEPS_PER_EPOCH = 10**6  # the learning rate does not fall while we measure
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from histogan_tf import clustering
-from histogan_tf.data.phantom import make_phantom
+from histogan_tf.data.sources.phantom import make_phantom
 
 _NUM_CLUSTERS, _NUM_WORDS, _UPSAMPLE, _SEED = 4, 100, 2, 42
 

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf import files
-from histogan_tf.classifier import figures
-from histogan_tf.classifier.evaluation import THRESHOLD, Predictions, read_predictions, table, to_json
-from histogan_tf.classifier.prediction import backbone_note, read_classifier, require_classifier
-from histogan_tf.classifier.training import feature_cache, load_data
+from histogan_tf.classifier import plots
+from histogan_tf.classifier.prediction import backbone_note, require_classifier
+from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions, table, to_json
+from histogan_tf.classifier.transfer import feature_cache, load_data
 from histogan_tf.config import Config
+from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
-from histogan_tf.runs import read_run
+from histogan_tf.runs import files
+from histogan_tf.runs.run_directory import read_run
+from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
-NUM_NEIGHBOURS = 5
+SHOWN_NEIGHBOURS = 5
 _MOST_QUERIES = 8
 _DRAWN = ("precision", "recall", "accuracy", "specificity", "f1", "roc_auc")
 
@@ -87,7 +89,7 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
     }
     files.write_json(directory / "comparison.json", {"baseline": baseline.name, "runs": result})
     title = "; ".join(sorted({backbone_note(run.config) for run in runs}))
-    figures.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
+    plots.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
     for other in others:
         _draw_neighbours(config, baseline, other, directory, features_directory)
     logger.info("comparison: %s", directory)
@@ -116,7 +118,7 @@ def _draw_neighbours(
     if not len(queries):
         logger.info("%s and %s are right on the same images: no neighbours to show", baseline.name, other.name)
         return
-    trained = read_classifier(dataclasses.replace(config, run=other.name, given=frozenset()))
+    (trained,) = load_networks(dataclasses.replace(config, run=other.name, given=frozenset()), kind=CLASSIFIER)
     try:
         data = load_data(trained.config)
     except UserError as error:
@@ -125,11 +127,13 @@ def _draw_neighbours(
     if not np.array_equal(data.validation.ids, other.predictions.ids):
         logger.warning("no neighbours of %s: its images have changed since it was trained", other.name)
         return
-    cache = feature_cache(trained.config, trained.classifier, features_directory or trained.directory / "features")
+    cache = feature_cache(
+        trained.config, trained.network.get_layer("features"), features_directory or trained.directory / "features"
+    )
     nearest, distances = nearest_neighbours(
         cache.views(data.validation)[0][queries],
         np.concatenate([cache.views(part)[0] for part in data.parts]),
-        NUM_NEIGHBOURS,
+        SHOWN_NEIGHBOURS,
     )
     probabilities = [run.predictions.probabilities[queries] for run in (baseline, other)]
     rows = [
@@ -151,7 +155,7 @@ def _draw_neighbours(
         f"probability of label 1: {baseline.name} → {other.name}\nnearest training images as {other.name} sees them "
         f"({backbone_note(other.config)})"
     )
-    figures.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
+    plots.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
 
 
 def choose_queries(

@@ -11,15 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import replicas
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import perturbed_view
-from histogan_tf.distribution import is_chief, of_all_workers
 from histogan_tf.errors import UserError
-from histogan_tf.files import written_aside
+from histogan_tf.machine import replicas
+from histogan_tf.machine.progress import Progress
+from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.machine.workers import is_chief, of_all_workers
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.progress import Progress
-from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.runs.files import written_aside
 
 logger = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf import replicas
-from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.head import log_loss
 from histogan_tf.classifier.prediction import Predictor
 from histogan_tf.config import Config
 from histogan_tf.data import pipeline
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import random_view
-from histogan_tf.distribution import check_same, of_the_chief, this_worker
 from histogan_tf.errors import UserError
+from histogan_tf.machine import replicas
+from histogan_tf.machine.progress import Progress
+from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.machine.workers import check_same, of_the_chief, this_worker
 from histogan_tf.models.resnet import ResNetClassifier
-from histogan_tf.progress import Progress
-from histogan_tf.randomness import Purpose, stateless_seed
-from histogan_tf.runs import Run
+from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.runs.run_directory import Run
 from histogan_tf.training.loop import StepResult
 
 logger = logging.getLogger(__name__)

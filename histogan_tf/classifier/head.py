@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
+from histogan_tf.machine.cores import num_usable_cores
 
 logger = logging.getLogger(__name__)
 

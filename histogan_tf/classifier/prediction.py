@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.checkpoints import Checkpoints
 from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
-from histogan_tf.data.decoding import Prepare, UnusableImageError, decode, sizing
-from histogan_tf.data.folder import list_images
-from histogan_tf.data.idc import pad_to_patch
+from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
+from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.errors import UserError
-from histogan_tf.files import written_aside
+from histogan_tf.machine.progress import Progress
 from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import ResNetClassifier, build_classifier
-from histogan_tf.progress import Progress
-from histogan_tf.runs import read_run
+from histogan_tf.models.resnet import build_classifier
+from histogan_tf.runs.checkpoints import Restorable
+from histogan_tf.runs.files import written_aside
+from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
 
@@ -49,42 +50,21 @@ class Predictor:
         return expit(np.concatenate(logits).astype(np.float64))
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedClassifier:
-    """A classifier with the run it comes from.
+def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
+    """The classifier of a run, to be restored; no weights from elsewhere are needed.
 
-    Attributes:
-        directory: of the run.
+    Args:
         config: of the run.
-        image_shape: (height, width, channels) of the images that it was trained on.
-        classifier: the network, all weights restored.
+        dataset: what the run recorded of its images.
     """
-
-    directory: Path
-    config: Config
-    image_shape: tuple[int, int, int]
-    classifier: ResNetClassifier
-
-
-def read_classifier(config: Config) -> TrainedClassifier:
-    """The trained classifier of a run; no weights from elsewhere are needed.
-
-    Raises:
-        UserError: if there is no such run, if it is of another model, or if its training is not finished.
-    """
-    directory, run_config, dataset = read_run(config)
-    require_classifier(directory, run_config)
-    image_shape = tuple(dataset["image_shape"])
     classifier = build_classifier(
-        image_shape,
-        size=run_config.classifier_size,
+        tuple(dataset["image_shape"]),
+        size=config.classifier_size,
         weights="random",
         seed=0,
-        precision=dtype_policy(run_config.precision),
+        precision=dtype_policy(config.precision),
     )
-    if not Checkpoints(directory / "ckpt", classifier.state()).restore():
-        raise UserError(f"{directory} is not trained yet: run its --mode=train to the end first")
-    return TrainedClassifier(directory, run_config, image_shape, classifier)
+    return [Restorable("", classifier.network, classifier.state())]
 
 
 def require_classifier(directory: Path, run_config: Config) -> None:
@@ -93,7 +73,7 @@ def require_classifier(directory: Path, run_config: Config) -> None:
     Raises:
         UserError: if it is no classifier.
     """
-    if run_config.model != "resnet18":
+    if family_of(run_config.model).kind != CLASSIFIER:
         raise UserError(f"{directory} is a run of {run_config.model}: choose one of resnet18 with --run")
 
 
@@ -126,7 +106,7 @@ def classify(config: Config) -> None:
     root = os.path.expandvars(os.path.expanduser(config.data_path))
     if not os.path.isdir(root):
         raise UserError(f"--data_path={config.data_path}: there is no such folder")
-    trained = read_classifier(config)
+    (trained,) = load_networks(config, kind=CLASSIFIER)
     output_directory = Path(config.output_dir).expanduser() if config.output_dir else trained.directory / "classified"
     path = output_directory / "predictions.csv"
     if path.exists():
@@ -135,7 +115,7 @@ def classify(config: Config) -> None:
     note = backbone_note(trained.config)
     logger.info("%s: %s; %d images", trained.directory, note, len(names))
     extra = {"backbone": note} if is_untrained(trained.config) else {}
-    predict, num_done = Predictor(trained.classifier.network), 0
+    predict, num_done = Predictor(trained.network), 0
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["id", "probability", *extra])
         writer.writeheader()
@@ -150,7 +130,7 @@ def classify(config: Config) -> None:
 
 
 def _read_in_turn(
-    root: str, names: Sequence[str], trained: TrainedClassifier, strict: bool
+    root: str, names: Sequence[str], trained: TrainedNetwork, strict: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """(names, uint8 images) of some files at a time, without those that cannot be used."""
     prepare = _preparation(trained)
@@ -159,7 +139,7 @@ def _read_in_turn(
             ids, images = [], []
             for name in names[start : start + _FILES_AT_ONCE]:
                 try:
-                    images.append(prepare(decode(os.path.join(root, name))))
+                    images.append(prepare(decode_image(os.path.join(root, name))))
                     ids.append(name)
                 except UnusableImageError as error:
                     if strict:
@@ -173,7 +153,7 @@ def _read_in_turn(
             progress.update(start + len(names[start : start + _FILES_AT_ONCE]))
 
 
-def _preparation(trained: TrainedClassifier) -> Prepare:
+def _preparation(trained: TrainedNetwork) -> Prepare:
     """What the run did to its own images, and grey to RGB."""
     fit, channels = sizing(trained.config), trained.image_shape[-1]
 
@@ -185,7 +165,7 @@ def _preparation(trained: TrainedClassifier) -> Prepare:
     return prepare
 
 
-def _other_shape(name: str, shape: tuple[int, ...], trained: TrainedClassifier) -> str:
+def _other_shape(name: str, shape: tuple[int, ...], trained: TrainedNetwork) -> str:
     return (
         f"{name!r} is {'x'.join(map(str, shape))} (height x width x channels), but {trained.directory} was trained on "
         f"{'x'.join(map(str, trained.image_shape))}: cut or resize your images to that, at the same magnification"

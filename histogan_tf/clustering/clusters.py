@@ -12,7 +12,7 @@ from histogan_tf.clustering.descriptors import DescriptorSettings
 from histogan_tf.clustering.model import ClusterModel
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
-from histogan_tf.progress import Progress
+from histogan_tf.machine.progress import Progress
 
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans

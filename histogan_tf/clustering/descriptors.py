@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
+from histogan_tf.machine.cores import num_usable_cores
 
 DESCRIPTOR_LENGTH = 128  # 4x4 cells of 8 orientations (Lowe, section 6.1)
 DESCRIPTOR_SIDE = 16  # pixels under one descriptor: 4x4 cells of 4x4 samples (Lowe, figure 7 and section 6.1)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf import files
-from histogan_tf.clustering import figures
+from histogan_tf.clustering import montages
 from histogan_tf.clustering.clusters import NO_DESCRIPTORS, Clustering
 from histogan_tf.clustering.model import save_model
 from histogan_tf.clustering.scores import KSelection, agreement, select_k
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.membership import COLUMNS
+from histogan_tf.data.membership import CLUSTER_COLUMNS
 from histogan_tf.errors import UserError
+from histogan_tf.runs import files
 
 _MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
 
@@ -48,13 +48,13 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
             f"{output_dir} cannot be made a directory: {error.strerror}; choose another output_dir"
         ) from error
     selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
-    summary = summarize(clustering, image_set, selection)
+    summary = summarize_clusters(clustering, image_set, selection)
     montages = _write_montages(clustering, image_set, output_dir, seed)
     for path in output_dir.iterdir():
         if _MONTAGE_NAME.fullmatch(path.name) and path not in montages:
             path.unlink()
     with files.written_aside(output_dir / "k_selection.png") as aside:
-        figures.save_k_selection(aside, selection, clustering.model.num_clusters)
+        montages.save_k_selection(aside, selection, clustering.model.num_clusters)
     with files.written_aside(output_dir / "vocabulary.npz") as aside:
         save_model(aside, clustering.model)
     with files.written_aside(output_dir / "clusters.csv") as aside:
@@ -63,7 +63,7 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
     return summary
 
 
-def summarize(clustering: Clustering, image_set: ImageSet, selection: KSelection) -> dict:
+def summarize_clusters(clustering: Clustering, image_set: ImageSet, selection: KSelection) -> dict:
     """Sizes, agreement with labels and patients, and the scores over k, ready for JSON.
 
     Agreement is over the images with descriptors, and is None where labels or patients are unknown or all the same.
@@ -118,15 +118,15 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
         if not len(members):
             continue
         generator = np.random.default_rng([seed, cluster - NO_DESCRIPTORS])
-        chosen = np.sort(generator.permutation(members)[: figures.MONTAGE_IMAGES])
+        chosen = np.sort(generator.permutation(members)[: montages.MONTAGE_IMAGES])
         panels = {"random": image_set.images[chosen]}
         name, title = "cluster_none.png", f"no descriptors (cluster -1): {len(members)} images"
         if cluster != NO_DESCRIPTORS:
-            nearest = members[np.argsort(clustering.distance[members], kind="stable")][: figures.MONTAGE_IMAGES]
+            nearest = members[np.argsort(clustering.distance[members], kind="stable")][: montages.MONTAGE_IMAGES]
             panels = {"nearest to the centre": image_set.images[nearest], **panels}
             name, title = f"cluster_{cluster}.png", f"cluster {cluster}: {len(members)} images"
         with files.written_aside(output_dir / name) as aside:
-            figures.save_montage(aside, title, panels)
+            montages.save_montage(aside, title, panels)
         written.add(output_dir / name)
     return written
 
@@ -141,7 +141,7 @@ def write_csv(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
     patients = blank if image_set.groups is None else image_set.groups
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(CLUSTER_COLUMNS)
         for *known, cluster, distance in zip(
             image_set.ids, labels, patients, clustering.assignment, clustering.distance, strict=True
         ):

@@ -4,6 +4,6 @@ A flag's type comes from its annotation, its default, help and check from `flag`
 `resolve`, from the model or from another flag, as the help says. `command_line.py` turns a command line into a Config.
 """
 
-from histogan_tf.config.settings import PRESETS, Config, flag_fields, resolve
+from histogan_tf.config.settings import Config, flag_fields, resolve
 
-__all__ = ["PRESETS", "Config", "flag_fields", "resolve"]
+__all__ = ["Config", "flag_fields", "resolve"]

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from histogan_tf.errors import UserError
+
+
+class Table(Mapping[str, Any]):
+    """A table of a higher room, from which a flag takes its choices.
+
+    It is looked up by name when it is first needed: configuration imports nothing from above, and the modules that hold
+    such tables can be imported without TensorFlow, so that --help is quick.
+
+    Args:
+        path: "module:name" of a mapping whose keys are the choices.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def _entries(self) -> Mapping[str, Any]:
+        return pkgutil.resolve_name(self._path)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._entries()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
 
 
 def flag(
@@ -15,7 +42,7 @@ def flag(
     help_text: str,
     *,
     section: str,
-    choices: Sequence[str] | None = None,
+    choices: Collection[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     fixed: bool | None = None,
@@ -27,7 +54,7 @@ def flag(
         help_text: shown by --help, without the default.
         section: of --help; flags of the sections data, network, training, cyclegan and classifier are
             fixed once a run has begun.
-        choices: the allowed values.
+        choices: the allowed values; a `Table` where they are the entries of one.
         minimum: smallest allowed value.
         maximum: largest allowed value.
         fixed: overrides the section's rule.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from histogan_tf.config.families import MODELS
 from histogan_tf.config.flag import flag
 
-MODELS = ("dcgan1", "dcgan2", "dcgan3", "cyclegan", "resnet18")
 MODES = (
     "train",
     "generate",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from histogan_tf.config.flag import flag
+from histogan_tf.config.flag import Table, flag
 
-DIFFAUGMENT_POLICIES = ("color", "translation", "cutout", "dihedral")
-ADVERSARIAL_LOSSES = ("cross_entropy", "hinge")
+DIFFAUGMENT_POLICIES = Table("histogan_tf.training.augmentation:POLICIES")
+LOSSES = Table("histogan_tf.training.losses:LOSSES")
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 
 
@@ -105,7 +105,13 @@ class TrainingFlags:
         minimum=0.0,
         maximum=10.0,
     )
-    adversarial_loss: str = flag("cross_entropy", "Of the DCGANs.", section="training", choices=ADVERSARIAL_LOSSES)
+    adversarial_loss: str | None = flag(
+        None,
+        "Loss by which discriminator and generator play; as published, cross_entropy for the DCGANs and least_squares "
+        "for cyclegan, if left out.",
+        section="training",
+        choices=LOSSES,
+    )
     ema_decay: float = flag(
         0.0,
         "Sample from a moving average of the DCGAN's generator with this decay a step, ramped up from 0.1; 0 turns it "

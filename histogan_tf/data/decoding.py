@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
-from histogan_tf.cores import num_usable_cores
 from histogan_tf.errors import UserError
+from histogan_tf.machine.cores import num_usable_cores
 
 logger = logging.getLogger("histogan_tf")
 
@@ -42,7 +42,7 @@ class UnwantedImageError(UnusableImageError):
     """An image that a flag leaves out: no reason to stop, nor to name it."""
 
 
-def decode(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
+def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
     """The first frame of a PNG, JPEG, TIFF, BMP or WebP file, upright (EXIF orientation).
 
     Transparent pixels show white, the colour of an empty slide. 16-bit grey is scaled to 8 bits; the palette, CMYK and
@@ -179,7 +179,7 @@ def read_images(
     Raises:
         UserError: as `gather` does.
     """
-    return gather(lambda index: prepare(decode(os.path.join(root, names[index]))), names, strict=strict)
+    return gather(lambda index: prepare(decode_image(os.path.join(root, names[index]))), names, strict=strict)
 
 
 def gather(

@@ -9,7 +9,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.loading import load
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 
 logger = logging.getLogger("histogan_tf")
@@ -36,7 +36,7 @@ def load_domains(config: Config) -> tuple[Domain, Domain]:
     Raises:
         UserError: as `load` does; if the dataset has no labels or not these, or a domain has no image.
     """
-    image_set = load(config)
+    image_set = load_dataset(config)
     if not image_set.num_classes:
         raise UserError(f"CycleGAN needs two labels, and {image_set.name} has none: sort its images into sub-folders")
     domain_a, domain_b = (_domain(image_set, flag, getattr(config, flag)) for flag in ("domain_a", "domain_b"))

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from histogan_tf import files
 from histogan_tf.config import Config
-from histogan_tf.data.idc import load_idc
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import folder_of
-from histogan_tf.data.mnist import load_mnist
+from histogan_tf.data.sources.idc import load_idc
+from histogan_tf.data.sources.mnist import load_mnist
 from histogan_tf.errors import UserError
+from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
 

@@ -12,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from histogan_tf.cores import num_usable_cores
 from histogan_tf.data.decoding import (
     Prepare,
     UnusableImageError,
-    decode,
+    decode_image,
     different_sizes,
     gather,
     map_in_order,
     report_unusable,
 )
 from histogan_tf.errors import UserError
+from histogan_tf.machine.cores import num_usable_cores
 
 _PROBED = 64  # images whose sizes and channels stand for those of all
 _FINGERPRINTED = 256  # images whose pixels are part of the fingerprint
@@ -43,7 +43,7 @@ class ImageSource(abc.ABC):
         self._prepare = prepare
 
     @abc.abstractmethod
-    def decode(self, index: int) -> np.ndarray:
+    def decode_image(self, index: int) -> np.ndarray:
         """An image as it lies there: uint8 (height, width, 1 or 3); UnusableImageError if there is none."""
 
     @abc.abstractmethod
@@ -71,9 +71,9 @@ class FileSource(ImageSource):
         super().__init__(names, prepare)
         self._root = root
 
-    def decode(self, index: int) -> np.ndarray:
+    def decode_image(self, index: int) -> np.ndarray:
         """As in ImageSource."""
-        return decode(os.path.join(self._root, self.names[index]))
+        return decode_image(os.path.join(self._root, self.names[index]))
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
         """As in ImageSource; -1 for a file that is gone."""
@@ -101,7 +101,7 @@ class ArraySource(ImageSource):
         self._path, self._offset, self._shape = array.filename, array.offset, array.shape[1:]
         self._row_bytes = int(np.prod(self._shape))
 
-    def decode(self, index: int) -> np.ndarray:
+    def decode_image(self, index: int) -> np.ndarray:
         """As in ImageSource."""
         try:
             with open(self._path, "rb", buffering=0) as file:
@@ -159,7 +159,7 @@ class LazyImages:
             selected._image_shape = self._image_shape
         return selected
 
-    def decode(self, index: int) -> np.ndarray:
+    def decode_image(self, index: int) -> np.ndarray:
         """One image as it lies there, not prepared and of any size; UnusableImageError if it cannot be read."""
         return self.source.decode(int(self._indices[index]))
 

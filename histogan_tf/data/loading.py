@@ -10,13 +10,13 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.data.decoding import sizing
-from histogan_tf.data.folder import load_folder
-from histogan_tf.data.idc import load_idc
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.lsun import load_lsun
 from histogan_tf.data.membership import read_cluster, restrict
-from histogan_tf.data.mnist import load_mnist
-from histogan_tf.data.phantom import make_phantom
+from histogan_tf.data.sources.folder import load_folder
+from histogan_tf.data.sources.idc import load_idc
+from histogan_tf.data.sources.lsun import load_lsun
+from histogan_tf.data.sources.mnist import load_mnist
+from histogan_tf.data.sources.phantom import make_phantom
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("histogan_tf")
 PHANTOM_SIZE = 50
 
 
-def load(config: Config) -> ImageSet:
+def load_dataset(config: Config) -> ImageSet:
     """The images to work on: the dataset, then its --part, --label and --cluster, then at most --train_size of them.
 
     They stay in the dataset's order, and are in memory if --memory_budget_gb allows. The split is one of all files, so
@@ -65,7 +65,7 @@ def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
     return _read_if_it_fits(training, config), _read_if_it_fits(parts[1], config)
 
 
-def find(config: Config) -> ImageSet:
+def find_dataset(config: Config) -> ImageSet:
     """The whole dataset, in its order; images from files are lazy, and none has been read yet.
 
     Args:
@@ -88,7 +88,7 @@ def find(config: Config) -> ImageSet:
 
 
 def _load_dataset(config: Config) -> ImageSet:
-    image_set = find(config)
+    image_set = find_dataset(config)
     height, width, channels = image_set.image_shape
     colour = "grey" if channels == 1 else "RGB"
     logger.info("%s: %s, %dx%d %s", image_set.name, _counts(image_set), height, width, colour)

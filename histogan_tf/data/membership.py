@@ -10,7 +10,7 @@ import numpy as np
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError, listing
 
-COLUMNS = ("id", "label", "patient", "cluster", "distance")
+CLUSTER_COLUMNS = ("id", "label", "patient", "cluster", "distance")
 
 
 def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
             if missing:
                 raise UserError(
                     f"{csv_path} has no column {listing(sorted(missing))}; give the clusters.csv of --mode=cluster, "
-                    f"with the columns {listing(COLUMNS)}"
+                    f"with the columns {listing(CLUSTER_COLUMNS)}"
                 )
             rows = [(row["id"], _whole_number(row["cluster"], csv_path, reader.line_num)) for row in reader]
     except FileNotFoundError as error:

@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from histogan_tf import replicas
 from histogan_tf.errors import UserError
+from histogan_tf.machine import replicas
 
 PERTURBATIONS = ("rotation", "flips", "noise")
 NUM_SYMMETRIES = 8

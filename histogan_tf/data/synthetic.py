@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.data.decoding import read_images
-from histogan_tf.data.folder import list_images
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger(__name__)

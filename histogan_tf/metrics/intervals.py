@@ -9,7 +9,7 @@ import numpy as np
 
 QUANTILES = (0.025, 0.975)
 # Elements of one block of weights: 2 MiB, so that memory stays bounded and the sums over it stay in the cache.
-BLOCK_ELEMENTS = 2**18
+BOOTSTRAP_BLOCK_ELEMENTS = 2**18
 
 
 class Interval(NamedTuple):
@@ -49,7 +49,7 @@ def resample_weights(
         distinct, unit_of_sample = np.unique(groups, return_inverse=True)
         num_units = len(distinct)
     generator = np.random.default_rng(seed)
-    block = max(1, BLOCK_ELEMENTS // num_samples)
+    block = max(1, BOOTSTRAP_BLOCK_ELEMENTS // num_samples)
     for start in range(0, num_resamples, block):
         rows = min(block, num_resamples - start)
         drawn = generator.integers(num_units, size=(rows, num_units))

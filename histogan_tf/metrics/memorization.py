@@ -14,12 +14,7 @@ import numpy as np
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.checks import check_images, checked_pair
-from histogan_tf.metrics.distances import (
-    PairwiseDistances,
-    feature_distances,
-    nearest,
-    pixel_distances,
-)
+from histogan_tf.metrics.distances import PairwiseDistances, feature_distances, nearest, pixel_distances
 
 # The neighbour of a training image whose distance is its scale; the third, so that a few near-duplicates do no harm.
 SCALE_NEIGHBOUR = 3

@@ -17,10 +17,10 @@ import numpy as np
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
-from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
-from histogan_tf.models.normalization import InstanceNormalization
+from histogan_tf.models.cpu_kernels.convolutions import Conv2D, Conv2DTranspose
+from histogan_tf.models.cpu_kernels.normalization import InstanceNormalization
 
-MIN_SIZE = 32
+MIN_CYCLEGAN_SIZE = 32
 """Shortest side of an image, in pixels: below it too few patches are left for the discriminator to judge."""
 
 UPSAMPLINGS = ("transposed", "resize")
@@ -33,7 +33,7 @@ def default_num_blocks(image_shape: tuple[int, int, int]) -> int:
     return 6 if max(image_shape[:2]) <= 128 else 9
 
 
-def build_generator(
+def build_cyclegan_generator(
     image_shape: tuple[int, int, int],
     *,
     seed: int,
@@ -93,7 +93,7 @@ def build_generator(
     return keras.Model(image, x, name=name)
 
 
-def build_discriminator(
+def build_cyclegan_discriminator(
     image_shape: tuple[int, int, int],
     *,
     seed: int,
@@ -215,8 +215,8 @@ def _margins_to_multiple(size: int, multiple: int) -> tuple[int, int]:
 
 def _check_size(image_shape: tuple[int, int, int]) -> None:
     height, width, _ = image_shape
-    if min(height, width) < MIN_SIZE:
+    if min(height, width) < MIN_CYCLEGAN_SIZE:
         raise UserError(
-            f"Images of {height}x{width} pixels are too small for CycleGAN: both sides must be at least {MIN_SIZE}. "
-            "Resize them, for example with --output_height and --output_width."
+            f"Images of {height}x{width} pixels are too small for CycleGAN: both sides must be at least "
+            f"{MIN_CYCLEGAN_SIZE}. Resize them, for example with --output_height and --output_width."
         )

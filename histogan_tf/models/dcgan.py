@@ -9,10 +9,10 @@ import keras
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.dcgan_layers import DCGANLayers, SpectralLayers
-from histogan_tf.randomness import Purpose
 
-MIN_SIZE = 16  # the discriminator halves its input four times
+MIN_DCGAN_SIZE = 16  # the discriminator halves its input four times
 
 
 def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
@@ -25,8 +25,8 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     Raises:
         UserError: when the output is too small for the strides.
     """
-    if size < MIN_SIZE:
-        raise UserError(f"images of {size} pixels are too small: {MIN_SIZE} is the least; set --output_height")
+    if size < MIN_DCGAN_SIZE:
+        raise UserError(f"images of {size} pixels are too small: {MIN_DCGAN_SIZE} is the least; set --output_height")
     sizes = [size]
     for stride in reversed(strides):
         sizes.insert(0, -(-sizes[0] // stride))
@@ -38,7 +38,7 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     return sizes
 
 
-def build_generator(
+def build_dcgan_generator(
     image_shape: tuple[int, int, int],
     *,
     z_dim: int = 100,
@@ -101,7 +101,7 @@ def build_generator(
     return keras.Model(inputs, images, name="generator")
 
 
-def build_discriminator(
+def build_dcgan_discriminator(
     image_shape: tuple[int, int, int],
     *,
     df_dim: int = 64,

@@ -10,10 +10,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from histogan_tf.models.convolutions import Conv2D, Conv2DTranspose
-from histogan_tf.models.normalization import BatchNormalization
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.cpu_kernels.convolutions import Conv2D, Conv2DTranspose
+from histogan_tf.models.cpu_kernels.normalization import BatchNormalization
 from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
-from histogan_tf.randomness import Purpose, weight_seeds
 
 _MAX_LAYERS = 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from histogan_tf.randomness import Purpose, stateless_seed
+from histogan_tf.machine.randomness import Purpose, stateless_seed
 
 LATENT_CHUNK_SIZE = 1024
 

@@ -10,7 +10,7 @@ import dataclasses
 import keras
 from keras import layers, ops
 
-from histogan_tf.models.normalization import fuse_batch_norms
+from histogan_tf.models.cpu_kernels.normalization import fuse_batch_norms
 from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
 
 NUM_FEATURES = 512

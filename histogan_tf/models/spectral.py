@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from keras import layers, ops
 
-from histogan_tf.models.convolutions import Conv2D
+from histogan_tf.models.cpu_kernels.convolutions import Conv2D
 
 _EPSILON = 1e-12
 

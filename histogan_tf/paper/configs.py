@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from histogan_tf.config import Config, flag_fields, resolve
-from histogan_tf.paper.rows import PERTURBATIONS, Row
-from histogan_tf.runs import run_directory
+from histogan_tf.paper.rows import PERTURBATION_ROW, Row
+from histogan_tf.runs.run_directory import run_directory
 
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
 _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
@@ -68,7 +68,7 @@ class StudyConfigs:
             batch_size=self._config.batch_size,
             train_on="real" if synthetic_dir is None else row.train_on,
             synthetic_dir=None if synthetic_dir is None else str(synthetic_dir),
-            perturbations=PERTURBATIONS if row.is_perturbed else None,
+            perturbations=PERTURBATION_ROW if row.is_perturbed else None,
         )
 
     def command(self, mode: str, seed: int, **changes: Any) -> Config:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from histogan_tf.config import Config
+from histogan_tf.config.families import family_of
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.models.cyclegan import build_discriminator
-from histogan_tf.training import cyclegan, dcgan
+from histogan_tf.models.cyclegan import build_cyclegan_discriminator
+from histogan_tf.training.cyclegan_step import cyclegan_generator
+from histogan_tf.training.dcgan_step import dcgan_discriminator, dcgan_generator
 
 _OVERHEAD_SECONDS = 5.0  # of any stage: reading, compiling, drawing
 _RESNET18 = 1.82e9  # multiply-adds of an image of 224x224
@@ -59,24 +62,57 @@ def training_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
         image_set: of the dataset, for shape and classes.
         num_images: in an epoch.
     """
-    networks = _networks(config, image_set)
+    cost = family_of(config.model).call("step_cost", config, image_set)
     steps = min(config.epoch * (num_images // config.batch_size), config.max_steps or np.inf)
-    forward = [multiply_adds(network) for network in networks]
-    if config.model == "cyclegan":
-        # Six passes of generators, each with its gradient (twice a pass), and of discriminators two each with gradient
-        # and two that only lead it through.
-        step = config.batch_size * (18 * forward[0] + 16 * forward[1])
-        num_weights = 2 * sum(network.count_params() for network in networks)
-    else:
-        updates = config.generator_updates
-        step = config.batch_size * (3 * updates * forward[0] + (6 + 2 * updates) * forward[1])
-        num_weights = sum(network.count_params() for network in networks)
-    return Cost(steps * step, 4.0 * _ADAM_COPIES * num_weights * config.max_to_keep + _SHEET_BYTES)
+    return Cost(
+        steps * config.batch_size * cost.multiply_adds,
+        4.0 * _ADAM_COPIES * cost.num_weights * config.max_to_keep + _SHEET_BYTES,
+    )
+
+
+class StepCost(NamedTuple):
+    """What one image costs in a training step.
+
+    Attributes:
+        multiply_adds: in all passes of all networks, forwards and backwards.
+        num_weights: of all networks.
+        generator_multiply_adds: in one forward pass of one generator.
+    """
+
+    multiply_adds: float
+    num_weights: int
+    generator_multiply_adds: float
+
+
+def dcgan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
+    """The cost of a DCGAN's step: a pass with its gradient costs three forward passes."""
+    shape, num_classes = image_set.image_shape, image_set.num_classes if config.conditional else 0
+    networks = [build(config, shape, num_classes) for build in (dcgan_generator, dcgan_discriminator)]
+    generator, discriminator = map(multiply_adds, networks)
+    updates = config.generator_updates
+    step = 3 * updates * generator + (6 + 2 * updates) * discriminator
+    return StepCost(step, sum(network.count_params() for network in networks), generator)
+
+
+def cyclegan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
+    """The cost of a CycleGAN's step.
+
+    Generators make six passes, each with its gradient, which costs twice a pass; each of the two discriminators makes
+    two with their gradient, and two that only lead it through.
+    """
+    shape = image_set.image_shape
+    networks = [
+        cyclegan_generator(config, "A2B", shape),
+        build_cyclegan_discriminator(shape, seed=0, num_filters=config.df_dim),
+    ]
+    generator, discriminator = map(multiply_adds, networks)
+    num_weights = 2 * sum(network.count_params() for network in networks)
+    return StepCost(18 * generator + 16 * discriminator, num_weights, generator)
 
 
 def sampling_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
     """Of making images with a trained generator; uncompressed, they take as much as in memory."""
-    forward = multiply_adds(_networks(config, image_set)[0])
+    forward = family_of(config.model).call("step_cost", config, image_set).generator_multiply_adds
     return Cost(forward * num_images, float(np.prod(image_set.image_shape)) * num_images)
 
 
@@ -98,16 +134,3 @@ def machine_pace() -> float:
     images.numpy()
     made = repeats * 16 * size**2 * 25 * channels**2
     return made / (time.perf_counter() - started)
-
-
-def _networks(config: Config, image_set: ImageSet) -> tuple[keras.Model, keras.Model]:
-    """A generator and a discriminator."""
-    shape = image_set.image_shape
-    if config.model == "cyclegan":
-        discriminator = build_discriminator(shape, seed=0, num_filters=config.df_dim)
-        return cyclegan.generator_of(config, "A2B", shape), discriminator
-    num_classes = image_set.num_classes if config.conditional else 0
-    return (
-        dcgan.generator_of(config, shape, num_classes),
-        dcgan.discriminator_of(config, shape, num_classes),
-    )

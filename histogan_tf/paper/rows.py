@@ -34,9 +34,9 @@ class Row:
 
 
 BASELINE = "real"
-PERTURBATIONS = ("rotation", "flips", "noise")
+PERTURBATION_ROW = ("rotation", "flips", "noise")
 SYNTHETIC = {"dcgan": "DCGAN", "ccan": "CCAN", "small": "small-data DCGAN", "conditional": "conditional DCGAN"}
-RULES = {"dcgan": ("confidence", "realism"), "ccan": ("confidence", "realism", "distance")}
+SELECTION_ROWS = {"dcgan": ("confidence", "realism"), "ccan": ("confidence", "realism", "distance")}
 
 ROWS = (
     Row(BASELINE, "Real", "real", published=(0.642, 0.856, 0.682)),
@@ -46,7 +46,7 @@ ROWS = (
     Row("dcgan-and-real", "DCGAN and Real", synthetic="dcgan", published=(0.760, 0.695, 0.731)),
     *(
         Row(f"{name}-{rule}-and-real", f"{SYNTHETIC[name]} selected by {rule}, and Real", synthetic=name, rule=rule)
-        for name, rules in RULES.items()
+        for name, rules in SELECTION_ROWS.items()
         for rule in rules
     ),
     Row("small-and-real", "Small-data DCGAN and Real", synthetic="small"),

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf import files
-from histogan_tf.classifier.prediction import Predictor, read_classifier
+from histogan_tf.classifier.prediction import Predictor
 from histogan_tf.config import Config
+from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.runs import files
 from histogan_tf.synthesis import selection
 from histogan_tf.synthesis.evaluation import feature_extractor
 from histogan_tf.synthesis.selection import Selection
+from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ def select_images(config: Config, synthetic_dir: Path, rules: tuple[str, ...], o
     """
     real, _ = load_parts(config)
     synthetic = load_synthetic(str(synthetic_dir), real.class_names)
-    probabilities = Predictor(read_classifier(config).classifier.network)(synthetic.images)
+    (classifier,) = load_networks(config, kind=CLASSIFIER)
+    probabilities = Predictor(classifier.network)(synthetic.images)
     extract = feature_extractor(config, real.image_shape)
     real_features, features = extract(np.asarray(real.images)), extract(synthetic.images)
     sources = _sources(synthetic_dir / "index.csv", real, synthetic)

@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from histogan_tf import files
 from histogan_tf.errors import UserError, listing
 from histogan_tf.paper.estimate import Cost
+from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
 

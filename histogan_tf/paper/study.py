@@ -23,17 +23,17 @@ import logging
 from collections.abc import Callable, Iterator
 
 from histogan_tf.classifier.comparison import compare
-from histogan_tf.classifier.training import train as train_classifier
+from histogan_tf.classifier.transfer import train_classifier as train_classifier
 from histogan_tf.config import Config
 from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
-from histogan_tf.paper.images import LABELS, StudyImages, write_split
-from histogan_tf.paper.page import write_page
-from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, RULES, SYNTHETIC, Row
+from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SELECTION_ROWS, SYNTHETIC, Row
 from histogan_tf.paper.selecting import has_images, select_images
 from histogan_tf.paper.stages import Stage
-from histogan_tf.paper.table import write_table
-from histogan_tf.runs import versions
+from histogan_tf.paper.study_images import LABELS, StudyImages, write_split
+from histogan_tf.paper.study_report import write_study_report
+from histogan_tf.paper.table1 import write_table
+from histogan_tf.runs.run_directory import versions
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Study:
 
     def _source_stage(self, images: str, seed: int) -> str:
         """The stage that makes a set of synthetic images."""
-        by_rule = {f"{name}-{rule}": name for name, rules in RULES.items() for rule in rules}
+        by_rule = {f"{name}-{rule}": name for name, rules in SELECTION_ROWS.items() for rule in rules}
         if images in by_rule:
             return f"select-{by_rule[images]}-seed-{seed}"
         return f"{'translate' if images == 'ccan' else f'generate-{images}'}-seed-{seed}"
@@ -187,7 +187,7 @@ class Study:
         """A classifier for each row; that of real images first, for the selection asks it."""
         baseline, *others = ROWS
         yield self._classifier_stage(baseline, seed)
-        for name, rules in RULES.items():
+        for name, rules in SELECTION_ROWS.items():
             yield self._selection(name, rules, seed)
         for row in others:
             yield self._classifier_stage(row, seed)
@@ -262,5 +262,5 @@ class Study:
         shown = ("dcgan3-0", "dcgan3-1", "small-0", "small-1", "dcgan3-conditional", "cyclegan")
         needs += tuple(f"{run}-seed-{first}" for run in shown)
         settings = {"command": command_line(self._config), "versions": versions()}
-        run = functools.partial(write_page, self._directory, self._config)
+        run = functools.partial(write_study_report, self._directory, self._config)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

@@ -10,18 +10,18 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
-from histogan_tf.files import written_aside
+from histogan_tf.runs.files import written_aside
 from histogan_tf.serving.model_card import write_model_card
 from histogan_tf.serving.onnx_model import write_onnx
 from histogan_tf.serving.saved_model import write_saved_model
 from histogan_tf.serving.server_files import write_server_files
-from histogan_tf.serving.trained import read_trained
-from histogan_tf.serving.web import write_page
+from histogan_tf.serving.web import write_web_page
+from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
 # TF Serving takes the highest version in a model's folder, whatever it is: only SavedModels may lie there.
-_WRITERS = {"saved_model": (write_saved_model, ""), "onnx": (write_onnx, "-onnx"), "web": (write_page, "-web")}
+_WRITERS = {"saved_model": (write_saved_model, ""), "onnx": (write_onnx, "-onnx"), "web": (write_web_page, "-web")}
 
 
 def export(config: Config) -> None:
@@ -31,7 +31,7 @@ def export(config: Config) -> None:
         UserError: if there is no such run, it has no checkpoint or does not suit the format, a package is missing, or
             the folder cannot be written.
     """
-    networks = read_trained(config)
+    networks = load_networks(config, precision="float32")
     export_directory = Path(config.export_dir).expanduser() if config.export_dir else networks[0].directory / "exported"
     _check_folder(export_directory)
     write, suffix = _WRITERS[config.format]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from histogan_tf.data.idc import PATCH_SIZE
-from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.data.sources.idc import PATCH_SIZE
+from histogan_tf.trained.load import TrainedNetwork
 
 MAX_PIXELS = 2**22
 """Of one image: what an unknown client sends must not fill the server's memory."""
@@ -29,7 +29,7 @@ def checked(value: tf.Tensor, condition: tf.Tensor, message: str, *details: tf.T
         return tf.identity(value)
 
 
-def decode(file: tf.Tensor, channels: int) -> tf.Tensor:
+def decode_bytes(file: tf.Tensor, channels: int) -> tf.Tensor:
     """A PNG or JPEG file as uint8 (height, width, channels), channels 1 or 3.
 
     As `data.decoding.decode` does it: transparent pixels show white. But no EXIF orientation is heeded.

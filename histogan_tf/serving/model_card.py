@@ -9,33 +9,13 @@ from typing import Any
 
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.runs import read_metrics
-from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.runs.run_directory import read_metrics
+from histogan_tf.trained.load import TrainedNetwork
 
 NOT_A_MEDICAL_DEVICE = (
     "This is not a medical device. It must not be used for diagnosis, or for any decision about a patient."
 )
-
-_KINDS = {
-    "generator": "a DCGAN's generator of synthetic images",
-    "translator": "a CycleGAN's generator, which translates images from one label to another",
-    "classifier": "a transferred ResNet-18, which tells two labels apart",
-}
-_USES = {
-    "generator": "Research and teaching: images to look at, and to add to the training set of a classifier that is "
-    "then measured on real images. Synthetic images must not be passed off as those of a patient; they may repeat "
-    "training images, or leave out what is rare.",
-    "translator": "Research and teaching: images to look at, and to add to the training set of a classifier that is "
-    "then measured on real images. A translation is an invention: what it shows was never in the tissue.",
-    "classifier": "Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
-    "scanner, magnification and size.",
-}
-_SECTIONS = {
-    "generator": ("network", "training"),
-    "translator": ("network", "training", "cyclegan"),
-    "classifier": ("classifier",),
-}
-_OF_DCGAN_ONLY = {"z_dim", "z_dist", "gfc_dim", "dfc_dim", "strides", "kernel_size", "conditional", "generator_updates"}
 
 
 def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> None:
@@ -46,15 +26,16 @@ def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> Non
         trained: the network.
         interface: Markdown, of the inputs and outputs.
     """
+    family = family_of(trained.config.model)
     parts = [
         f"# {trained.name}",
-        f"{trained.config.model}: {_KINDS[trained.kind]}. Exported by histogan_tf {histogan_tf.__version__}. "
+        f"{trained.config.model}: {family.description}. Exported by histogan_tf {histogan_tf.__version__}. "
         f"{NOT_A_MEDICAL_DEVICE}",
         f"## Data\n\n{_bullets(data_facts(trained))}",
         f"## Training\n\n{_bullets(_training_facts(trained))}",
         f"## Metrics\n\n{_metrics(trained)}",
         f"## Inputs and outputs\n\n{interface}",
-        f"## Intended use\n\n{_USES[trained.kind]}\n\n{NOT_A_MEDICAL_DEVICE}",
+        f"## Intended use\n\n{family.use}\n\n{NOT_A_MEDICAL_DEVICE}",
     ]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -97,7 +78,7 @@ def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def epochs_made(trained: TrainedNetwork) -> float | None:
     """Times that the training went through its images; None for a classifier, whose head is fitted to the end."""
-    if trained.kind == "classifier":
+    if trained.kind == CLASSIFIER:
         return None
     num_images = max(part["num_images"] for _, part in _parts(trained))
     return trained.step / (num_images // trained.config.batch_size)
@@ -105,6 +86,7 @@ def epochs_made(trained: TrainedNetwork) -> float | None:
 
 def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     config, epochs = trained.config, epochs_made(trained)
+    family = family_of(config.model)
     facts = {"run": trained.directory.name}
     if epochs is not None:
         facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
@@ -114,9 +96,9 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     facts["settings"] = ", ".join(
         f"{field.name}={_shown(getattr(config, field.name))}"
         for field in flag_fields()
-        if field.metadata["section"] in _SECTIONS[trained.kind]
+        if field.metadata["section"] in family.card_sections
         and getattr(config, field.name) is not None
-        and (trained.kind == "generator" or field.name not in _OF_DCGAN_ONLY)
+        and field.name not in family.unlisted
     )
     if losses := read_metrics(trained.directory):
         facts["last losses"] = ", ".join(f"{name} {value:.4g}" for name, value in losses[-1].items())

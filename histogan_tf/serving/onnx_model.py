@@ -16,7 +16,7 @@ from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV
-from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.trained.load import TrainedNetwork
 
 if TYPE_CHECKING:
     import onnx

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from histogan_tf.serving.signatures import Signature, signatures_of
-from histogan_tf.serving.trained import TrainedNetwork
 from histogan_tf.serving.warmup import write_warmup_requests
+from histogan_tf.trained.load import TrainedNetwork
 
 _DIMENSIONS = {1: ("batch",), 2: ("batch", "z_dim"), 4: ("batch", "height", "width", "channels")}
 

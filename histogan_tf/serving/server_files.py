@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from histogan_tf import files
+from histogan_tf.runs import files
 
 MOUNT = "/models"
 """Where the export folder is inside the server's container."""

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.classifier.evaluation import THRESHOLD
+from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.data.pipeline import to_float, to_uint8
-from histogan_tf.models.cyclegan import MIN_SIZE
+from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.models.cyclegan import MIN_CYCLEGAN_SIZE
 from histogan_tf.models.dcgan import named_inputs
 from histogan_tf.models.latents import LATENT_CHUNK_SIZE, draw_latents
-from histogan_tf.randomness import Purpose, stateless_seed
-from histogan_tf.serving.image_files import MAX_PIXELS, checked, decode, fit
-from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.serving.image_files import MAX_PIXELS, checked, decode_bytes, fit
+from histogan_tf.trained.load import TrainedNetwork
 
 MAX_COUNT = 256
 """Images that one request may ask for."""
@@ -122,8 +122,9 @@ def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
 
     def sized(images: tf.Tensor) -> tf.Tensor:
         size = tf.shape(images)[1:3]
-        fits = tf.reduce_all(size >= MIN_SIZE) & (tf.reduce_prod(size) <= MAX_PIXELS)
-        message = f"images must have at least {MIN_SIZE} pixels a side and at most {MAX_PIXELS} in all; their sides are"
+        fits = tf.reduce_all(size >= MIN_CYCLEGAN_SIZE) & (tf.reduce_prod(size) <= MAX_PIXELS)
+        limits = f"at least {MIN_CYCLEGAN_SIZE} pixels a side and at most {MAX_PIXELS} in all"
+        message = f"images must have {limits}; their sides are"
         return checked(images, fits, message, size)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -131,14 +132,14 @@ def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         return {"images": translate(sized(checked(images, in_range, "images must lie in [-1, 1]")))}
 
     def translate_file(file: tf.Tensor) -> tf.Tensor:
-        images = sized(to_float(decode(file, channels))[tf.newaxis])
+        images = sized(to_float(decode_bytes(file, channels))[tf.newaxis])
         return tf.io.encode_png(to_uint8(translate(images))[0])
 
     def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"png_bytes": _for_each(translate_file, image_bytes, tf.TensorSpec((), tf.string))}
 
     zeros = np.zeros((1, height, width, channels), np.float32)
-    size = f"any size from {MIN_SIZE}x{MIN_SIZE} pixels up"
+    size = f"any size from {MIN_CYCLEGAN_SIZE}x{MIN_CYCLEGAN_SIZE} pixels up"
     return {
         "serving_default": _signature(
             serving_default,
@@ -193,7 +194,7 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         return {"probability": probability, "label": tf.cast(probability >= THRESHOLD, tf.int32)}
 
     def read(file: tf.Tensor) -> tf.Tensor:
-        return fit(decode(file, channels), trained)
+        return fit(decode_bytes(file, channels), trained)
 
     def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return serving_default(_for_each(read, image_bytes, tf.TensorSpec(trained.image_shape, tf.uint8)))

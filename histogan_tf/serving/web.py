@@ -20,7 +20,7 @@ from histogan_tf.serving.onnx_model import (
     outside_network,
     to_onnx,
 )
-from histogan_tf.serving.trained import TrainedNetwork
+from histogan_tf.trained.load import TrainedNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-of
 _LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add another
 
 
-def write_page(trained: TrainedNetwork, folder: Path) -> str:
+def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
     """Writes the page, the generator as ONNX, what the page says of it, and onnxruntime-web.
 
     Args:

@@ -5,37 +5,42 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
+from histogan_tf.config.families import GENERATOR, TRANSLATOR, family_of
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.loading import load
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError
-from histogan_tf.generation import TrainedRun, chosen_label
+from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.feature_extractors import FeatureExtractor, extractor, weights_fingerprint
 from histogan_tf.models.resnet import build_classifier
-from histogan_tf.randomness import Purpose, weight_seeds
-from histogan_tf.synthesis.report import measure_synthesis, report_table, write_report
-from histogan_tf.training.sampling import Sampler
+from histogan_tf.runs.run_directory import read_run
+from histogan_tf.synthesis.measure import measure_synthesis, report_table, write_synthesis_report
+from histogan_tf.trained.generate import chosen_label, sampler_of
+from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
 _MAX_GENERATED = 10_000
 
 
-def evaluate_generator(config: Config, sampler: Sampler, source: TrainedRun, dataset: dict[str, Any]) -> None:
-    """Measures images of a DCGAN's run against the images it was trained on: as many, or --num_images.
+def evaluate_generator(config: Config) -> None:
+    """Measures images of a generator's run against the images it was trained on: as many, or --num_images.
 
     Raises:
         UserError: if those images are not to be found any more, or are too few, or --features cannot be had.
     """
+    directory, run_config, _ = read_run(config)
+    if family_of(run_config.model).kind == TRANSLATOR:
+        raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
+    (source,) = load_networks(config, kind=GENERATOR)
     data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
-    real = load(dataclasses.replace(source.config, **data_flags))
-    if real.fingerprint() != dataset["fingerprint"]:
+    real = load_dataset(dataclasses.replace(source.config, **data_flags))
+    if real.fingerprint() != source.dataset["fingerprint"]:
         raise UserError(
             f"the images of {real.name!r} are not those that {source.directory} was trained on: say with --data_path "
             f"where those lie"
@@ -45,7 +50,7 @@ def evaluate_generator(config: Config, sampler: Sampler, source: TrainedRun, dat
         real = real.select(np.flatnonzero(real.labels == label))
     extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
-    images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+    images = sampler_of(source).numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
     directory = _output_directory(config, source.directory)
     _measure(real, images, ids, extract, config.seed, directory, source.directory / "features")
@@ -57,7 +62,7 @@ def evaluate_folder(config: Config) -> None:
     Raises:
         UserError: if either set cannot be read, is too small, or they differ in size, or --features cannot be had.
     """
-    real = load(config)
+    real = load_dataset(config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
     if config.label is not None and synthetic.labels is not None:
         synthetic = synthetic.select(np.flatnonzero(synthetic.labels == label_number(config.label, real.class_names)))
@@ -80,7 +85,7 @@ def _measure(
     cache_folder: Path,
 ) -> None:
     report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
-    write_report(report, directory, real.images, images, real.ids, ids)
+    write_synthesis_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", report_table(report), directory)
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf import figures
 from histogan_tf.errors import UserError
-from histogan_tf.files import written_aside
 from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
+from histogan_tf.metrics.generative import squared_radii
 from histogan_tf.metrics.memorization import Copies
-from histogan_tf.metrics.synthesis import squared_radii
+from histogan_tf.reporting import pictures
+from histogan_tf.runs.files import written_aside
 
-RULES = ("all", "confidence", "realism", "distance", "no_copies")
+SELECTION_RULES = ("all", "confidence", "realism", "distance", "no_copies")
 REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
 _SHEET_IMAGES = 100
 
@@ -178,7 +178,7 @@ def write_selection(directory: Path, selection: Selection, ids: np.ndarray, imag
         indices = np.flatnonzero(chosen)
         if len(indices):
             shown = indices[np.linspace(0, len(indices) - 1, min(_SHEET_IMAGES, len(indices))).astype(int)]
-            figures.save_png(directory / f"{name}.png", figures.tile(images[shown]))
+            pictures.save_png(directory / f"{name}.png", pictures.tile(images[shown]))
 
 
 def _by_score(rule: str, scores: np.ndarray, least: float, noun: str) -> Selection:

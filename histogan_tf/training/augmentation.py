@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from histogan_tf import replicas
+from histogan_tf.machine import replicas
 
 Policy = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -36,7 +36,7 @@ def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return mean + (0.5 + contrast) * (images - mean)
 
 
-def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def random_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Moved by up to an eighth of the size along each axis; what comes in is 0, mid-grey (Zhao et al. 2020).
 
     Args and result as of `color`.
@@ -74,7 +74,7 @@ def dihedral(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 POLICIES: Mapping[str, Policy] = {
     "dihedral": dihedral,
     "color": color,
-    "translation": translation,
+    "translation": random_shift,
     "cutout": cutout,
 }
 

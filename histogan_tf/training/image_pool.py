@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from histogan_tf import replicas
+from histogan_tf.machine import replicas
 
 
 class ImagePool(tf.Module):

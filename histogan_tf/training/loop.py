@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.checkpoints import Checkpoints
-from histogan_tf.distribution import chief_only, is_chief, of_all_workers
 from histogan_tf.errors import UserError
-from histogan_tf.progress import Progress
-from histogan_tf.runs import Run
+from histogan_tf.machine.progress import Progress
+from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
+from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.runs.run_directory import Run
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to
         self.exit_code = 128 + signal_number
 
 
-def train(
+def run_loop(
     trainer: Trainer, batches: Iterable[tuple[tf.Tensor, ...]], run: Run, checkpoints: Checkpoints, schedule: Schedule
 ) -> None:
     """Trains from the restored step to the schedule's last one.

@@ -105,24 +105,6 @@ def r1_penalty(discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.T
     return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
 
 
-class AdversarialLoss(NamedTuple):
-    """Both sides of a DCGAN's loss.
-
-    Attributes:
-        discriminator: from real logits, fake logits and a target for real images to `d_loss` and its parts.
-        generator: from fake logits to `g_loss`.
-    """
-
-    discriminator: Callable[..., dict[str, tf.Tensor]]
-    generator: Callable[[tf.Tensor], dict[str, tf.Tensor]]
-
-
-ADVERSARIAL_LOSSES: Mapping[str, AdversarialLoss] = {
-    "cross_entropy": AdversarialLoss(discriminator_loss, generator_loss),
-    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
-}
-
-
 def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
     """Mean squared difference of logits from one target: the adversarial loss of Mao et al., "Least Squares GAN", 2017.
 
@@ -134,6 +116,35 @@ def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
         float32 scalar.
     """
     return tf.reduce_mean(tf.square(tf.cast(logits, tf.float32) - target))
+
+
+def least_squares_discriminator_terms(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
+) -> dict[str, tf.Tensor]:
+    """The discriminator's least-squares loss (Mao et al., "Least Squares GAN", 2017, equation 2, without its halves).
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of generated images, any shape.
+        real_target: what logits of real images should be.
+
+    Returns:
+        `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
+    """
+    d_loss_real, d_loss_fake = least_squares(real_logits, real_target), least_squares(fake_logits, 0.0)
+    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+
+
+def least_squares_generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The generator's least-squares loss (Mao et al. 2017, equation 2, without its half).
+
+    Args:
+        fake_logits: of generated images, any shape.
+
+    Returns:
+        `g_loss`: float32 scalar.
+    """
+    return {"g_loss": least_squares(fake_logits, 1.0)}
 
 
 def least_squares_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
@@ -160,3 +171,24 @@ def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
         float32 scalar, in the unit of the images.
     """
     return tf.reduce_mean(tf.abs(tf.cast(images, tf.float32) - tf.cast(others, tf.float32)))
+
+
+class AdversarialLoss(NamedTuple):
+    """Both sides of a DCGAN's loss.
+
+    Attributes:
+        discriminator: from real logits, fake logits and a target for real images to `d_loss` and its parts.
+        generator: from fake logits to `g_loss`.
+        has_target: whether real images have a target that can be smoothed.
+    """
+
+    discriminator: Callable[..., dict[str, tf.Tensor]]
+    generator: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    has_target: bool
+
+
+LOSSES: Mapping[str, AdversarialLoss] = {
+    "cross_entropy": AdversarialLoss(discriminator_loss, generator_loss, has_target=True),
+    "least_squares": AdversarialLoss(least_squares_discriminator_terms, least_squares_generator_loss, has_target=True),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss, has_target=False),
+}

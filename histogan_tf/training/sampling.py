@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_uint8
+from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.dcgan import named_inputs
 from histogan_tf.models.latents import LATENT_CHUNK_SIZE, latent_chunk
-from histogan_tf.randomness import Purpose
 
 
 class Sampler:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.agreement import check_agreement
 from benchmarks.contenders.ours import weights_of
-from histogan_tf.training.dcgan import discriminator_of, generator_of
+from histogan_tf.training.dcgan_step import dcgan_discriminator, dcgan_generator
 
 torch = pytest.importorskip("torch")
 
@@ -41,7 +41,7 @@ def test_cyclegan_steps_end_in_equal_losses(our_step):
 @pytest.mark.parametrize("shape", [(16, 16, 3), (25, 18, 1), (50, 50, 3)])
 def test_networks_are_equal_as_functions_at_any_size(our_step, shape):
     config = our_step("dcgan1").arguments["config"]
-    generator, discriminator = generator_of(config, shape, 0), discriminator_of(config, shape, 0)
+    generator, discriminator = dcgan_generator(config, shape, 0), dcgan_discriminator(config, shape, 0)
     other_generator = torch_networks.dcgan_generator(config, shape)
     other_discriminator = torch_networks.dcgan_discriminator(config, shape)
     torch_networks.copy_weights(other_generator, weights_of(generator))

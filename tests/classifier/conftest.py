@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histogan_tf import command_line, commands
+from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 
 NUM_PATIENTS, PER_LABEL = 4, 8

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histogan_tf import commands
-from histogan_tf.classifier import comparison, figures
+from histogan_tf.classifier import comparison, plots
 from histogan_tf.classifier.comparison import choose_queries, nearest_neighbours
-from histogan_tf.classifier.evaluation import Predictions, read_predictions, write_predictions
+from histogan_tf.classifier.results import Predictions, read_predictions, write_predictions
+from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, mcnemar_test
 
@@ -39,7 +39,7 @@ def two_runs(real_run, both_run, tmp_path, train_config):
 def test_runs_are_compared_on_the_images_that_they_share(two_runs, make_config, caplog, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        figures, "plot_neighbours", lambda path, queries, found, title: drawn.append((path, queries, found))
+        plots, "plot_neighbours", lambda path, queries, found, title: drawn.append((path, queries, found))
     )
     commands.run_command(make_config("--mode=evaluate", "--compare=real,both", f"--checkpoint_dir={two_runs}"))
     folder = two_runs / "real" / "compared"
@@ -69,7 +69,7 @@ def test_neighbours_are_the_nearest_of_all_training_images_and_say_which_are_rea
     views = staticmethod(lambda image_set: features[len(image_set)][None])
     monkeypatch.setattr(comparison, "feature_cache", lambda *_: type("Cache", (), {"views": views}))
     drawn = []
-    monkeypatch.setattr(figures, "plot_neighbours", lambda path, rows, found, title: drawn.extend(found))
+    monkeypatch.setattr(plots, "plot_neighbours", lambda path, rows, found, title: drawn.extend(found))
     commands.run_command(make_config("--mode=evaluate", "--compare=real,both", f"--checkpoint_dir={two_runs}"))
     for row, query in zip(drawn, (0, 1, 2, 21), strict=True):
         distances = np.sort(np.linalg.norm(real - queries[query], axis=1))[:5]
@@ -134,6 +134,6 @@ def test_nearest_neighbours_are_those_of_brute_force():
 def test_bars_survive_undefined_metrics_and_values_outside_their_interval(tmp_path):
     nan = float("nan")
     rows = {"a": {"recall": Metric(nan, nan, nan, 5)}, "b": {"recall": Metric(0.2, 0.3, 0.4, 0)}}
-    figures.plot_comparison(tmp_path / "bars.png", rows, ("recall",), "title")
+    plots.plot_comparison(tmp_path / "bars.png", rows, ("recall",), "title")
     with Image.open(tmp_path / "bars.png") as image:
         assert image.width > 400

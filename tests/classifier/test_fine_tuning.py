@@ -6,16 +6,17 @@ import json
 import numpy as np
 import pytest
 
-from histogan_tf import commands
 from histogan_tf.classifier import fine_tuning
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.classifier.head import log_loss
-from histogan_tf.classifier.prediction import Predictor, read_classifier
+from histogan_tf.classifier.prediction import Predictor
+from histogan_tf.cli import commands
 from histogan_tf.data.loading import load_parts
 from histogan_tf.errors import UserError
+from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models import resnet
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.randomness import Purpose, weight_seeds
+from histogan_tf.trained.load import load_networks
 
 TUNED = ("--run=tuned", "--fine_tune=last_stage", "--batch_size=8", "--perturbations=flips", "--views=1", "--epoch=3")
 
@@ -27,6 +28,11 @@ def tuned_run(train_config, tmp_path_factory):
     return folder / "tuned"
 
 
+def restored(config):
+    """The classifier of a run."""
+    return load_networks(config)[0].network
+
+
 def losses_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -34,10 +40,10 @@ def losses_of(run):
 def test_only_the_last_stages_convolutions_and_the_head_change(tuned_run, make_config):
     seed = weight_seeds(42, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
     before = resnet.build_classifier((20, 20, 3), size=32, weights="random", seed=seed)
-    after = read_classifier(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}")).classifier
+    after = restored(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}"))
     changed = {
         old.path
-        for old, new in zip(before.features.variables, after.features.variables, strict=True)
+        for old, new in zip(before.features.variables, after.get_layer("features").variables, strict=True)
         if (old.numpy() != new.numpy()).any()
     }
     best_epoch = 1 + int(np.argmin([row["held_out_log_loss"] for row in losses_of(tuned_run)]))
@@ -53,8 +59,8 @@ def test_held_out_images_are_of_training_patients_and_losses_are_theirs(tuned_ru
     assert set(ids) < set(train.ids) and not set(ids) & set(validation.ids)
     held_out = train.select(np.flatnonzero(np.isin(train.ids, ids)))
     assert set(held_out.groups).isdisjoint(train.groups[~np.isin(train.ids, ids)])
-    classifier = read_classifier(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}")).classifier
-    probabilities = Predictor(classifier.network)(held_out.images)
+    classifier = restored(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}"))
+    probabilities = Predictor(classifier)(held_out.images)
     np.testing.assert_allclose([float(row["probability"]) for row in rows], probabilities, atol=1e-4)
     likelihoods = np.where(held_out.labels == 1, probabilities, 1 - probabilities)
     best = min(row["held_out_log_loss"] for row in losses_of(tuned_run))
@@ -160,5 +166,5 @@ def test_fewer_images_than_a_batch_are_told(train_config, classifier):
 def test_the_fingerprint_of_a_tuned_backbone_is_another(tuned_run, make_config):
     seed = weight_seeds(42, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
     untuned = resnet.build_classifier((20, 20, 3), size=32, weights="random", seed=seed)
-    tuned = read_classifier(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}")).classifier
-    assert weights_fingerprint(tuned.features) != weights_fingerprint(untuned.features)
+    tuned = restored(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}"))
+    assert weights_fingerprint(tuned.get_layer("features")) != weights_fingerprint(untuned.get_layer("features"))

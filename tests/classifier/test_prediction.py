@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from histogan_tf import command_line, commands
 from histogan_tf.classifier import prediction
 from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
+from histogan_tf.cli import command_line, commands
 from histogan_tf.errors import UserError
 
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from histogan_tf.clustering import assign_images, cluster_images, figures, load_model, outputs, write_clusters
+from histogan_tf.clustering import assign_images, cluster_images, load_model, montages, outputs, write_clusters
 from histogan_tf.errors import UserError
 
 FILES = ["clusters.csv", "k_selection.png", "summary.json", "vocabulary.npz"]
@@ -52,9 +52,9 @@ def test_files_are_the_same_bytes_for_any_number_of_workers(textures_and_flat, w
 
 def test_montages_show_the_nearest_and_random_members(clustering, textures_and_flat, tmp_path, monkeypatch):
     shown = {}
-    monkeypatch.setattr(figures, "MONTAGE_IMAGES", 5)
+    monkeypatch.setattr(montages, "MONTAGE_IMAGES", 5)
     monkeypatch.setattr(
-        figures, "save_montage", lambda path, title, panels: (path.touch(), shown.update({title: panels}))
+        montages, "save_montage", lambda path, title, panels: (path.touch(), shown.update({title: panels}))
     )
     outputs._write_montages(clustering, textures_and_flat, tmp_path, seed=1)
     assert list(shown["no descriptors (cluster -1): 2 images"]) == ["random"]

@@ -13,7 +13,7 @@ from histogan_tf.data import decoding
 from histogan_tf.data.decoding import (
     UnusableImageError,
     center_crop,
-    decode,
+    decode_image,
     map_in_order,
     prepare_array,
     read_images,
@@ -46,74 +46,74 @@ class TestDecode:
     )
     def test_lossless_formats_give_the_pixels_that_were_written(self, file_format, options):
         pixels = colour_noise(5, 7)
-        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels), file_format, **options)), pixels)
+        np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(pixels), file_format, **options)), pixels)
 
     def test_jpeg_is_close_to_what_was_written(self):
         pixels = np.full((16, 16, 3), (200, 120, 160), np.uint8)
-        difference = decode(encoded(Image.fromarray(pixels), "JPEG", quality=95)).astype(int) - pixels
+        difference = decode_image(encoded(Image.fromarray(pixels), "JPEG", quality=95)).astype(int) - pixels
         assert np.abs(difference).max() <= 2
 
     def test_grey_stays_one_channel(self):
-        np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP))), RAMP[..., np.newaxis])
+        np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(RAMP))), RAMP[..., np.newaxis])
 
     def test_bilevel_becomes_black_and_white(self):
         bits = Image.fromarray(RAMP > 100)
         assert bits.mode == "1"
-        np.testing.assert_array_equal(decode(encoded(bits))[..., 0], np.where(RAMP > 100, 255, 0))
+        np.testing.assert_array_equal(decode_image(encoded(bits))[..., 0], np.where(RAMP > 100, 255, 0))
 
     def test_palette_becomes_its_colours(self):
         image = Image.new("P", (2, 1))
         image.putpalette([10, 20, 30, 40, 50, 60])
         image.putpixel((1, 0), 1)
-        np.testing.assert_array_equal(decode(encoded(image)), [[[10, 20, 30], [40, 50, 60]]])
+        np.testing.assert_array_equal(decode_image(encoded(image)), [[[10, 20, 30], [40, 50, 60]]])
 
     def test_transparent_pixels_show_white(self):
         pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0]]], np.uint8)
-        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels))), [[[200, 0, 0], [255, 255, 255]]])
+        np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(pixels))), [[[200, 0, 0], [255, 255, 255]]])
 
     def test_transparent_grey_shows_white_and_stays_grey(self):
         pixels = np.array([[[90, 255], [90, 0]]], np.uint8)
-        np.testing.assert_array_equal(decode(encoded(Image.fromarray(pixels, "LA"))), [[[90], [255]]])
+        np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(pixels, "LA"))), [[[90], [255]]])
 
     @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
     def test_16_bit_grey_is_scaled_to_8(self, file_format):
         pixels = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
         np.testing.assert_array_equal(
-            decode(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]]
+            decode_image(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]]
         )
 
     @pytest.mark.parametrize("dtype", [np.int32, np.float32])
     def test_32_bit_pixels_have_no_known_range(self, dtype):
         with pytest.raises(UnusableImageError, match="32-bit"):
-            decode(encoded(Image.fromarray(np.ones((2, 2), dtype)), "TIFF"))
+            decode_image(encoded(Image.fromarray(np.ones((2, 2), dtype)), "TIFF"))
 
     def test_cmyk_becomes_rgb(self):
-        image = decode(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "TIFF"))
+        image = decode_image(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "TIFF"))
         np.testing.assert_array_equal(image, np.full((8, 8, 3), 255))
 
     def test_exif_orientation_6_is_turned_clockwise(self):
         exif = Image.Exif()
         exif[0x0112] = 6
-        image = decode(encoded(Image.fromarray(RAMP), "PNG", exif=exif))
+        image = decode_image(encoded(Image.fromarray(RAMP), "PNG", exif=exif))
         np.testing.assert_array_equal(image[..., 0], np.rot90(RAMP, -1))
 
     @pytest.mark.parametrize("content", [b"", b"not an image", b"GIF89a" + bytes(20), b"PK\x03\x04" + bytes(30)])
     def test_anything_else_is_unusable(self, content):
         with pytest.raises(UnusableImageError, match="not a PNG, JPEG, TIFF, BMP or WebP image"):
-            decode(io.BytesIO(content))
+            decode_image(io.BytesIO(content))
 
     @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
     def test_truncated_is_unusable(self, file_format):
         content = encoded(Image.fromarray(colour_noise(40, 40)), file_format).getvalue()
         with pytest.raises(UnusableImageError, match="truncated"):
-            decode(io.BytesIO(content[: len(content) // 2]))
+            decode_image(io.BytesIO(content[: len(content) // 2]))
 
     @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     @pytest.mark.parametrize("limit", [30, 10])  # where Pillow itself warns, and where it raises
     def test_decompression_bomb_is_unusable(self, monkeypatch, limit):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UnusableImageError, match="pixels"):
-            decode(encoded(Image.new("L", (6, 6))))
+            decode_image(encoded(Image.new("L", (6, 6))))
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
     @given(data=st.data(), file_format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
@@ -127,7 +127,7 @@ class TestDecode:
             content[position] = value
         end = data.draw(st.one_of(st.just(len(content)), positions))
         try:
-            image = decode(io.BytesIO(bytes(content[:end])))
+            image = decode_image(io.BytesIO(bytes(content[:end])))
         except UnusableImageError:
             return
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)

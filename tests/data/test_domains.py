@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 from histogan_tf.data.domains import load_domains
 from histogan_tf.errors import UserError
 

@@ -11,7 +11,7 @@ from PIL import Image
 from histogan_tf.config import Config, resolve
 from histogan_tf.data import download as module
 from histogan_tf.data.download import PUBLIC_SETS, download
-from histogan_tf.data.loading import load
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 
 
@@ -102,7 +102,7 @@ def test_lands_checked_where_training_looks_for_it(
     assert sorted(os.listdir(folder)) == landed
     assert os.listdir(tmp_path / "data") == [dataset]  # nothing is left behind
     assert f"train on it with --dataset={dataset}" in caplog.text
-    found = load(resolve(Config(dataset=dataset, data_dir=str(tmp_path / "data"), part="all")))
+    found = load_dataset(resolve(Config(dataset=dataset, data_dir=str(tmp_path / "data"), part="all")))
     assert found.counts() == images_per_class
     run(tmp_path, dataset)
     assert len(kaggle["calls"]) == 1 and "already" in caplog.text

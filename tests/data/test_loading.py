@@ -8,13 +8,13 @@ from PIL import Image
 
 from histogan_tf.config import Config, resolve
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.loading import load
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError
 
 
 def load_with(**settings) -> ImageSet:
-    return load(resolve(Config(**settings)))
+    return load_dataset(resolve(Config(**settings)))
 
 
 def write(path, value: int, size: tuple[int, int] = (18, 20)) -> None:

@@ -54,7 +54,7 @@ def test_images_npz_holds_both_labels(tmp_path):
 
 @pytest.mark.slow
 def test_what_generate_writes_is_read(tmp_path, tiny_config):
-    from histogan_tf import commands
+    from histogan_tf.cli import commands
 
     flags = ("--model=dcgan1", "--dataset=phantom", "--conditional", "--max_steps=1")
     commands.run_command(tiny_config(*flags))

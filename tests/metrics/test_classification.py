@@ -199,7 +199,7 @@ def test_intervals_depend_on_the_seed_and_not_on_the_order_of_images():
 
 
 def test_memory_does_not_grow_with_resamples(monkeypatch):
-    monkeypatch.setattr(intervals, "BLOCK_ELEMENTS", 2**12)
+    monkeypatch.setattr(intervals, "BOOTSTRAP_BLOCK_ELEMENTS", 2**12)
     labels, probabilities = example(2000)
     evaluate_classifier(labels, probabilities, num_resamples=1)  # imports scikit-learn
     tracemalloc.start()

@@ -24,7 +24,7 @@ def test_weights_count_the_documented_draws():
 @pytest.mark.parametrize("groups", [None, np.array(list("abacbca"))])
 def test_block_size_changes_memory_but_no_draw(monkeypatch, elements, groups):
     whole = np.concatenate(list(resample_weights(7, groups=groups, num_resamples=33)))
-    monkeypatch.setattr(intervals, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(intervals, "BOOTSTRAP_BLOCK_ELEMENTS", elements)
     blocks = list(resample_weights(7, groups=groups, num_resamples=33))
     assert max(len(block) for block in blocks) == max(1, elements // 7)
     np.testing.assert_array_equal(np.concatenate(blocks), whole)

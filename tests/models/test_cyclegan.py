@@ -11,11 +11,11 @@ SIZES = [(32, 32), (33, 57), (50, 50), (64, 64)]
 
 def small_generator(size=(33, 57), **kwargs):
     kwargs = {"seed": 0, "num_filters": 2, "num_blocks": 1, **kwargs}
-    return cyclegan.build_generator((*size, 3), **kwargs)
+    return cyclegan.build_cyclegan_generator((*size, 3), **kwargs)
 
 
 def small_discriminator(size=(33, 57), **kwargs):
-    return cyclegan.build_discriminator((*size, 3), **{"seed": 0, "num_filters": 2, **kwargs})
+    return cyclegan.build_cyclegan_discriminator((*size, 3), **{"seed": 0, "num_filters": 2, **kwargs})
 
 
 BUILDERS = [small_generator, small_discriminator]
@@ -47,7 +47,7 @@ def test_generator_has_the_published_number_of_parameters(num_blocks, published,
         + normalized_conv(3, 128, 64)
         + conv(7, 64, 3)
     )
-    generator = cyclegan.build_generator((50, 50, 3), seed=0, num_blocks=num_blocks, upsampling=upsampling)
+    generator = cyclegan.build_cyclegan_generator((50, 50, 3), seed=0, num_blocks=num_blocks, upsampling=upsampling)
     assert generator.count_params() == by_hand == published
 
 
@@ -59,7 +59,7 @@ def test_discriminator_has_the_published_number_of_parameters():
         + normalized_conv(4, 256, 512)
         + conv(4, 512, 1)
     )
-    assert cyclegan.build_discriminator((50, 50, 3), seed=0).count_params() == by_hand == 2_766_529
+    assert cyclegan.build_cyclegan_discriminator((50, 50, 3), seed=0).count_params() == by_hand == 2_766_529
 
 
 @pytest.mark.parametrize(("size", "expected"), [((32, 32), 6), ((128, 128), 6), ((128, 129), 9), ((256, 256), 9)])
@@ -81,7 +81,7 @@ def test_translation_is_as_large_as_its_source(size, upsampling):
 
 
 def test_grey_images_are_translated_to_grey_ones():
-    generator = cyclegan.build_generator((32, 32, 1), seed=0, num_filters=2, num_blocks=1)
+    generator = cyclegan.build_cyclegan_generator((32, 32, 1), seed=0, num_filters=2, num_blocks=1)
     assert generator.output_shape == (None, 32, 32, 1)
 
 

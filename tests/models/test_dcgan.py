@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.errors import UserError
-from histogan_tf.models.dcgan import build_discriminator, build_generator, feature_sizes, named_inputs
+from histogan_tf.machine.randomness import Purpose
+from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator, feature_sizes, named_inputs
 from histogan_tf.models.dcgan_layers import DCGANLayers
 from histogan_tf.models.tables import network_table
-from histogan_tf.randomness import Purpose
 
 
 def _layers() -> DCGANLayers:
@@ -28,14 +28,16 @@ def test_the_generator_has_the_originals_parameters():
     projection = 100 * (4 * 4 * 512) + 4 * 4 * 512
     batch_norms = 2 * (512 + 256 + 128 + 64)
     transposed = conv(5, 512, 256) + conv(5, 256, 128) + conv(5, 128, 64) + conv(5, 64, 3)
-    assert num_trainable(build_generator((64, 64, 3))) == projection + batch_norms + transposed == 5_135_363
+    assert num_trainable(build_dcgan_generator((64, 64, 3))) == projection + batch_norms + transposed == 5_135_363
 
 
 def test_the_discriminator_has_the_originals_parameters():
     convolutions = conv(5, 3, 64) + conv(5, 64, 128) + conv(5, 128, 256) + conv(5, 256, 512)
     batch_norms = 2 * (128 + 256 + 512)
     assert (
-        num_trainable(build_discriminator((64, 64, 3))) == convolutions + batch_norms + (4 * 4 * 512 + 1) == 4_316_545
+        num_trainable(build_dcgan_discriminator((64, 64, 3)))
+        == convolutions + batch_norms + (4 * 4 * 512 + 1)
+        == 4_316_545
     )
 
 
@@ -47,21 +49,24 @@ def test_the_conditional_networks_have_the_originals_parameters_on_mnist():
         + (conv(5, 2 * gf + y, 2 * gf) + 2 * 2 * gf)
         + conv(5, 2 * gf + y, 1)
     )
-    assert num_trainable(build_generator((28, 28, 1), num_classes=y, strides=(2, 2), kernel_size=(5, 5))) == generator
+    assert (
+        num_trainable(build_dcgan_generator((28, 28, 1), num_classes=y, strides=(2, 2), kernel_size=(5, 5)))
+        == generator
+    )
     discriminator = (
         conv(5, 1 + y, 1 + y)
         + (conv(5, 1 + y + y, df + y) + 2 * (df + y))
         + ((7 * 7 * (df + y) + y) * fc + fc + 2 * fc)
         + (fc + y + 1)
     )
-    assert num_trainable(build_discriminator((28, 28, 1), num_classes=y)) == discriminator
+    assert num_trainable(build_dcgan_discriminator((28, 28, 1), num_classes=y)) == discriminator
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 1), (28, 28, 1), (33, 57, 3), (50, 50, 3), (64, 48, 3)])
 @pytest.mark.parametrize("strides", [(2, 2, 2, 2), (1, 1, 1, 1), (3, 1, 2, 1)])
 @pytest.mark.parametrize("kernel_size", [(5, 5, 5, 5), (4, 2, 3, 6)])
 def test_any_size_comes_out_at_any_strides_and_kernels(shape, strides, kernel_size):
-    generator = build_generator(shape, z_dim=3, gf_dim=1, strides=strides, kernel_size=kernel_size)
+    generator = build_dcgan_generator(shape, z_dim=3, gf_dim=1, strides=strides, kernel_size=kernel_size)
     assert generator.output.shape == (None, *shape)
 
 
@@ -71,10 +76,10 @@ def test_images_and_logits_have_their_shape_type_and_range(num_classes, precisio
     options = {"num_classes": num_classes, "precision": precision}
     shape = (17, 30, 3)
     layers = 2 if num_classes else 4
-    generator = build_generator(
+    generator = build_dcgan_generator(
         shape, z_dim=5, gf_dim=2, gfc_dim=4, strides=(2,) * layers, kernel_size=(5,) * layers, **options
     )
-    discriminator = build_discriminator(shape, df_dim=2, dfc_dim=4, **options)
+    discriminator = build_dcgan_discriminator(shape, df_dim=2, dfc_dim=4, **options)
     labels = tf.constant([0, 2, 1])
     images = generator(named_inputs(generator, 100.0 * tf.ones((3, 5)), labels), training=True)
     logits = discriminator(named_inputs(discriminator, images, labels), training=True)
@@ -96,8 +101,8 @@ def test_a_transposed_convolution_equals_the_originals_operation(in_size, out_si
 
 
 def test_weights_start_as_the_originals():
-    generator = build_generator((64, 64, 3), gf_dim=32)
-    discriminator = build_discriminator((64, 64, 3), df_dim=32)
+    generator = build_dcgan_generator((64, 64, 3), gf_dim=32)
+    discriminator = build_dcgan_discriminator((64, 64, 3), df_dim=32)
     assert generator.get_layer("g_h1").kernel.numpy().std() == pytest.approx(0.02, rel=0.02)
     assert np.abs(generator.get_layer("g_h1").kernel).max() > 0.06  # normal, not truncated
     truncated = discriminator.get_layer("d_h3_conv").kernel.numpy()
@@ -114,7 +119,7 @@ def test_weights_start_as_the_originals():
 
 
 def test_the_seed_decides_the_weights_and_no_two_layers_share_theirs():
-    first, again, other = (build_generator((16, 16, 3), z_dim=4, gf_dim=2, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (build_dcgan_generator((16, 16, 3), z_dim=4, gf_dim=2, seed=seed) for seed in (1, 1, 2))
     for weight, same, different in zip(first.weights, again.weights, other.weights, strict=True):
         np.testing.assert_array_equal(weight, same)
         if "kernel" in weight.path:
@@ -124,7 +129,7 @@ def test_the_seed_decides_the_weights_and_no_two_layers_share_theirs():
 
 
 def test_the_condition_reaches_the_image():
-    generator = build_generator(
+    generator = build_dcgan_generator(
         (16, 16, 1), z_dim=2, gf_dim=2, gfc_dim=4, num_classes=2, strides=(2, 2), kernel_size=(5, 5)
     )
     latents = tf.zeros((2, 2))
@@ -145,7 +150,7 @@ def test_sizes_too_small_for_the_strides_are_told(size, strides):
 
 
 def test_a_table_names_layers_shapes_and_sums():
-    table = network_table(build_generator((50, 50, 3)))
+    table = network_table(build_dcgan_generator((50, 50, 3)))
     assert "g_h4" in table
     assert "50x50x3" in table
     assert "5,135,363" in table.splitlines()[0]
@@ -155,9 +160,9 @@ def test_a_table_names_layers_shapes_and_sums():
 @pytest.mark.parametrize("strides", [(2, 2, 2, 2), (1, 1, 1, 1), (3, 1, 2, 1)])
 def test_resizing_reaches_any_size_with_as_many_parameters(shape, strides):
     options = {"z_dim": 3, "gf_dim": 2, "strides": strides, "kernel_size": (5, 4, 3, 2)}
-    resized = build_generator(shape, upsampling="resize", **options)
+    resized = build_dcgan_generator(shape, upsampling="resize", **options)
     assert resized.output.shape == (None, *shape)
-    assert num_trainable(resized) == num_trainable(build_generator(shape, **options))
+    assert num_trainable(resized) == num_trainable(build_dcgan_generator(shape, **options))
     assert not any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in resized.layers)
 
 
@@ -183,10 +188,10 @@ def test_one_input_reaches_every_pixel_alike_only_with_resizing():
 
 @pytest.mark.parametrize("num_classes", [0, 2])
 def test_spectral_norm_takes_the_place_of_batch_norm(num_classes):
-    network = build_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes, spectral_norm=True)
+    network = build_dcgan_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes, spectral_norm=True)
     kinds = [type(layer).__name__ for layer in network.layers if layer.weights]
     assert sorted(set(kinds)) == ["SpectralConv2D", "SpectralDense"]
-    plain = build_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes)
+    plain = build_dcgan_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes)
     assert kinds.count("SpectralConv2D") == sum(isinstance(layer, keras.layers.Conv2D) for layer in plain.layers)
     for layer in network.layers:
         if layer.weights:  # the same seeds, so that only the option makes a difference

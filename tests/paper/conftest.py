@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from histogan_tf import command_line, commands
+from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.training import loop
 

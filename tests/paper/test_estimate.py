@@ -6,8 +6,8 @@ import keras
 import pytest
 from keras import layers
 
-from histogan_tf import command_line
-from histogan_tf.data.phantom import make_phantom
+from histogan_tf.cli import command_line
+from histogan_tf.data.sources.phantom import make_phantom
 from histogan_tf.paper.estimate import classifier_cost, multiply_adds, training_cost
 
 

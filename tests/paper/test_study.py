@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histogan_tf import commands
-from histogan_tf.classifier.evaluation import read_predictions
+from histogan_tf.classifier.results import read_predictions
+from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper.rows import BASELINE, ROWS

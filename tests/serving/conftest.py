@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from histogan_tf import command_line, commands
-from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.models.resnet import build_classifier
-from histogan_tf.runs import begin_run
-from histogan_tf.serving.trained import TrainedNetwork, read_trained
-from histogan_tf.training.cyclegan import CycleGANTrainer
-from histogan_tf.training.dcgan import DCGANTrainer
+from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.runs.run_directory import begin_run
+from histogan_tf.trained.load import TrainedNetwork, load_networks
+from histogan_tf.training.cyclegan_step import CycleGANTrainer
+from histogan_tf.training.dcgan_step import DCGANTrainer
 
 TINY_FLAGS = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--z_dim=5", "--num_blocks=1")
 IMAGES = {"images_per_class": {"non-idc": 3, "idc": 5}, "num_images": 8, "fingerprint": "0123456789abcdef0123"}
@@ -83,7 +83,7 @@ def networks(runs: Path) -> dict[str, TrainedNetwork]:
     """What the runs hold, by name."""
     found = {}
     for run in ("plain", "conditional", "translator", "classifier"):
-        for trained in read_trained(export_config(runs, run)):
+        for trained in load_networks(export_config(runs, run)):
             found[trained.name] = trained
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from histogan_tf import command_line
+from histogan_tf.cli import command_line
 from histogan_tf.errors import UserError
 from histogan_tf.serving import export
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from histogan_tf.data.decoding import decode as decode_file
+from histogan_tf.data.decoding import decode_image as decode_file
 from histogan_tf.data.decoding import sizing
-from histogan_tf.data.idc import pad_to_patch
+from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.serving import image_files
 
 
@@ -28,12 +28,12 @@ def file_of(pixels: np.ndarray, kind: str) -> bytes:
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def decode_colour(file):
-    return image_files.decode(file, 3)
+    return image_files.decode_bytes(file, 3)
 
 
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def decode_grey(file):
-    return image_files.decode(file, 1)
+    return image_files.decode_bytes(file, 1)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

@@ -80,11 +80,11 @@ def test_a_classifier_resizes_in_onnx_as_in_keras(networks, shape, size):
 
 
 def test_half_precision_halves_large_weights_and_changes_images_by_a_level_at_most(networks):
-    from histogan_tf.training.dcgan import generator_of
+    from histogan_tf.training.dcgan_step import dcgan_generator
 
     plain = networks["plain"]
     config = dataclasses.replace(plain.config, gf_dim=64)  # 819,200 of its weights are 5 x 5 x 256 x 128
-    trained = dataclasses.replace(plain, config=config, network=generator_of(config, (16, 16, 3), 0))
+    trained = dataclasses.replace(plain, config=config, network=dcgan_generator(config, (16, 16, 3), 0))
     network, inputs = onnx_model.outside_network(trained), onnx_model.example_inputs(trained)
     model = onnx_model.to_onnx(network)
     halved = onnx_model.in_half_precision(model)

@@ -12,11 +12,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from histogan_tf.data.pipeline import to_float, to_uint8
+from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.dcgan import named_inputs
 from histogan_tf.models.latents import draw_latents
-from histogan_tf.randomness import Purpose
-from histogan_tf.serving.trained import TrainedNetwork
-from histogan_tf.training import cyclegan
+from histogan_tf.trained.load import TrainedNetwork
+from histogan_tf.training import cyclegan_step
 from histogan_tf.training.sampling import Sampler
 
 BATCHES = (1, 3, 64)
@@ -197,7 +197,7 @@ def test_what_cannot_be_used_is_refused_with_a_reason(served, model, signature, 
 @pytest.mark.parametrize("shape", [(33, 47), (32, 32), (50, 50)])
 def test_a_translator_takes_any_size(served, networks, shape):
     trained = networks["translator-B2A"]
-    generator = cyclegan.generator_of(trained.config, "B2A", trained.image_shape, (*shape, 3))
+    generator = cyclegan_step.cyclegan_generator(trained.config, "B2A", trained.image_shape, (*shape, 3))
     generator.set_weights(trained.network.get_weights())
     given = pixels((2, *shape, 3))
     expected = generator(to_float(given), training=False).numpy()

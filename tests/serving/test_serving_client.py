@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from histogan_tf.randomness import Purpose
+from histogan_tf.machine.randomness import Purpose
 from histogan_tf.training.sampling import Sampler
 
 KINDS = {"count": tf.int32, "seed": tf.int64, "label": tf.int32}

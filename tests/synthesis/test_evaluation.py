@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histogan_tf import command_line, commands, entry
-from histogan_tf.checkpoints import Checkpoints
+from histogan_tf.cli import command_line, commands, entry
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.loading import load
-from histogan_tf.metrics.synthesis import frechet_distance, squared_mmd
+from histogan_tf.data.loading import load_dataset
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.metrics.generative import frechet_distance, squared_mmd
 from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import FeatureExtractor, extractor
 from histogan_tf.models.resnet import build_classifier
-from histogan_tf.randomness import Purpose, weight_seeds
+from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.synthesis.evaluation import feature_extractor
-from histogan_tf.training.dcgan import generator_of, sampled_state
+from histogan_tf.training.dcgan_step import dcgan_generator, sampled_state
 from histogan_tf.training.sampling import Sampler
 
 NUM_REAL = 24
@@ -54,13 +54,13 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def real() -> ImageSet:
-    return load(parse(*DATA))
+    return load_dataset(parse(*DATA))
 
 
 def samples(config: Config, num_images: int, label: int | None = None) -> np.ndarray:
     """What --mode=generate would make."""
     num_classes = 2 if config.conditional else 0
-    generator = generator_of(config, (16, 16, 3), num_classes)
+    generator = dcgan_generator(config, (16, 16, 3), num_classes)
     checkpoints = Checkpoints(Path(config.checkpoint_dir) / config.run / "ckpt", sampled_state(config, generator))
     assert checkpoints.restore(partial=True) == 2
     sampler = Sampler(generator, config, num_classes)
@@ -157,7 +157,7 @@ def test_a_label_of_a_folder_is_measured_against_that_label(tmp_path):
     synthetic = write_synthetic(tmp_path / "synthetic", of_0=of_0, of_1=of_1)
     evaluate(*DATA, synthetic, "--label=non-idc")
     found = read(tmp_path / "synthetic" / "evaluation")
-    of_label = load(parse(*DATA, "--label=non-idc"))
+    of_label = load_dataset(parse(*DATA, "--label=non-idc"))
     assert set(of_label.labels) == {0}
     assert (found["settings"]["num_real"], found["settings"]["num_synthetic"]) == (len(of_label), 8)
     check_numbers(found, of_label.images, of_0, extractor("random"))
@@ -263,7 +263,7 @@ def test_images_without_labels_are_measured_against_the_label_that_is_named(tmp_
     images = noise_images(12)
     np.savez(tmp_path / "images.npz", images=images)
     evaluate(*DATA, f"--synthetic_dir={tmp_path}", "--label=idc")
-    of_label = load(parse(*DATA, "--label=idc")).images
+    of_label = load_dataset(parse(*DATA, "--label=idc")).images
     found = read(tmp_path / "evaluation")
     assert found["settings"]["num_real"] == len(of_label) and found["settings"]["num_synthetic"] == 12
     check_numbers(found, of_label, images, extractor("random"))

@@ -14,7 +14,7 @@ from histogan_tf.training.augmentation import (
     color,
     cutout,
     dihedral,
-    translation,
+    random_shift,
 )
 
 SEED = tf.constant([3, 4], tf.int64)
@@ -82,7 +82,7 @@ def test_translation_moves_by_up_to_an_eighth_and_fills_with_grey():
         for down in range(-2, 3)
         for right in range(-3, 4)
     }
-    results = translation(tf.repeat(image, 700, axis=0), SEED).numpy()
+    results = random_shift(tf.repeat(image, 700, axis=0), SEED).numpy()
     counts = [int(np.all(results == expected, axis=(1, 2, 3)).sum()) for expected in moved.values()]
     assert sum(counts) == 700
     assert min(counts) > 0

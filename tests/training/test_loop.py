@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.checkpoints import Checkpoints, checkpoint_folders
 from histogan_tf.errors import UserError
-from histogan_tf.runs import Run, begin_run, read_metrics
+from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics
 from histogan_tf.training import loop
 
 
@@ -48,7 +48,7 @@ def go(trainer: CountingTrainer, run: Run, total_steps: int = 10, **schedule) ->
     start = checkpoints.restore()
     batches = tf.data.Dataset.range(start, total_steps).map(lambda step: (step, 10 * step))
     settings = {"sample_freq": 4, "ckpt_freq": 3, "ckpt_minutes": 60.0} | schedule
-    loop.train(trainer, batches, run, checkpoints, loop.Schedule(5, total_steps, **settings))
+    loop.run_loop(trainer, batches, run, checkpoints, loop.Schedule(5, total_steps, **settings))
     return checkpoints
 
 

@@ -101,10 +101,10 @@ def test_hinge_losses_by_hand():
     assert float(losses.hinge_generator_loss(tf.constant([[0.5], [-2.0]]))["g_loss"]) == pytest.approx(0.75)
 
 
-@pytest.mark.parametrize("name", losses.ADVERSARIAL_LOSSES)
+@pytest.mark.parametrize("name", losses.LOSSES)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 def test_every_adversarial_loss_gives_the_same_terms_and_pulls_the_same_way(name, dtype):
-    loss = losses.ADVERSARIAL_LOSSES[name]
+    loss = losses.LOSSES[name]
     real, fake = tf.Variable([[0.25]], dtype=dtype), tf.Variable([[-0.5]], dtype=dtype)
     with tf.GradientTape(persistent=True) as tape:
         d_terms, g_terms = loss.discriminator(real, fake, 1.0), loss.generator(fake)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from histogan_tf.randomness import Purpose
-from histogan_tf.training.dcgan import generator_of
+from histogan_tf.machine.randomness import Purpose
+from histogan_tf.training.dcgan_step import dcgan_generator
 from histogan_tf.training.sampling import Sampler
 
 SHAPE = (16, 16, 3)
@@ -14,7 +14,7 @@ SHAPE = (16, 16, 3)
 def make_sampler(tiny_config):
     def make(*flags: str, num_classes: int = 0) -> Sampler:
         config = tiny_config("--model=dcgan1", *flags)
-        return Sampler(generator_of(config, SHAPE, num_classes), config, num_classes)
+        return Sampler(dcgan_generator(config, SHAPE, num_classes), config, num_classes)
 
     return make
 

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.data.pipeline import to_float
+from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
-from histogan_tf.randomness import Purpose, stateless_seed
 from histogan_tf.training.augmentation import color, cutout
-from histogan_tf.training.dcgan import DCGANTrainer, generator_of, sampled_state
+from histogan_tf.training.dcgan_step import DCGANTrainer, dcgan_generator, sampled_state
 
 SHAPE = (16, 16, 3)
 LABELS = tf.constant([0, 1, 1, 0])
@@ -108,7 +108,7 @@ def test_checkpoints_hold_what_each_option_needs(tiny_config):
     trainer = DCGANTrainer(config, SHAPE, 0)
     assert set(trainer.state()) - set(plain.state()) == {"generator_average", "ada_probability", "ada_sum_of_signs"}
     assert trainer.state()["generator_average"] is trainer.sampled_generator
-    assert list(sampled_state(config, generator_of(config, SHAPE, 0))) == ["generator_average"]
+    assert list(sampled_state(config, dcgan_generator(config, SHAPE, 0))) == ["generator_average"]
 
 
 def test_ada_follows_the_logits_of_real_images(tiny_config, images):

@@ -1,0 +1,196 @@
+"""Plots of classifiers: curves, confusion, calibration; the paper's Figures 7 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from histogan_tf.metrics import classification
+from histogan_tf.metrics.classification import Metric
+from histogan_tf.reporting.pictures import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_REAL, _SYNTHETIC = "#1f77b4", "#d62728"
+
+
+def _new(title: str, size: tuple[float, float] = (5.2, 4.6)) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=9)
+    return figure, axes
+
+
+def plot_precision_recall(
+    path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str, point: Mapping[str, Any] | None = None
+) -> None:
+    """The precision-recall curve with its average precision, and the share of positives as the level of chance.
+
+    Args:
+        path: of the PNG.
+        labels: (num_images,), 0 or 1, with some of each.
+        probabilities: (num_images,), of label 1.
+        title: above the plot.
+        point: an operating point to mark, as metrics.json has it.
+    """
+    from sklearn.metrics import average_precision_score
+
+    precision, recall, _ = classification.precision_recall_curve(labels, probabilities)
+    average = average_precision_score(labels, probabilities)
+    figure, axes = _new(title)
+    axes.step(recall, precision, where="post", label=f"average precision {average:.3f}")
+    axes.axhline(np.mean(labels), color="0.6", linestyle=":", label=f"chance {np.mean(labels):.3f}")
+    if point:
+        _mark(axes, point["metrics"]["recall"]["value"], point["metrics"]["precision"]["value"], point)
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize=8)
+    save_figure(path, figure)
+
+
+def plot_roc(
+    path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str, point: Mapping[str, Any] | None = None
+) -> None:
+    """The ROC curve with its area. Arguments are those of `plot_precision_recall`."""
+    from sklearn.metrics import roc_auc_score
+
+    false_positive_rate, recall, _ = classification.roc_curve(labels, probabilities)
+    figure, axes = _new(title)
+    axes.plot(false_positive_rate, recall, label=f"area {roc_auc_score(labels, probabilities):.3f}")
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance 0.500")
+    if point:
+        metrics = point["metrics"]
+        _mark(axes, 1 - metrics["specificity"]["value"], metrics["recall"]["value"], point)
+    axes.set(xlabel="false positive rate (1 - specificity)", ylabel="recall (sensitivity)", xlim=(0, 1), ylim=(0, 1.01))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    save_figure(path, figure)
+
+
+def _mark(axes: Axes, x: float | None, y: float | None, point: Mapping[str, Any]) -> None:
+    if x is None or y is None:  # nothing is called positive at this threshold
+        return
+    label = f"threshold {point['threshold']:.3f}, for recall {point['recall_at_least']:g} in training"
+    axes.plot([x], [y], "o", color="black", label=label, clip_on=False)
+
+
+def plot_confusion_matrix(
+    path: Path, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], title: str
+) -> None:
+    """Counts by label (row) and prediction (column), 0 or 1, with their share of the row."""
+    counts = classification.confusion_matrix(labels, predictions.astype(np.int32))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _new(title, (4.2, 4.0))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(2):
+        for column in range(2):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{counts[row, column]}\n{shares[row, column]:.1%}"
+            axes.text(column, row, text, ha="center", va="center", color=colour)
+    names = [f"{number} ({name})" for number, name in enumerate(class_names)]
+    axes.set_xticks((0, 1), names)
+    axes.set_yticks((0, 1), names, rotation=90, va="center")
+    axes.set(xlabel="predicted label", ylabel="label")
+    save_figure(path, figure)
+
+
+def plot_reliability(path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str) -> None:
+    """Observed frequency of label 1 over the probability that was said, by tenths; below, images in each."""
+    from matplotlib.figure import Figure
+
+    bins = classification.reliability_bins(labels, probabilities)
+    used = bins.counts > 0
+    figure = Figure(figsize=(5.2, 5.6))
+    axes, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="calibrated")
+    brier = np.mean((probabilities - labels) ** 2)
+    axes.plot(
+        bins.mean_probability[used], bins.fraction_positive[used], "o-", label=f"classifier, Brier score {brier:.3f}"
+    )
+    axes.set(ylabel="fraction of label 1", ylim=(-0.02, 1.02))
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=8)
+    histogram.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", edgecolor="white")
+    histogram.set(xlabel="probability of label 1", ylabel="images", xlim=(0, 1))
+    save_figure(path, figure)
+
+
+def plot_comparison(
+    path: Path, metrics_of_runs: Mapping[str, Mapping[str, Metric]], names: Sequence[str], title: str
+) -> None:
+    """Bars of some metrics for each run, with their 95 % intervals (the paper's Figure 7).
+
+    Args:
+        path: of the PNG.
+        metrics_of_runs: metrics by name, by run.
+        names: of the metrics to draw.
+        title: above the plot.
+    """
+    figure, axes = _new(title, (max(6.0, 1.2 + 0.55 * len(names) * len(metrics_of_runs)), 4.2))
+    width = 0.8 / len(metrics_of_runs)
+    places = np.arange(len(names))
+    for number, (run, metrics) in enumerate(metrics_of_runs.items()):
+        values = np.array([metrics[name].value for name in names])
+        low, high = (np.array([getattr(metrics[name], bound) for name in names]) for bound in ("low", "high"))
+        # A percentile interval may leave the value itself outside; a bar of negative length cannot be drawn.
+        errors = np.nan_to_num(np.maximum([values - low, high - values], 0))
+        centres = places + (number - (len(metrics_of_runs) - 1) / 2) * width
+        axes.bar(centres, np.nan_to_num(values), width * 0.94, yerr=errors, capsize=2, label=run, ecolor="0.25")
+        for centre, value in zip(centres, values, strict=True):
+            text = "undefined" if np.isnan(value) else f"{value:.2f}"
+            axes.text(centre, 0.02, text, ha="center", va="bottom", rotation=90, fontsize=8, color="white")
+    axes.set_xticks(places, [name.replace("_", " ") for name in names])
+    axes.set(ylim=(0, 1.02))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    save_figure(path, figure)
+
+
+def plot_neighbours(
+    path: Path,
+    queries: Sequence[tuple[np.ndarray, str]],
+    neighbours: Sequence[Sequence[tuple[np.ndarray, str, bool]]],
+    title: str,
+) -> None:
+    """A row for each query: the image, then its nearest training images, framed by origin (the paper's Figure 8).
+
+    Args:
+        path: of the PNG.
+        queries: image, uint8 (height, width, channels), and caption.
+        neighbours: for each query, image, caption and whether it is real.
+        title: above the sheet.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    num_rows, num_columns = len(queries), 1 + max(map(len, neighbours))
+    figure = Figure(figsize=(1.7 * num_columns, 1.95 * num_rows + 0.9), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, query, found in zip(grid, queries, neighbours, strict=True):
+        _show(row[0], *query, "black")
+        for axes, (image, caption, is_real) in zip(row[1:], found, strict=False):
+            _show(axes, image, caption, _REAL if is_real else _SYNTHETIC)
+    figure.suptitle(title, fontsize=9)
+    handles = [Patch(color=_REAL, label="real training image"), Patch(color=_SYNTHETIC, label="synthetic image")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
+    save_figure(path, figure)
+
+
+def _show(axes: Axes, image: np.ndarray, caption: str, colour: str) -> None:
+    axes.set_axis_on()
+    axes.imshow(np.squeeze(image), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=255)
+    axes.set(xticks=(), yticks=())
+    axes.set_title(caption, fontsize=7)
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=3)

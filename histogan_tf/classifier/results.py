@@ -1,0 +1,177 @@
+"""What a classifier run's predictions are worth: metrics.json and the plots beside it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histogan_tf.classifier import plots
+from histogan_tf.classifier.prediction import backbone_note, is_untrained, require_classifier
+from histogan_tf.config import Config
+from histogan_tf.errors import UserError
+from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
+from histogan_tf.runs import files
+from histogan_tf.runs.run_directory import read_run, sole_writer
+
+logger = logging.getLogger(__name__)
+
+THRESHOLD = 0.5
+_FEW_PATIENTS = 10
+_COLUMNS = ("id", "patient", "label", "probability")
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Of labelled images, as a CSV file holds them.
+
+    Attributes:
+        ids: str (num_images,).
+        groups: str (num_images,), the patient of each image; None if unknown.
+        labels: int32 (num_images,), 0 or 1.
+        probabilities: float64 (num_images,), of label 1.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray | None
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def write_predictions(path: Path, predictions: Predictions, run_config: Config) -> None:
+    """Writes id, patient (empty if unknown), label and probability of each image; and that a backbone is untrained."""
+    extra = {"backbone": backbone_note(run_config)} if is_untrained(run_config) else {}
+    groups = [""] * len(predictions.ids) if predictions.groups is None else predictions.groups
+    with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*_COLUMNS, *extra])
+        for row in zip(predictions.ids, groups, predictions.labels, predictions.probabilities, strict=True):
+            writer.writerow([*row[:3], f"{row[3]:.6f}", *extra.values()])
+
+
+def read_predictions(path: Path) -> Predictions:
+    """What `write_predictions` wrote.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("it holds no row")
+        columns = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
+        labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): train its run to the end, or anew with --restart"
+        ) from error
+    groups = columns["patient"] if all(columns["patient"]) else None
+    return Predictions(columns["id"], groups, labels, probabilities)
+
+
+def measure_classifier(config: Config) -> None:
+    """Measures a run's predictions for its validation part again, with --recall_at_least or without.
+
+    Raises:
+        UserError: if there is no such run, or if its training is not finished.
+    """
+    directory, run_config, dataset = read_run(config)
+    require_classifier(directory, run_config)
+    with sole_writer(directory):
+        recall_at_least = config.recall_at_least or run_config.recall_at_least
+        evaluate_run(directory, run_config, dataset["class_names"], recall_at_least)
+
+
+def evaluate_run(
+    directory: Path, run_config: Config, class_names: Sequence[str], recall_at_least: float | None
+) -> None:
+    """Writes metrics.json and its plots from the predictions in a run directory, and logs the table."""
+    predictions = read_predictions(directory / "predictions.csv")
+    labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
+    if groups is not None and len(np.unique(groups)) < _FEW_PATIENTS:
+        logger.warning(
+            "%d patients in the validation part: intervals by patient are too narrow below about %d%s",
+            len(np.unique(groups)),
+            _FEW_PATIENTS,
+            ", and undefined for one" if len(np.unique(groups)) == 1 else "",
+        )
+    metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
+    note = backbone_note(run_config)
+    title = f"{directory.name}: {note}"
+    logger.info("%s\n%s", title, table({directory.name: metrics}))
+    point = None if recall_at_least is None else _operating_point(directory, predictions, recall_at_least, run_config)
+    plots.plot_precision_recall(directory / "precision_recall.png", labels, probabilities, title, point)
+    plots.plot_roc(directory / "roc.png", labels, probabilities, title, point)
+    plots.plot_confusion_matrix(
+        directory / "confusion_matrix.png", labels, probabilities >= THRESHOLD, class_names, title
+    )
+    plots.plot_reliability(directory / "reliability.png", labels, probabilities, title)
+    files.write_json(
+        directory / "metrics.json",
+        {
+            "backbone": note,
+            "num_images": len(labels),
+            "num_patients": None if groups is None else len(np.unique(groups)),
+            "intervals": f"95 % percentile bootstrap, 2000 resamples of {'images' if groups is None else 'patients'}",
+            "threshold": THRESHOLD,
+            "metrics": to_json(metrics),
+            "operating_point": point,
+        },
+    )
+
+
+def _operating_point(
+    directory: Path, predictions: Predictions, recall_at_least: float, run_config: Config
+) -> dict[str, Any]:
+    """Precision and specificity at the threshold that reaches the recall on held-out training images."""
+    folds = read_predictions(directory / "training_folds.csv")
+    threshold = choose_threshold(folds.labels, folds.probabilities, recall_at_least)
+    metrics = operating_point(
+        predictions.labels, predictions.probabilities, threshold, groups=predictions.groups, seed=run_config.seed
+    )
+    logger.info("recall of at least %g on held-out training images: threshold %.4f", recall_at_least, threshold)
+    logger.info("%s", table({"operating point": metrics}))
+    return {
+        "recall_at_least": recall_at_least,
+        "threshold": threshold,
+        "chosen_on": f"{len(folds.labels)} held-out training images",
+        "metrics": to_json(metrics),
+    }
+
+
+def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | None]]:
+    """Metrics as JSON can hold them: null where they are undefined."""
+    return {
+        name: {key: None if math.isnan(number) else number for key, number in dataclasses.asdict(metric).items()}
+        for name, metric in metrics.items()
+    }
+
+
+def table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
+    """A Markdown table: a line for each metric, a column for each run, values with their intervals."""
+    names = list(next(iter(metrics_of_runs.values())))
+    rows = [["metric", *metrics_of_runs]]
+    rows += [[name, *(_cell(name, metrics[name]) for metrics in metrics_of_runs.values())] for name in names]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def _cell(name: str, metric: Metric) -> str:
+    """Such as "0.812 (0.770 to 0.851)", and whole numbers for counts."""
+    if math.isnan(metric.value):
+        return "undefined"
+    form = "{:.0f}" if name.endswith(("positives", "negatives")) else "{:.3f}"
+    value = form.format(metric.value)
+    if math.isnan(metric.low):
+        return f"{value} (no interval)"
+    return f"{value} ({form.format(metric.low)} to {form.format(metric.high)})"

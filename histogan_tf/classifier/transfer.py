@@ -1,0 +1,294 @@
+"""Trains the transferred classifier in a run directory.
+
+To what every run has, it adds:
+
+  features/             features of the frozen backbone, by content
+  fine_tuning/          checkpoints of --fine_tune, until it is done
+  training.json         what the head was fitted to, and how
+  training_folds.csv    predictions for held-out training images, from which thresholds are chosen
+  predictions.csv       predictions for the validation part: id, patient, label, probability
+  metrics.json          what they are worth, and the plots beside it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from histogan_tf.classifier.features import FeatureCache
+from histogan_tf.classifier.fine_tuning import FineTuner
+from histogan_tf.classifier.head import Head, HeadFitter, HeldOut, TrainingFeatures, choose_penalty, make_folds
+from histogan_tf.classifier.prediction import Predictor, backbone_note
+from histogan_tf.classifier.results import Predictions, evaluate_run, write_predictions
+from histogan_tf.config import Config
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load_parts
+from histogan_tf.data.perturbations import check_views
+from histogan_tf.data.synthetic import load_synthetic, refuse_copies
+from histogan_tf.errors import UserError
+from histogan_tf.machine import workers
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.feature_extractors import weights_fingerprint
+from histogan_tf.models.precision import dtype_policy
+from histogan_tf.models.resnet import ResNetClassifier, build_classifier
+from histogan_tf.reporting import pictures
+from histogan_tf.runs import files
+from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, sole_writer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierData:
+    """Images to train on and to measure on. Training images are numbered real ones first, then synthetic ones.
+
+    Attributes:
+        real: the training part of the dataset; empty with --train_on=synthetic.
+        synthetic: synthetic images; None if there are none.
+        validation: the validation part, real images only.
+    """
+
+    real: ImageSet
+    synthetic: ImageSet | None
+    validation: ImageSet
+
+    @property
+    def parts(self) -> list[ImageSet]:
+        """The sets of training images."""
+        return [part for part in (self.real, self.synthetic) if part is not None and len(part)]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 (num_training,)."""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def ids(self) -> np.ndarray:
+        """str (num_training,)."""
+        return np.concatenate([part.ids for part in self.parts])
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """str (num_training,): a synthetic image belongs to no patient, and so is one of its own; None if unknown."""
+        if not len(self.real) or self.real.groups is None:
+            return None
+        return np.concatenate([self.real.groups, *([] if self.synthetic is None else [self.synthetic.ids])])
+
+    @property
+    def is_real(self) -> np.ndarray:
+        """bool (num_training,)."""
+        return np.arange(len(self.labels)) < len(self.real)
+
+    def images_at(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 (num_indices, height, width, channels): some training images."""
+        images = np.empty((len(indices), *self.validation.image_shape), np.uint8)
+        is_real = indices < len(self.real)
+        images[is_real] = self.real.images[indices[is_real]]
+        if self.synthetic is not None:
+            images[~is_real] = self.synthetic.images[indices[~is_real] - len(self.real)]
+        return images
+
+    def training_set(self) -> ImageSet:
+        """All training images as one set; in memory if there are real and synthetic ones."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        images = np.concatenate([np.asarray(part.images) for part in self.parts])
+        return dataclasses.replace(self.real, images=images, labels=self.labels, ids=self.ids, groups=self.groups)
+
+    def description(self) -> dict[str, Any]:
+        """What the run records of its images."""
+        parts = {"training": self.real, "synthetic": self.synthetic, "validation": self.validation}
+        return {
+            "name": self.validation.name,
+            "image_shape": list(self.validation.image_shape),
+            "class_names": list(self.validation.class_names),
+            "parts": {
+                name: {"images_per_class": part.counts(), "fingerprint": part.fingerprint()}
+                for name, part in parts.items()
+                if part is not None
+            },
+        }
+
+
+def load_data(config: Config) -> ClassifierData:
+    """The dataset's two parts and the synthetic images, checked.
+
+    Raises:
+        UserError: as `load_parts` and `load_synthetic` do; if there are no labels, or not two of them; if a label is
+            missing in training or in validation; if synthetic images have another shape than real ones, or one is a
+            copy of a validation image.
+    """
+    real, validation = load_parts(config)
+    if validation.num_classes != 2:
+        raise UserError(
+            f"a classifier tells two labels apart, and {validation.name!r} has {validation.num_classes}: sort its "
+            f"images into two sub-folders"
+        )
+    synthetic = None
+    if config.train_on != "real":
+        synthetic = load_synthetic(config.synthetic_dir, validation.class_names, strict=config.strict)
+        if synthetic.image_shape != validation.image_shape:
+            raise UserError(
+                f"--synthetic_dir={config.synthetic_dir}: its images are {_shape(synthetic)}, but those of "
+                f"{validation.name!r} are {_shape(validation)}; make synthetic images of that size, or resize the real "
+                f"ones with --output_height"
+            )
+        refuse_copies(synthetic, validation)
+    if config.train_on == "synthetic":
+        real = real.select(np.arange(0))
+    data = ClassifierData(real, synthetic, validation)
+    for part, labels in (("training", data.labels), ("validation", validation.labels)):
+        counts = dict(zip(validation.class_names, np.bincount(labels, minlength=2).tolist(), strict=True))
+        missing = [name for name, count in counts.items() if not count]
+        if missing:
+            raise UserError(
+                f"the {part} images hold none of the label {missing[0]!r} ({counts}): give more images, "
+                f"another --split_seed, or --split_by=image"
+            )
+    return data
+
+
+def _shape(image_set: ImageSet) -> str:
+    return "x".join(map(str, image_set.image_shape))
+
+
+def train_classifier(config: Config, features_directory: Path | None = None) -> None:
+    """Trains the head, and with --fine_tune the backbone; then measures on the validation part.
+
+    A run that was stopped goes on from its cached features and its last epoch of fine-tuning. Both are made on every
+    replica of --distribution; the head is fitted by the chief's process alone.
+
+    Args:
+        config: resolved.
+        features_directory: of cached features, where runs share them; the run's own features/ if None.
+
+    Raises:
+        UserError: for a mistake of the user.
+    """
+    if config.fine_tune != "none":
+        workers.check_batch_size(config)
+    with workers.scope(config):
+        _train(config, features_directory)
+
+
+def _train(config: Config, features_directory: Path | None) -> None:
+    started = time.monotonic()
+    data = load_data(config)
+    if config.perturbations:
+        check_views(config.perturbations, config.views, data.validation.image_shape)
+    classifier = build_classifier(
+        data.validation.image_shape,
+        size=config.classifier_size,
+        weights=config.weights,
+        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
+        precision=dtype_policy(config.precision),
+    )
+    directory = begin_run(config, {**data.description(), "backbone": weights_fingerprint(classifier.features)})
+    with sole_writer(directory), workers.workers_watched():
+        if (directory / "metrics.json").exists():
+            logger.info("%s is finished; --mode=evaluate measures it again", directory)
+            return
+        logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
+        cache = feature_cache(config, classifier.features, features_directory or directory / "features")
+        _train_and_measure(config, classifier, directory, data, cache)
+        if workers.is_chief():
+            files.remove(directory / "fine_tuning")
+        logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
+
+
+def _train_and_measure(
+    config: Config, classifier: ResNetClassifier, directory: Path, data: ClassifierData, cache: FeatureCache
+) -> None:
+    """Writes everything in the run directory; metrics.json, which says that it is finished, at last."""
+    features, validation_features = _features(config, cache, data)
+    checkpoints = Checkpoints(directory / "ckpt", classifier.state())  # in all workers: variables are made together
+    if config.fine_tune == "none" and not workers.is_chief():
+        return
+    training_features = TrainingFeatures(features, data.labels, data.groups, data.is_real)
+    fitter = HeadFitter(training_features)
+    penalty, held_out = choose_penalty(training_features, fitter, config.seed)
+    if config.fine_tune == "none":
+        head = fitter.fits(np.ones(len(data.labels), bool))(penalty)
+        _set_head(classifier, head)
+        probabilities = head.probabilities(validation_features)
+    else:
+        held_out = _fine_tune(config, classifier, directory, data, training_features, fitter, penalty)
+        if not workers.is_chief():
+            return
+        probabilities = Predictor(classifier.network)(data.validation.images)
+    checkpoints.save(1)
+    summary = {
+        "backbone": backbone_note(config),
+        "train_on": config.train_on,
+        "real_images": data.real.counts(),
+        "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
+        "views_per_image": len(features),
+        "penalty": penalty,
+        "held_out_by": held_out.by,
+    }
+    files.write_json(directory / "training.json", summary)
+    columns = [None if column is None else column[held_out.indices] for column in (data.ids, data.groups, data.labels)]
+    folds = Predictions(*columns, held_out.probabilities)
+    write_predictions(directory / "training_folds.csv", folds, config)
+    validation = data.validation
+    predictions = Predictions(validation.ids, validation.groups, validation.labels, probabilities)
+    write_predictions(directory / "predictions.csv", predictions, config)
+    evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
+
+
+def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
+    """The cache of features in a folder."""
+    settings = (config.classifier_size, config.precision)
+    return FeatureCache(directory, features, settings, config.seed)
+
+
+def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (num_views, num_training, 512) and (num_validation, 512).
+
+    Raises:
+        UserError: if one is not finite.
+    """
+    perturbations = config.perturbations or ()
+    num_views = config.views if perturbations else 0
+    views = np.concatenate([cache.views(part, perturbations, num_views) for part in data.parts], axis=1)
+    validation_features = cache.views(data.validation)[0]
+    if not (np.isfinite(views).all() and np.isfinite(validation_features).all()):
+        raise UserError(f"--weights={config.weights} make features that are not finite: give other weights")
+    return views, validation_features
+
+
+def _set_head(classifier: ResNetClassifier, head: Head) -> None:
+    classifier.head.set_weights([head.kernel[:, None].astype(np.float32), np.float32([head.bias])])
+
+
+def _fine_tune(
+    config: Config,
+    classifier: ResNetClassifier,
+    directory: Path,
+    data: ClassifierData,
+    training_features: TrainingFeatures,
+    fitter: HeadFitter,
+    penalty: float,
+) -> HeldOut:
+    """Fine-tunes on all training images but one fold, which says when to stop; from a head that has not seen it."""
+    folds, by = make_folds(training_features, config.seed)
+    held_out = folds[0]
+    is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)
+    head = fitter.fits(is_seen)(penalty)
+    kernel_and_bias = workers.of_the_chief(np.append(head.kernel, head.bias))
+    _set_head(classifier, Head(kernel_and_bias[:-1], kernel_and_bias[-1]))
+    training = data.training_set()
+    tuner = FineTuner(config, classifier, training.select(np.flatnonzero(is_seen)), training.select(held_out))
+    probabilities = tuner.train(Run(directory, config), directory / "fine_tuning")
+    rows = read_metrics(directory)
+    if rows and workers.is_chief():
+        title = f"fine-tuning, {backbone_note(config)}"
+        pictures.plot_losses(directory / "losses.png", rows, ("log_loss", "held_out_log_loss"), title)
+    return HeldOut(held_out, probabilities, by)

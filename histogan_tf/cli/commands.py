@@ -1,0 +1,70 @@
+"""The value of --mode and one call of the package that does it."""
+
+from __future__ import annotations
+
+import functools
+
+from histogan_tf.classifier.comparison import compare
+from histogan_tf.classifier.prediction import classify
+from histogan_tf.classifier.results import measure_classifier
+from histogan_tf.clustering.cluster_dataset import cluster_dataset
+from histogan_tf.config import Config
+from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.data.describe import describe_dataset
+from histogan_tf.data.download import download
+from histogan_tf.machine import workers
+from histogan_tf.machine.device import prepare
+from histogan_tf.paper.run_study import run_study
+from histogan_tf.runs.run_directory import read_run
+from histogan_tf.serving.export import export
+from histogan_tf.synthesis.evaluation import evaluate_folder, evaluate_generator
+from histogan_tf.trained.generate import generate_images
+from histogan_tf.trained.translate import translate_dataset
+from histogan_tf.trained.visualize import visualize_latents
+
+
+def run_command(config: Config) -> None:
+    """Does what --mode says.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
+    prepare(config)
+    workers.start(config)
+    perform(config)
+
+
+def perform(config: Config) -> None:
+    """Does what --mode says on a device that is prepared: the study's stages are commands too.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
+    commands = {
+        "train": lambda config: family_of(config.model).call("train", config),
+        "classify": classify,
+        "evaluate": _evaluate,
+        "generate": generate_images,
+        "translate": translate_dataset,
+        "visualize": visualize_latents,
+        "cluster": cluster_dataset,
+        "paper": functools.partial(run_study, perform=perform),
+        "export": export,
+        "describe": describe_dataset,
+        "download": download,
+    }
+    commands[config.mode](config)
+
+
+def _evaluate(config: Config) -> None:
+    """Compares classifiers, or measures one, a generator or a folder of images: whatever the flags name."""
+    if config.compare:
+        compare(config)
+    elif config.synthetic_dir:
+        evaluate_folder(config)
+    elif family_of(read_run(config)[1].model).kind == CLASSIFIER:
+        measure_classifier(config)
+    else:
+        evaluate_generator(config)

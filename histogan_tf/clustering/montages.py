@@ -1,0 +1,64 @@
+"""What a person looks at: a montage per cluster, and inertia and silhouette over k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.clustering.scores import KSelection
+
+MONTAGE_COLUMNS = 6
+MONTAGE_IMAGES = 36  # in each half of a montage
+_GAP = 2  # white pixels between images
+_DOTS_PER_INCH = 100
+
+
+def tile_montage(images: np.ndarray, columns: int = MONTAGE_COLUMNS) -> np.ndarray:
+    """Images uint8 (n, height, width, channels), row by row, on white: uint8 (rows, cols, 3); n at least 1."""
+    num_images, height, width, _ = images.shape
+    rows = -(-num_images // columns)
+    sheet = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def save_montage(path: Path, title: str, panels: dict[str, np.ndarray]) -> None:
+    """Write a PNG with one sheet of tiled images beside the next, each under its name.
+
+    Args:
+        path: of the PNG.
+        title: above all.
+        panels: name to uint8 (n, height, width, channels), at most MONTAGE_IMAGES shown.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * len(panels), 6.6), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure.suptitle(title)
+    for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        axes.imshow(tile_montage(images[:MONTAGE_IMAGES]))
+        axes.set_title(name, fontsize="medium")
+        axes.set_axis_off()
+    figure.savefig(path)
+
+
+def save_k_selection(path: Path, selection: KSelection, chosen: int) -> None:
+    """Write a PNG of inertia (look for the bend) and silhouette (look for the peak) over k, with `chosen` marked."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 4), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure.suptitle(f"k-means on the visual words of {selection.num_images} images")
+    left, right = figure.subplots(1, 2)
+    for axes, name, values in (
+        (left, "inertia (sum of squared distances)", selection.inertia),
+        (right, "mean silhouette", selection.silhouette),
+    ):
+        axes.plot(selection.num_clusters, values, marker="o")
+        axes.axvline(chosen, color="grey", linestyle="--", label=f"k = {chosen}, in clusters.csv")
+        axes.set(xlabel="number of clusters k", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+    figure.savefig(path)

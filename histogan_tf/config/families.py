@@ -1,0 +1,175 @@
+"""The model families: one entry of `FAMILIES` says all that the program must know of one kind of network.
+
+The table holds settings and the names of functions. The functions lie in higher rooms and are imported when they are
+called, so that `--help` and a mistyped flag cost no import of TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pkgutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from histogan_tf.config.family_rules import check_classifier, check_cyclegan, check_dcgan
+
+if TYPE_CHECKING:
+    from histogan_tf.config.settings import Config
+
+GENERATOR, TRANSLATOR, CLASSIFIER = "generator", "translator", "classifier"
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One kind of network.
+
+    Attributes:
+        title: what messages call it, such as "a DCGAN".
+        kind: what a trained one can be asked for. A `generator` can generate, visualize and be measured; a `translator`
+            can translate; a `classifier` can classify, be measured and be compared.
+        presets: for each value of --model that belongs to the family, the values of flags that are left out.
+        train: "module:function" that trains a Config.
+        networks: "module:function" that builds the networks of a run to be restored; see `trained.load`.
+        check: from a Config and the presets of its model to a Config that is checked and filled in.
+        step_cost: "module:function" that estimates a training step for the study's plan, see `paper.estimate`; None for
+            a family that the study does not train step by step.
+        section: the section of --help whose flags are the family's own; None if it has none.
+        heeds: flags that this family heeds and some other family does not. Another family refuses them.
+        description: the sentence of the model card that says what the network is.
+        use: the paragraph of the model card that says what it may be used for.
+        card_sections: sections of flags that the model card lists.
+        unlisted: flags of those sections that the card leaves out, since this family does not heed them.
+    """
+
+    title: str
+    kind: str
+    presets: Mapping[str, Mapping[str, Any]]
+    train: str
+    networks: str
+    check: Callable[[Config, Mapping[str, Any]], Config]
+    section: str | None
+    heeds: frozenset[str]
+    description: str
+    use: str
+    card_sections: tuple[str, ...]
+    unlisted: frozenset[str] = frozenset()
+    step_cost: str | None = None
+
+    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        """Imports and calls one of the family's functions, such as `train`."""
+        return pkgutil.resolve_name(getattr(self, function))(*args, **kwargs)
+
+
+_SYNTHETIC_USE = (
+    "Research and teaching: images to look at, and to add to the training set of a classifier that is then measured on "
+    "real images. "
+)
+
+# dcgan3 makes its projection at output size, so at the width of the other two its generator costs about 83 times theirs
+# at 50x50; a quarter of the width brings that to about 5 times.
+_DCGAN = {"batch_size": 64, "sample_num": 64, "adversarial_loss": "cross_entropy"}
+
+FAMILIES: dict[str, Family] = {
+    "dcgan": Family(
+        title="a DCGAN",
+        kind=GENERATOR,
+        presets={
+            "dcgan1": {**_DCGAN, "strides": (2,), "gf_dim": 64, "label_smoothing": 1.0, "instance_noise": 0.0},
+            "dcgan2": {**_DCGAN, "strides": (2,), "gf_dim": 64, "label_smoothing": 0.9, "instance_noise": 0.2},
+            "dcgan3": {**_DCGAN, "strides": (1,), "gf_dim": 16, "label_smoothing": 0.9, "instance_noise": 0.2},
+        },
+        train="histogan_tf.training.jobs:train_dcgan",
+        networks="histogan_tf.training.dcgan_step:dcgan_networks",
+        step_cost="histogan_tf.paper.estimate:dcgan_step_cost",
+        check=check_dcgan,
+        section=None,
+        heeds=frozenset(
+            {
+                "adversarial_loss",
+                "checkpoint",
+                "diffaugment",
+                "ada_target",
+                "ema_decay",
+                "eval_freq",
+                "r1_gamma",
+                "spectral_norm",
+                "sync_batch_norm",
+            }
+        ),
+        description="a DCGAN's generator of synthetic images",
+        use=_SYNTHETIC_USE + "Synthetic images must not be passed off as those of a patient; they may repeat training "
+        "images, or leave out what is rare.",
+        card_sections=("network", "training"),
+    ),
+    "cyclegan": Family(
+        title="a CycleGAN",
+        kind=TRANSLATOR,
+        presets={"cyclegan": {"batch_size": 1, "sample_num": 16, "gf_dim": 64, "adversarial_loss": "least_squares"}},
+        train="histogan_tf.training.jobs:train_cyclegan",
+        networks="histogan_tf.training.cyclegan_step:cyclegan_networks",
+        step_cost="histogan_tf.paper.estimate:cyclegan_step_cost",
+        check=check_cyclegan,
+        section="cyclegan",
+        heeds=frozenset({"adversarial_loss"}),
+        description="a CycleGAN's generator, which translates images from one label to another",
+        use=_SYNTHETIC_USE + "A translation is an invention: what it shows was never in the tissue.",
+        card_sections=("network", "training", "cyclegan"),
+        unlisted=frozenset(
+            {
+                "z_dim",
+                "z_dist",
+                "gfc_dim",
+                "dfc_dim",
+                "strides",
+                "kernel_size",
+                "conditional",
+                "generator_updates",
+            }
+        ),
+    ),
+    "resnet": Family(
+        title="a classifier",
+        kind=CLASSIFIER,
+        presets={"resnet18": {"batch_size": 64}},
+        train="histogan_tf.classifier.transfer:train_classifier",
+        networks="histogan_tf.classifier.prediction:classifier_networks",
+        check=check_classifier,
+        section="classifier",
+        heeds=frozenset(),
+        description="a transferred ResNet-18, which tells two labels apart",
+        use="Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
+        "scanner, magnification and size.",
+        card_sections=("classifier",),
+    ),
+}
+
+
+class _Models(Collection[str]):
+    """The values of --model, in the order of the table, as it is when asked."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (model for family in FAMILIES.values() for model in family.presets)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, model: object) -> bool:
+        return any(model == known for known in self)
+
+
+MODELS = _Models()
+
+
+def family_of(model: str) -> Family:
+    """The family that a value of --model belongs to."""
+    return next(family for family in FAMILIES.values() if model in family.presets)
+
+
+def models_that_heed(flag_name: str) -> tuple[str, ...]:
+    """The values of --model whose family heeds a flag of which not all do."""
+    return tuple(model for family in FAMILIES.values() if flag_name in family.heeds for model in family.presets)
+
+
+def partly_heeded() -> tuple[str, ...]:
+    """The flags that some families heed and others do not, sorted."""
+    return tuple(sorted(frozenset().union(*(family.heeds for family in FAMILIES.values()))))

@@ -1,0 +1,94 @@
+"""One picture of a dataset: for each class, random images and the mean colour (the paper's Figures 1 and 2)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.reporting import pictures
+
+_WHITE = 255
+_CELL_PIXELS = 112  # most that an image takes up on a side
+_TITLE_PIXELS, _GAP_PIXELS = 30, 16
+_FONT_PIXELS = 18
+_IMAGES_ACROSS = {1: 10, 2: 7, 3: 6, 4: 6}  # by number of classes
+_FEWEST_ACROSS = 4
+
+
+def draw(image_set: ImageSet, mean_colours: np.ndarray, seed: int) -> np.ndarray:
+    """A sheet for each class side by side, or one for an unlabelled set.
+
+    Images are drawn without replacement. They keep their proportions: small ones are enlarged by a whole factor, large
+    ones shrunk.
+
+    Args:
+        image_set: the images; sizes need not agree if they are lazy.
+        mean_colours: float (num_images, 3), red, green and blue in [0, 255] of each image; NaN if it cannot be read.
+        seed: of the choice; a class's depends on nothing else.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    classes = [(name, image_set.labels == number) for number, name in enumerate(image_set.class_names)]
+    classes = classes or [(image_set.name, np.ones(len(image_set), bool))]
+    across = _IMAGES_ACROSS.get(len(classes), _FEWEST_ACROSS)
+    panels = []
+    for number, (name, chosen) in enumerate(classes):
+        readable = np.flatnonzero(chosen & ~np.isnan(mean_colours[:, 0]))
+        rng = np.random.default_rng((seed, number))
+        drawn = rng.choice(readable, min(across**2, len(readable)), replace=False)
+        images = [_decode(image_set, index) for index in np.sort(drawn).tolist()]
+        colour = mean_colours[readable].mean(axis=0) if len(readable) else np.full(3, _WHITE)
+        panels.append(_panel(f"{name}: {chosen.sum()} images", colour, images, across))
+    return _side_by_side(panels)
+
+
+def _decode(image_set: ImageSet, index: int) -> np.ndarray:
+    return image_set.images.decode(index) if image_set.is_lazy else image_set.images[index]
+
+
+def _panel(title: str, colour: np.ndarray, images: list[np.ndarray], across: int) -> Image.Image:
+    """A title, after a swatch of the class's mean colour, above a sheet."""
+    cells = [thumbnail(image) for image in images] or [np.full((_CELL_PIXELS, _CELL_PIXELS, 3), _WHITE, np.uint8)]
+    height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
+    sheet = pictures.tile(np.stack([_center(cell, height, width) for cell in cells]), num_columns=across)
+    font = ImageFont.load_default(_FONT_PIXELS)
+    text_pixels = math.ceil(font.getlength(title)) + _TITLE_PIXELS
+    panel = Image.new("RGB", (max(sheet.shape[1], text_pixels), _TITLE_PIXELS + sheet.shape[0]), "white")
+    panel.paste(Image.fromarray(sheet), (0, _TITLE_PIXELS))
+    draw_on = ImageDraw.Draw(panel)
+    swatch = (0, 0, _TITLE_PIXELS - 8, _TITLE_PIXELS - 8)
+    draw_on.rectangle(swatch, fill=tuple(np.rint(colour).astype(int).tolist()), outline="black")
+    draw_on.text((_TITLE_PIXELS, 0), title, fill="black", font=font)
+    return panel
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """uint8 (height, width, 3) of at most 112 pixels a side, in proportion, from uint8 (height, width, 1 or 3)."""
+    picture = pictures.to_pillow(image).convert("RGB")
+    longest = max(picture.size)
+    factor = _CELL_PIXELS // longest or _CELL_PIXELS / longest
+    size = [max(1, round(side * factor)) for side in picture.size]
+    resample = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    return np.asarray(picture.resize(size, resample))
+
+
+def _center(cell: np.ndarray, height: int, width: int) -> np.ndarray:
+    white = np.full((height, width, 3), _WHITE, np.uint8)
+    top, left = (height - cell.shape[0]) // 2, (width - cell.shape[1]) // 2
+    white[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return white
+
+
+def _side_by_side(panels: list[Image.Image]) -> np.ndarray:
+    """Panels in rows, as square as it gets."""
+    columns = math.ceil(math.sqrt(len(panels)))
+    width, height = (max(panel.size[axis] for panel in panels) + _GAP_PIXELS for axis in (0, 1))
+    page = Image.new("RGB", (columns * width + _GAP_PIXELS, -(-len(panels) // columns) * height + _GAP_PIXELS), "white")
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        page.paste(panel, (_GAP_PIXELS + column * width, _GAP_PIXELS + row * height))
+    return np.asarray(page)

@@ -1,0 +1,242 @@
+"""What a dataset holds: counts, split, sizes, duplicates and unreadable files, with a sheet of each class."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.data import class_sheets, loading
+from histogan_tf.data.decoding import UnusableImageError, map_in_order
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.splits import split_indices
+from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.progress import Progress
+from histogan_tf.reporting import pictures
+from histogan_tf.runs import files
+
+logger = logging.getLogger(__name__)
+
+_LISTED_GROUPS = 100  # groups of duplicates that description.json names
+_SHOWN_PATIENTS = 12  # patients that the log names
+_PROGRESS_IMAGES = 1000
+
+
+def describe_dataset(config: Config) -> None:
+    """Reads every image of the dataset as it lies there, and tells what it holds.
+
+    The log gets the summary; --output_dir, or <checkpoint_dir>/<dataset>-description, gets description.json with all of
+    it, and dataset.png.
+
+    Args:
+        config: resolved; the dataset is described whole.
+
+    Raises:
+        UserError: if there is no such dataset, none of its images can be read, or a flag would choose some of them.
+    """
+    for name in ("label", "part", "train_size", "cluster"):
+        if getattr(config, name) is not None:
+            raise UserError(f"--mode=describe looks at the whole dataset: leave --{name} out")
+    image_set = loading.find_dataset(config)
+    survey = survey_images(image_set)
+    if len(survey.errors) == len(image_set):
+        raise UserError(f"none of the {len(image_set)} images can be read: {next(iter(survey.errors.values()))}")
+    description = summarize_survey(image_set, survey, config)
+    _log(description)
+    default_directory = Path(config.checkpoint_dir) / f"{Path(image_set.name).name}-description"
+    directory = Path(config.output_dir or default_directory).expanduser()
+    files.write_json(directory / "description.json", description)
+    pictures.save_png(directory / "dataset.png", class_sheets.draw(image_set, survey.mean_colours, config.seed))
+    logger.info("see dataset.png and description.json in %s", directory)
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What is known of every image from its pixels.
+
+    Attributes:
+        shapes: (height, width, channels) of each; None if it cannot be read.
+        digests: of shape and pixels, likewise.
+        mean_colours: float64 (num_images, 3), red, green and blue in [0, 255]; NaN if it cannot be read.
+        errors: why the images with these indices cannot be read.
+    """
+
+    shapes: list[tuple[int, int, int] | None]
+    digests: list[bytes | None]
+    mean_colours: np.ndarray
+    errors: dict[int, str]
+
+    @property
+    def is_readable(self) -> np.ndarray:
+        """bool (num_images,)."""
+        return ~np.isnan(self.mean_colours[:, 0])
+
+
+def survey_images(image_set: ImageSet) -> Survey:
+    """Reads each image once, on all cores, and holds few at a time. Sizes need not agree."""
+    decode = image_set.images.decode if image_set.is_lazy else image_set.images.__getitem__
+
+    def look(index: int) -> tuple[tuple[int, int, int], bytes, np.ndarray] | UnusableImageError:
+        try:
+            image = decode(index)
+        except UnusableImageError as error:
+            return error
+        digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(image))
+        return image.shape, digest.digest(), image.mean(axis=(0, 1))
+
+    count = len(image_set)
+    survey = Survey([None] * count, [None] * count, np.full((count, 3), np.nan), {})
+    with contextlib.closing(map_in_order(look, count)) as results, Progress(count, 0, "image") as progress:
+        for index, result in enumerate(results):
+            if isinstance(result, UnusableImageError):
+                survey.errors[index] = str(result)
+            else:
+                survey.shapes[index], survey.digests[index], survey.mean_colours[index] = result
+            if (index + 1) % _PROGRESS_IMAGES == 0 or index + 1 == count:
+                progress.update(index + 1)
+    return survey
+
+
+def summarize_survey(image_set: ImageSet, survey: Survey, config: Config) -> dict[str, Any]:
+    """What description.json holds."""
+    shapes = collections.Counter(shape for shape in survey.shapes if shape)
+    split, parts = _split(image_set, config)
+    return {
+        "dataset": image_set.name,
+        "num_images": len(image_set),
+        "unreadable": {str(image_set.ids[index]): reason for index, reason in survey.errors.items()},
+        "sizes": {
+            f"{height}x{width} {'grey' if channels == 1 else 'RGB'}": count
+            for (height, width, channels), count in shapes.most_common()
+        },
+        "mean_colour": _mean_colour(survey, np.ones(len(image_set), bool)),
+        "classes": _classes(image_set, survey),
+        "patients": _patients(image_set),
+        "split": split,
+        "duplicates": _duplicates(image_set, survey.digests, parts),
+    }
+
+
+def _mean_colour(survey: Survey, chosen: np.ndarray) -> list[float] | None:
+    colours = survey.mean_colours[chosen & survey.is_readable]
+    return [round(level, 2) for level in colours.mean(axis=0).tolist()] if len(colours) else None
+
+
+def _classes(image_set: ImageSet, survey: Survey) -> dict[str, dict[str, Any]]:
+    classes = {}
+    for number, name in enumerate(image_set.class_names):
+        chosen = image_set.labels == number
+        classes[name] = {
+            "images": int(chosen.sum()),
+            "patients": None if image_set.groups is None else len(np.unique(image_set.groups[chosen])),
+            "mean_colour": _mean_colour(survey, chosen),
+        }
+    return classes
+
+
+def _patients(image_set: ImageSet) -> dict[str, dict[str, int]] | None:
+    """Images of each patient by class."""
+    if image_set.groups is None:
+        return None
+    patients, numbers = np.unique(image_set.groups, return_inverse=True)
+    counts = np.zeros((len(patients), image_set.num_classes), int)
+    np.add.at(counts, (numbers, image_set.labels), 1)
+    rows = (dict(zip(image_set.class_names, row, strict=True)) for row in counts.tolist())
+    return dict(zip(patients.tolist(), rows, strict=True))
+
+
+def _split(image_set: ImageSet, config: Config) -> tuple[dict[str, Any] | None, np.ndarray | None]:
+    """What the split makes of a labelled set, and bool (num_images,), whether an image is for validation."""
+    if image_set.labels is None:
+        return None, None
+    try:
+        train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
+    except UserError as error:
+        return {"seed": config.split_seed, "by": config.split_by, "impossible": str(error)}, None
+    counts = {
+        part: dict(
+            zip(
+                image_set.class_names,
+                np.bincount(image_set.labels[indices], minlength=image_set.num_classes).tolist(),
+                strict=True,
+            )
+        )
+        for part, indices in (("train", train), ("validation", validation))
+    }
+    groups = image_set.groups
+    shared = None if groups is None else len(np.intersect1d(groups[train], groups[validation]))
+    is_validation = np.isin(np.arange(len(image_set)), validation)
+    split = {"seed": config.split_seed, "by": config.split_by, **counts, "patients_on_both_sides": shared}
+    return split, is_validation
+
+
+def _duplicates(image_set: ImageSet, digests: list[bytes | None], is_validation: np.ndarray | None) -> dict[str, Any]:
+    """Groups of images that are the same in every pixel."""
+    groups = collections.defaultdict(list)
+    for index, digest in enumerate(digests):
+        if digest is not None:
+            groups[digest].append(index)
+    groups = [indices for indices in groups.values() if len(indices) > 1]
+
+    def num_across(column: np.ndarray | None) -> int | None:
+        return None if column is None else sum(len(np.unique(column[indices])) > 1 for indices in groups)
+
+    return {
+        "groups": len(groups),
+        "superfluous_images": sum(len(indices) - 1 for indices in groups),
+        "groups_across_labels": num_across(image_set.labels),
+        "groups_across_patients": num_across(image_set.groups),
+        "groups_across_parts": num_across(is_validation),
+        f"first_{_LISTED_GROUPS}": [image_set.ids[indices].tolist() for indices in groups[:_LISTED_GROUPS]],
+    }
+
+
+def _log(description: dict[str, Any]) -> None:
+    logger.info("%s: %d images", description["dataset"], description["num_images"])
+    for name, row in description["classes"].items():
+        of_patients = "" if row["patients"] is None else f" of {row['patients']} patients"
+        logger.info("  class %s: %d images%s, mean colour %s", name, row["images"], of_patients, row["mean_colour"])
+    if not description["classes"]:
+        logger.info("  no labels; mean colour %s", description["mean_colour"])
+    patients = description["patients"] or {}
+    for name, row in list(patients.items())[:_SHOWN_PATIENTS]:
+        logger.info("  patient %s: %s", name, ", ".join(f"{count} {class_name}" for class_name, count in row.items()))
+    if len(patients) > _SHOWN_PATIENTS:
+        logger.info("  … and %d more patients", len(patients) - _SHOWN_PATIENTS)
+    logger.info("  sizes: %s", listing(f"{count} of {size}" for size, count in description["sizes"].items()))
+    _log_split(description["split"])
+    duplicates = description["duplicates"]
+    logger.info(
+        "  duplicates: %d images more than there are different ones, in %d groups",
+        duplicates["superfluous_images"],
+        duplicates["groups"],
+    )
+    across = {what: duplicates[f"groups_across_{what}"] for what in ("labels", "patients", "parts")}
+    if any(across.values()):
+        found = ", ".join(f"{count} across {what}" for what, count in across.items() if count)
+        logger.warning("groups of equal images: %s; what was trained on them is not measured by them", found)
+    unreadable = description["unreadable"]
+    if unreadable:
+        reasons = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)
+        logger.warning("unreadable: %d images: %s", len(unreadable), reasons)
+
+
+def _log_split(split: dict[str, Any] | None) -> None:
+    if split is None:
+        return
+    if "impossible" in split:
+        logger.warning("no split: %s", split["impossible"])
+        return
+    parts = (
+        f"{part} {', '.join(f'{count} {name}' for name, count in split[part].items())}"
+        for part in ("train", "validation")
+    )
+    logger.info("  split by %s, seed %d: %s", split["by"], split["seed"], "; ".join(parts))

@@ -1,0 +1,1 @@
+"""Readers of datasets: one module for each layout."""

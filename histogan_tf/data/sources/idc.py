@@ -1,0 +1,159 @@
+"""Breast-histology patches, 50x50, invasive ductal carcinoma (IDC) or not, in the layouts in which Kaggle has them.
+
+Janowczyk & Madabhushi, J. Pathol. Inform. 7:29 (2016); Cruz-Roa et al., SPIE 9041 (2014).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from histogan_tf.data.decoding import Prepare, UnusableImageError, UnwantedImageError, prepare_array
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
+from histogan_tf.data.sources.folder import list_images
+from histogan_tf.errors import UserError, listing
+
+logger = logging.getLogger("histogan_tf")
+
+IDC_CLASS_NAMES = ("non-idc", "idc")
+PATCH_SIZE = 50
+
+_NESTED_COPY = "IDC_regular_ps50_idx5/"  # the archive holds all patients twice: at its root and in this folder
+_IN_PATIENT_FOLDER = re.compile(r"(?P<patient>[^/]+)/(?P<label>[01])/(?P<file>[^/]+)")
+_IN_LABEL_FOLDER = re.compile(r"(?P<label>[01])/(?P<file>[^/]+)")
+_FILE_NAME = re.compile(r"(?P<patient>.+)_idx\d+_x\d+_y\d+_class[01]\.\w+")
+
+
+def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad") -> ImageSet:
+    """Finds X.npy and Y.npy, or files in PATIENT/LABEL/ (PATIENT_idx5_xX_yY_classLABEL.png), or files in LABEL/.
+
+    LABEL is 0 (non-IDC) or 1 (IDC); that of the folder counts. Arrays stay in their order; files are ordered by label,
+    as in the paper's Y.npy, then by patient, then by name. Patients become the groups; in label folders they are read
+    from the file names, and the set has no groups if one of those does not tell. Images are lazy.
+
+    Args:
+        root: an existing folder.
+        name: of the set.
+        prepare: crops and resizes, as in `ImageSource`; sees 50x50 patches.
+        edge_patches: "pad" to pad patches that the edge of a slide cut off, by reflection; "skip" to leave them out.
+
+    Raises:
+        UserError: if none of the layouts is there, or an array is not as it has to be.
+    """
+    assert edge_patches in ("pad", "skip"), edge_patches
+    if os.path.exists(os.path.join(root, "X.npy")):
+        return _load_arrays(root, name, prepare)
+    labels, patients, _, paths = zip(*_list_patches(root), strict=True)
+    return ImageSet(
+        images=LazyImages(_PatchSource(root, paths, prepare, edge_patches)),
+        labels=np.array(labels, np.int32),
+        ids=np.array(paths),
+        groups=np.array(patients) if all(patients) else None,
+        name=name,
+        class_names=IDC_CLASS_NAMES,
+    )
+
+
+class _PatchSource(FileSource):
+    """Patch files, each made 50x50 as --edge_patches says before it is prepared."""
+
+    def __init__(self, root: str, names: Sequence[str], prepare: Prepare, edge_patches: str) -> None:
+        super().__init__(root, names, prepare)
+        self._edge_patches = edge_patches
+        self._padded: set[int] = set()
+
+    def read(self, index: int) -> np.ndarray:
+        """As in ImageSource."""
+        image = self.decode(index)
+        patch = pad_to_patch(image)
+        if patch is not image:
+            if self._edge_patches == "skip":
+                raise UnwantedImageError("it is cut off by the edge of the slide")
+            self._padded.add(index)
+        return self._prepare(patch)
+
+    def report(self, indices: np.ndarray) -> None:
+        """As in ImageSource."""
+        if num_padded := len(self._padded.intersection(indices.tolist())):
+            logger.info("patches smaller than 50x50, padded by reflection: %d", num_padded)
+
+
+def pad_to_patch(image: np.ndarray) -> np.ndarray:
+    """Pads uint8 HWC to 50x50 by reflection at the right and the bottom, where a slide's edge cuts patches off.
+
+    Raises:
+        UnusableImageError: if the image is larger than that.
+    """
+    height, width = image.shape[:2]
+    if height > PATCH_SIZE or width > PATCH_SIZE:
+        raise UnusableImageError(f"{height}x{width} is larger than a patch of this set, {PATCH_SIZE}x{PATCH_SIZE}")
+    if height == width == PATCH_SIZE:
+        return image
+    return np.pad(image, ((0, PATCH_SIZE - height), (0, PATCH_SIZE - width), (0, 0)), mode="reflect")
+
+
+def _list_patches(root: str) -> list[tuple[int, str, str, str]]:
+    """(label, patient or "", file, path) of each patch, in this order."""
+    patches, strays = {}, []
+    for path in sorted(list_images(root), key=lambda path: path.startswith(_NESTED_COPY)):
+        inner_path = path.removeprefix(_NESTED_COPY)
+        if match := _IN_PATIENT_FOLDER.fullmatch(inner_path):
+            patient = match["patient"]
+        elif match := _IN_LABEL_FOLDER.fullmatch(inner_path):
+            name_match = _FILE_NAME.fullmatch(match["file"])
+            patient = name_match["patient"] if name_match else ""
+        else:
+            strays.append(path)
+            continue
+        patches.setdefault((int(match["label"]), patient, match["file"]), path)
+    if not patches:
+        raise UserError(
+            f"no patches in {root!r}: --dataset=idc looks for X.npy and Y.npy, PATIENT/0/*.png and PATIENT/1/*.png, or "
+            f"0/*.png and 1/*.png; any other --dataset name takes a folder as it is"
+        )
+    if strays:
+        logger.warning("ignored %d images that lie in no folder 0 or 1: %s", len(strays), listing(strays, most=3))
+    return sorted((*patch, path) for patch, path in patches.items())
+
+
+def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
+    """The layout of simjeg/lymphoma-subtype-classification-fl-vs-cll: the paper's 5,547 patches."""
+    images = _open_array(root, "X.npy")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (PATCH_SIZE, PATCH_SIZE, 3):
+        raise UserError(f"X.npy in {root!r} is {images.dtype} {images.shape}; it has to be uint8 (N, 50, 50, 3)")
+    labels = _open_array(root, "Y.npy")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise UserError(
+            f"Y.npy in {root!r} has shape {labels.shape}; it has to be ({len(images)},), one label for each of X.npy"
+        )
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        raise UserError(f"Y.npy in {root!r} ({labels.dtype}) holds something else than 0 (non-IDC) and 1 (IDC)")
+    if not len(images):
+        raise UserError(f"X.npy in {root!r} holds no patch")
+    if images.flags.c_contiguous:
+        images = LazyImages(ArraySource(images, prepare))
+    else:  # its rows lie scattered over the file
+        images = prepare_array(np.ascontiguousarray(images), prepare)
+    return ImageSet(
+        images=images,
+        labels=labels.astype(np.int32),
+        ids=np.arange(len(images)).astype(str),
+        groups=None,
+        name=name,
+        class_names=IDC_CLASS_NAMES,
+    )
+
+
+def _open_array(root: str, file_name: str) -> np.ndarray:
+    """Maps an npy file into memory; unlike np.load, open_memmap never unpickles."""
+    try:
+        return np.lib.format.open_memmap(os.path.join(root, file_name), mode="r")
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header makes NumPy raise nearly everything, from OSError to SyntaxError
+        raise UserError(f"cannot read {file_name} in {root!r}: {error}") from error

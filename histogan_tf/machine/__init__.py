@@ -1,0 +1,1 @@
+"""What the program runs on: devices, cores, workers, replicas, randomness and progress."""

@@ -1,0 +1,1 @@
+"""What makes the networks' layers fast on a CPU."""

@@ -1,0 +1,104 @@
+"""--mode=paper: begins a study, or goes on with it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from histogan_tf.config import Config
+from histogan_tf.config.paper_flags import STAGES
+from histogan_tf.errors import UserError
+from histogan_tf.models.feature_extractors import weights_fingerprint
+from histogan_tf.models.resnet_weights import load_backbone
+from histogan_tf.paper.estimate import machine_pace
+from histogan_tf.paper.stages import Stage, Stages
+from histogan_tf.paper.study import Study
+from histogan_tf.paper.study_images import find_images
+from histogan_tf.runs import files
+from histogan_tf.runs.run_directory import run_directory, sole_writer, versions
+
+logger = logging.getLogger(__name__)
+
+
+def run_study(config: Config, perform: Callable[[Config], None]) -> None:
+    """Does the stages that are not done, of --stages or all; with --dry_run, only tells them.
+
+    The data and the classifier's weights are looked at first, so that what is wrong with them costs no hours of
+    training.
+
+    Args:
+        config: of --mode=paper, resolved.
+        perform: does what a Config of another mode says.
+
+    Raises:
+        UserError: for a mistake of the user.
+    """
+    images = find_images(config)
+    study = Study(config, images, _backbone(config), perform)
+    directory = run_directory(config)
+    stages = study.stages()
+    if config.dry_run:
+        _tell_plan(directory, stages, config.stages or STAGES)
+        return
+    _prepare(directory, restart=config.restart)
+    with sole_writer(directory):
+        files.write_json(directory / "study.json", {"settings": config.to_json(), "versions": versions()})
+        runner = Stages(directory, stages)
+        runner.tell_invalidated()
+        runner.run(config.stages or STAGES)
+        if (directory / "report.html").exists():
+            logger.info("see %s", directory / "report.html")
+
+
+def _backbone(config: Config) -> str:
+    """A digest of the classifier's pretrained weights; random ones are a function of the seed."""
+    if config.weights == "random":
+        return "random"
+    return weights_fingerprint(load_backbone(config.weights, seed=0, size=config.classifier_size))
+
+
+def _prepare(directory: Path, *, restart: bool) -> None:
+    is_study = (directory / "study.json").exists()
+    if directory.exists() and not is_study and (not directory.is_dir() or any(directory.iterdir())):
+        raise UserError(f"{directory} exists and is no study of this program: choose another --run or --checkpoint_dir")
+    if restart and is_study:
+        files.remove(directory)
+        logger.info("--restart: removed %s", directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not is_study or restart:
+        files.write_json(directory / "study.json", {})  # from here on it is known to be a study, should it be stopped
+
+
+def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> None:
+    """Logs what would be done, with an estimate for each stage, and room on the disk."""
+    reasons = Stages(directory, stages).plan()
+    pace = machine_pace()
+    rows, seconds, num_bytes = [("stage", "--stages", "minutes", "MB", "")], 0.0, 0.0
+    for stage in stages:
+        if stage.kind not in kinds:
+            continue
+        reason = reasons.get(stage.name)
+        if reason is None:
+            rows.append((stage.name, stage.kind, "", "", "done before"))
+            continue
+        cost = stage.cost()
+        seconds, num_bytes = seconds + cost.seconds(pace), num_bytes + cost.num_bytes
+        rows.append((stage.name, stage.kind, f"{cost.seconds(pace) / 60:.1f}", f"{cost.num_bytes / 1e6:.0f}", reason))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])).rstrip()
+        for row in rows
+    ]
+    existing = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    logger.info(
+        "the plan, in %s:\n  %s\nin all about %.1f hours on this machine as it is now (half or three times that), "
+        "and %.2f GB of %.0f GB free; nothing was done",
+        directory,
+        "\n  ".join(lines),
+        seconds / 3600,
+        num_bytes / 1e9,
+        free / 1e9,
+    )

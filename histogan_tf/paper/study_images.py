@@ -1,0 +1,97 @@
+"""The study's images: the dataset with its split, checked before anything is trained on it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import find_dataset
+from histogan_tf.data.pipeline import steps_per_epoch
+from histogan_tf.data.splits import split_indices
+from histogan_tf.errors import UserError
+from histogan_tf.models import cyclegan
+from histogan_tf.runs import files
+
+LABELS = (0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyImages:
+    """The dataset, with its split.
+
+    Attributes:
+        whole: all images; lazy if they are files.
+        is_training: bool (num_images,), false for those of the validation part.
+    """
+
+    whole: ImageSet
+    is_training: np.ndarray
+
+    def num_training(self, label: int) -> int:
+        """Training images of a label."""
+        return int(np.sum(self.is_training & (self.whole.labels == label)))
+
+    @property
+    def num_validation(self) -> int:
+        """Images of the validation part."""
+        return int(np.sum(~self.is_training))
+
+
+def find_images(config: Config) -> StudyImages:
+    """The dataset of a study, checked before anything is trained on it.
+
+    Raises:
+        UserError: if there is no such dataset; if it has not two labels, or too few training images of one for a batch;
+            if images are too small for the CycleGAN.
+    """
+    whole = find_dataset(config)
+    if whole.num_classes != 2:
+        raise UserError(f"the study is of two labels, and {whole.name!r} has {whole.num_classes}")
+    train, _ = split_indices(whole, seed=config.split_seed, by=config.split_by)
+    images = StudyImages(whole, np.isin(np.arange(len(whole)), train))
+    for label in LABELS:
+        try:
+            steps_per_epoch(images.num_training(label), config.batch_size)
+        except UserError as error:
+            raise UserError(f"training images of {whole.class_names[label]}: {error}") from error
+        if not np.any(~images.is_training & (whole.labels == label)):
+            raise UserError(
+                f"the validation part has no image of {whole.class_names[label]}: give another --split_seed, or "
+                f"--split_by=image"
+            )
+    if min(whole.image_shape[:2]) < cyclegan.MIN_CYCLEGAN_SIZE:
+        raise UserError(
+            f"images of {whole.image_shape[0]}x{whole.image_shape[1]} are too small for the study's CycleGAN: give "
+            f"--output_height={cyclegan.MIN_CYCLEGAN_SIZE} or more"
+        )
+    return images
+
+
+def write_split(images: StudyImages, config: Config, directory: Path) -> None:
+    """Writes split.csv, a line for each image, and dataset.json, what there is of what in each part."""
+    whole, is_training = images.whole, images.is_training
+    groups = np.full(len(whole), "") if whole.groups is None else whole.groups
+    parts = np.where(is_training, "train", "validation")
+    with files.written_aside(directory / "split.csv") as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("id", "patient", "label", "part"))
+        writer.writerows(zip(whole.ids, groups, whole.labels, parts, strict=True))
+    dataset = {
+        "name": whole.name,
+        "fingerprint": whole.fingerprint(),
+        "image_shape": list(whole.image_shape),
+        "class_names": list(whole.class_names),
+        "split_by": config.split_by,
+        "split_seed": config.split_seed,
+        "train": whole.select(np.flatnonzero(is_training)).counts(),
+        "validation": whole.select(np.flatnonzero(~is_training)).counts(),
+        "patients_on_both_sides": None,
+    }
+    if whole.groups is not None:
+        dataset["patients_on_both_sides"] = len(np.intersect1d(groups[is_training], groups[~is_training]))
+    files.write_json(directory / "dataset.json", dataset)

@@ -1,0 +1,252 @@
+"""What the study's report.html shows, gathered from its directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from histogan_tf.classifier.prediction import backbone_note, is_untrained
+from histogan_tf.classifier.results import THRESHOLD
+from histogan_tf.config import Config
+from histogan_tf.paper.configs import StudyConfigs, command_line
+from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
+from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
+from histogan_tf.reporting.html import Cell, Figure, Picture, Report, Table, write_html_report
+from histogan_tf.synthesis.measure import REPORT_COLUMNS as SYNTHESIS_COLUMNS
+
+_FEW_PATIENTS = 10
+_NONE = "–"
+
+
+def write_study_report(directory: Path, config: Config) -> None:
+    """Writes report.html.
+
+    Args:
+        directory: of the study, all other stages of which are done.
+        config: of --mode=paper, resolved.
+    """
+    table, dataset = _read(directory / "table1.json"), _read(directory / "split" / "dataset.json")
+    configs = StudyConfigs(config)
+    folders = [configs.folder(seed) for seed in configs.seeds]
+    counts = [
+        f"{part}: {', '.join(f'{count} {name}' for name, count in dataset[part].items())}"
+        for part in ("train", "validation")
+    ]
+    height, width, _ = dataset["image_shape"]
+    report = Report(
+        title=f"Do synthetic images help? The paper's study on {dataset['name']}",
+        summary=(
+            f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']} with seed "
+            f"{dataset['split_seed']} ({'; '.join(counts)}). Everything but the split was done with "
+            f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
+            f"{backbone_note(configs.data(model='resnet18'))}.",
+        ),
+        warnings=list(_warnings(config, dataset, table)),
+        answer=table["answer"],
+        tables=(_table1(table), _differences(table)),
+        figures=list(_figures(directory, folders[0], dataset["class_names"])),
+        details=(_synthesis(folders[0]),),
+        settings=_settings(directory),
+        command=command_line(config),
+    )
+    write_html_report(directory / "report.html", report)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
+    if is_untrained(config):
+        yield (
+            "The classifier's backbone has random weights: it was never trained on anything. Its numbers say that the "
+            "study runs, and nothing of what a pretrained classifier would make of these images."
+        )
+    if config.dataset == "phantom":
+        yield "The images are the built-in phantom: drawn by a program, not seen through a microscope."
+    if config.quick:
+        yield "--quick: networks are narrow and were trained for few steps, so synthetic images are poor by design."
+    if dataset["patients_on_both_sides"] is None:
+        yield "The patients are unknown: images of one patient may be on both sides of the split, which flatters."
+    elif dataset["patients_on_both_sides"]:
+        yield (
+            f"{dataset['patients_on_both_sides']} patients have images on both sides of the split, which flatters "
+            f"every number here; --split_by=patient keeps them apart."
+        )
+    patients = table["num_validation_patients"]
+    if patients == 1:
+        yield "The validation images are of one patient: there is no interval, and nothing says how others would fare."
+    elif patients is not None and patients < _FEW_PATIENTS:
+        yield f"The validation images are of {patients} patients: intervals by patient are too narrow below about ten."
+    if table["num_repeats"] == 1:
+        yield "There is one repeat: nothing says how much another seed would change. --repeats=3 tells."
+
+
+def _number(value: float | None, form: str = "{:.3f}") -> str:
+    return "undefined" if value is None else form.format(value)
+
+
+def _interval(cell: Mapping[str, Any], form: str = "{:.3f}") -> str:
+    if cell["low"] is None:
+        return "no interval"
+    return f"{form.format(cell['low'])} to {form.format(cell['high'])}"
+
+
+def _table1(table: Mapping[str, Any]) -> Table:
+    """Every row with its intervals, spread, and the paper's numbers beside."""
+    rows = {}
+    for row in table["rows"]:
+        images = row["training_images"][0]
+        cells = [Cell(f"{images['real']} real", f"{images['synthetic']} synthetic")]
+        for name in (*TABLE1_COLUMNS, AT_RECALL):
+            cell = row["metrics"][name]
+            spread = "" if cell["spread"] is None else f", spread {cell['spread']:.3f}"
+            cells.append(Cell(_number(cell["value"]), f"{_interval(cell)}{spread}"))
+            if name in PUBLISHED:
+                cells.append(Cell(f"{row['published'][name]:.3f}" if row["published"] else _NONE))
+        rows[row["title"]] = cells
+    columns = ["row", "trained on"]
+    for name in (*TABLE1_COLUMNS, AT_RECALL):
+        columns.append(name.replace("_", " "))
+        columns += ["paper"] if name in PUBLISHED else []
+    repeats = table["num_repeats"]
+    over = "Below each value"
+    if repeats > 1:
+        over = f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
+    text = (
+        f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images. An image "
+        f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity where the row's "
+        f"ROC curve, of the same images, reaches Real's recall."
+    )
+    return Table("Table 1", text, columns, rows)
+
+
+def _differences(table: Mapping[str, Any]) -> Table:
+    """What each row changes, with verdicts."""
+    rows = {}
+    for row in table["rows"]:
+        against = row["against_real"]
+        if against is None:
+            continue
+        cells = []
+        for name in TABLE1_COLUMNS:
+            cell = against["differences"][name]
+            emphasis = cell["effect"] if cell["effect"] in ("raises", "lowers") else ""
+            cells.append(
+                Cell(f"{_number(cell['value'], '{:+.3f}')} {cell['effect']}", _interval(cell, "{:+.3f}"), emphasis)
+            )
+        tests = against["mcnemar"]
+        discordant = ", ".join(f"{test['num_only_first']} : {test['num_only_second']}" for test in tests)
+        cells.append(Cell(", ".join(f"{test['p_value']:.3g}" for test in tests), f"right alone {discordant}"))
+        rows[row["title"]] = cells
+    text = (
+        "Differences, resampled together with Real. An effect is clear if its 95 % interval leaves out 0 and every "
+        "repeat has its sign; no correction is made for the number of comparisons. McNemar's exact test is of each "
+        "repeat's predictions, with the images that Real alone and the row alone gets right; it takes images as "
+        "independent, which those of one patient are not."
+    )
+    columns = ["against Real", *(name.replace("_", " ") for name in TABLE1_COLUMNS), "McNemar's p"]
+    return Table("Against Real", text, columns, rows)
+
+
+def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Figure]:
+    """Figures 1 to 8, and what the paper has not; of the first repeat."""
+    description = [Picture(directory / "description" / "dataset.png", "random images of each class", True)]
+    yield Figure("Figures 1 and 2", "The two classes, and the mean colour of each beside its name.", description)
+    translated = [
+        Picture(path, text)
+        for path, text in (
+            (
+                folder / "synthetic" / "ccan" / "A2B.png",
+                f"{names[0]}, each with its translation to {names[1]} at its right",
+            ),
+            (
+                folder / "synthetic" / "ccan" / "B2A.png",
+                f"{names[1]}, each with its translation to {names[0]} at its right",
+            ),
+        )
+    ]
+    yield Figure("Figure 3", "CCAN: training images translated by the CycleGAN.", translated)
+    clusters = [
+        Picture(path, f"cluster {path.stem.removeprefix('cluster_')}")
+        for path in sorted((directory / "clusters").glob("cluster_*.png"))
+    ]
+    clusters.append(Picture(directory / "clusters" / "k_selection.png", "how many clusters the images ask for", True))
+    yield Figure("Figure 4", f"SIFT bag-of-visual-words clusters of the {names[1]} training images.", clusters)
+    runs = [folder / f"{model}-cluster" for model in ("dcgan1", "dcgan2", "dcgan3")]
+    yield Figure("Figure 5", "DCGAN1, 2 and 3 on the largest cluster: samples, losses.", list(_of_runs(runs)))
+    runs = [folder / f"dcgan3-{label}" for label in (0, 1)]
+    yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(runs)))
+    comparison = directory / "comparison"
+    picture = Picture(comparison / "comparison.png", "metrics of the paper's five rows with 95 % intervals", True)
+    yield Figure("Figure 7", "The five classifiers side by side.", [picture])
+    neighbours = [
+        Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
+        for path in sorted(comparison.glob("neighbours-*.png"))
+    ]
+    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
+    yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
+    runs = [folder / run for run in ("small-0", "small-1", "dcgan3-conditional", "cyclegan")]
+    yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(runs)))
+    yield Figure(
+        "Selected and rejected images",
+        "What each rule lets into the training set and what it keeps out, by label.",
+        list(_selected(folder)),
+    )
+
+
+def _of_runs(runs: Sequence[Path]) -> Iterator[Picture]:
+    """The last sheet of samples and the losses of each run."""
+    for run in runs:
+        sheets = sorted((run / "samples").glob("*_*[0-9].png"))
+        last = sheets[-1].stem.rsplit("_", 1)[1]
+        for sheet in sheets:
+            name, step = sheet.stem.rsplit("_", 1)
+            if step == last:
+                yield Picture(sheet, f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps")
+        yield Picture(run / "losses.png", f"{run.name}: losses")
+
+
+def _selected(folder: Path) -> Iterator[Picture]:
+    for name, rules in SELECTION_ROWS.items():
+        for rule in rules:
+            for label in (0, 1):
+                for sort in ("kept", "rejected"):
+                    path = folder / "synthetic" / f"{name}-{rule}" / f"label-{label}" / f"{sort}.png"
+                    if path.exists():
+                        yield Picture(path, f"{SYNTHETIC[name]}, label {label}: {sort} by {rule}")
+
+
+def _synthesis(folder: Path) -> Table:
+    """Synthesis metrics of each set of images, of the first repeat."""
+    reports = {
+        f"{title}, label {label}": _read(folder / "synthesis" / f"{name}-{label}" / "synthesis.json")
+        for name, title in SYNTHETIC.items()
+        for label in (0, 1)
+    }
+    rows = {}
+    for heading, found in reports.items():
+        rows[heading] = [_synthesis_cell(columns) for columns in found["metrics"].values()]
+        copies = found["copies"]
+        expected = f"{copies['num_expected_by_chance']:.2g} expected by chance"
+        rows[heading].append(Cell(str(copies["num_suspected"]), expected))
+    # The names end in sample sizes, which differ with the labels.
+    metrics = [name.split("-n")[0] for name in next(iter(reports.values()))["metrics"]]
+    text = (
+        "Synthetic against real training images of the same label, of the first repeat. Below each value: what other "
+        "real images reach (a perfect generator's), and what white noise reaches."
+    )
+    return Table("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows)
+
+
+def _synthesis_cell(columns: Mapping[str, Mapping[str, float | None]]) -> Cell:
+    synthetic, floor, ceiling = (_number(columns[name]["value"], "{:.4g}") for name in SYNTHESIS_COLUMNS)
+    return Cell(synthetic, f"{floor} … {ceiling}")
+
+
+def _settings(directory: Path) -> dict[str, str]:
+    study = _read(directory / "study.json")
+    shown = {name: value for name, value in study["settings"].items() if value is not None}
+    return {**{f"--{name}": str(value) for name, value in shown.items()}, **study["versions"]}

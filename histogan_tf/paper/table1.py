@@ -1,0 +1,211 @@
+"""Table 1 from the predictions of all classifiers: values, spread over the repeats, intervals, tests, and an answer."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions
+from histogan_tf.metrics.classification import (
+    Metric,
+    choose_threshold,
+    mcnemar_test,
+    operating_point,
+    point_estimates,
+)
+from histogan_tf.metrics.repeats import mean_metrics
+from histogan_tf.paper.rows import BASELINE, ROWS
+from histogan_tf.runs import files
+
+TABLE1_COLUMNS = (
+    "precision",
+    "recall",
+    "accuracy",
+    "specificity",
+    "balanced_accuracy",
+    "roc_auc",
+    "average_precision",
+)
+AT_RECALL = "specificity_at_real_recall"
+PUBLISHED = ("precision", "recall", "accuracy")
+EFFECTS = ("raises", "lowers", "no clear effect", "cannot be told")
+
+
+def write_table(directory: Path, folders: Sequence[Path]) -> None:
+    """Writes table1.json and table1.csv.
+
+    Args:
+        directory: of the study.
+        folders: of the repeats, which hold the classifiers' runs.
+
+    Raises:
+        UserError: if predictions are missing or damaged.
+    """
+    predictions = {
+        row.name: [read_predictions(folder / f"classifier-{row.name}" / "predictions.csv") for folder in folders]
+        for row in ROWS
+    }
+    num_images = {row.name: [_num_training(folder / f"classifier-{row.name}") for folder in folders] for row in ROWS}
+    table = make_table(predictions, num_images)
+    files.write_json(directory / "table1.json", table)
+    _write_csv(directory / "table1.csv", table)
+
+
+def _num_training(run: Path) -> dict[str, int]:
+    """Real and synthetic images that a classifier was trained on."""
+    training = json.loads((run / "training.json").read_text(encoding="utf-8"))
+    return {name: sum(training[f"{name}_images"].values()) for name in ("real", "synthetic")}
+
+
+def make_table(
+    predictions: Mapping[str, Sequence[Predictions]], num_images: Mapping[str, Sequence[Mapping[str, int]]]
+) -> dict[str, Any]:
+    """What table1.json holds.
+
+    Args:
+        predictions: of each row's repeats, for the same images in the same order.
+        num_images: `real` and `synthetic` images that each repeat was trained on.
+    """
+    reference = predictions[BASELINE][0]
+    groups = reference.groups
+    for row in ROWS:
+        for repeat in predictions[row.name]:
+            assert np.array_equal(repeat.ids, reference.ids) and np.array_equal(repeat.labels, reference.labels)
+    baselines = [repeat.probabilities for repeat in predictions[BASELINE]]
+    rows = []
+    for row in ROWS:
+        probabilities = [repeat.probabilities for repeat in predictions[row.name]]
+        rows.append(
+            {
+                "name": row.name,
+                "title": row.title,
+                "published": dict(zip(PUBLISHED, row.published, strict=True)) if row.published else None,
+                "training_images": list(num_images[row.name]),
+                "metrics": _measure(reference, probabilities, baselines),
+                "against_real": None if row.name == BASELINE else _against_real(reference, probabilities, baselines),
+            }
+        )
+    return {
+        "num_validation": len(reference.ids),
+        "num_validation_patients": None if groups is None else len(np.unique(groups)),
+        "num_repeats": len(baselines),
+        "threshold": THRESHOLD,
+        "intervals": f"95 % percentile bootstrap, 2000 resamples of {'images' if groups is None else 'patients'}",
+        "rows": rows,
+        "answer": answer(rows),
+    }
+
+
+def _measure(
+    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """The columns of one row, as means over its repeats."""
+    labels, groups = reference.labels, reference.groups
+    means = mean_metrics(labels, probabilities, threshold=THRESHOLD, groups=groups)
+    values = [point_estimates(labels, run, THRESHOLD) for run in probabilities]
+    columns = {name: _column(means[name], [run[name] for run in values]) for name in TABLE1_COLUMNS}
+    points = [
+        _at_recall(reference, run, point_estimates(labels, baseline, THRESHOLD)["recall"])
+        for run, baseline in zip(probabilities, baselines, strict=True)
+    ]
+    # The threshold of each repeat is another, so that the interval is the mean of theirs: of one repeat, as it were.
+    mean = Metric(*(float(np.mean([getattr(point, end) for point in points])) for end in ("value", "low", "high")), 0)
+    columns[AT_RECALL] = _column(mean, [point.value for point in points])
+    return columns
+
+
+def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float) -> Metric:
+    """Specificity where the row's own ROC curve, of the validation images, reaches a recall."""
+    if not recall > 0:
+        return Metric(1.0, 1.0, 1.0, 0)  # nothing need be called positive
+    threshold = choose_threshold(reference.labels, probabilities, recall)
+    return operating_point(reference.labels, probabilities, threshold, groups=reference.groups)["specificity"]
+
+
+def _column(mean: Metric, values: Sequence[float]) -> dict[str, Any]:
+    """A cell: the mean with its interval, the repeats' own values, and their standard deviation."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    cell = {**dataclasses.asdict(mean), "spread": spread, "repeats": [float(value) for value in values]}
+    del cell["num_undefined"]
+    return {
+        key: [_finite(item) for item in value] if isinstance(value, list) else _finite(value)
+        for key, value in cell.items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _against_real(
+    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """Differences from Real, what they amount to, and McNemar's test of each repeat."""
+    labels, groups = reference.labels, reference.groups
+    differences = mean_metrics(labels, probabilities, baselines=baselines, threshold=THRESHOLD, groups=groups)
+    measured = [[point_estimates(labels, run, THRESHOLD) for run in runs] for runs in (probabilities, baselines)]
+    found = {}
+    for name in TABLE1_COLUMNS:
+        values = [own[name] - real[name] for own, real in zip(*measured, strict=True)]
+        cell = _column(differences[name], values)
+        found[name] = {**cell, "effect": effect(cell)}
+    tests = [
+        mcnemar_test(labels, baseline >= THRESHOLD, run >= THRESHOLD)
+        for run, baseline in zip(probabilities, baselines, strict=True)
+    ]
+    return {"differences": found, "mcnemar": [dataclasses.asdict(test) for test in tests]}
+
+
+def effect(difference: Mapping[str, Any]) -> str:
+    """One of EFFECTS: a difference is clear if its interval leaves out 0 and every repeat has its sign."""
+    if difference["value"] is None or difference["low"] is None:
+        return "cannot be told"
+    for sign, word in ((1, "raises"), (-1, "lowers")):
+        nearest = min(sign * difference["low"], sign * difference["high"])
+        if nearest > 0 and all(value is not None and sign * value > 0 for value in difference["repeats"]):
+            return word
+    return "no clear effect"
+
+
+def answer(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which augmentation, if any, raises precision without losing recall, in words."""
+    others = [row for row in rows if row["against_real"]]
+    effects = {
+        row["title"]: {name: row["against_real"]["differences"][name]["effect"] for name in ("precision", "recall")}
+        for row in others
+    }
+    winners = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] != "lowers"]
+    traders = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] == "lowers"]
+    if all(of["precision"] == "cannot be told" for of in effects.values()):
+        return "It cannot be told: the validation images are of too few patients for an interval."
+    if winners:
+        text = f"Precision rises without a clear loss of recall with: {'; '.join(winners)}."
+    else:
+        text = "None: no clear effect, in that no way of training raises precision without losing recall."
+    return text + (f" Precision rises at the expense of recall with: {'; '.join(traders)}." if traders else "")
+
+
+def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
+    """A line for each row: value, bounds and spread of each column, the published values, effects and p-values."""
+    ends = ("value", "low", "high", "spread")
+    columns = (*TABLE1_COLUMNS, AT_RECALL)
+    header = ["row", *(name if end == "value" else f"{name}_{end}" for name in columns for end in ends)]
+    header += [f"published_{name}" for name in PUBLISHED] + [f"{name}_effect" for name in TABLE1_COLUMNS]
+    header += ["mcnemar_p_of_repeats"]
+    with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for row in table["rows"]:
+            cells = [row["title"], *(row["metrics"][name][end] for name in columns for end in ends)]
+            cells += [(row["published"] or {}).get(name) for name in PUBLISHED]
+            against = row["against_real"]
+            cells += [against["differences"][name]["effect"] if against else None for name in TABLE1_COLUMNS]
+            cells += [" ".join(f"{test['p_value']:.4g}" for test in against["mcnemar"]) if against else None]
+            writer.writerow(cells)

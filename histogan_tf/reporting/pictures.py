@@ -1,0 +1,96 @@
+"""Every picture and plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from histogan_tf.runs.files import written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WHITE = 255
+
+
+def tile(images: np.ndarray, num_columns: int | None = None, gap_pixels: int = 2) -> np.ndarray:
+    """One sheet of any number of images, row by row, as square as it gets (the original's `merge`).
+
+    Args:
+        images: uint8 (num_images, height, width, channels).
+        num_columns: as square as it gets if None.
+        gap_pixels: white pixels between images.
+
+    Returns:
+        uint8 (sheet_height, sheet_width, channels); places without an image are white.
+    """
+    num_images, height, width, channels = images.shape
+    num_columns = num_columns or math.ceil(math.sqrt(num_images))
+    num_rows = -(-num_images // num_columns)
+    cells = np.full((num_rows * num_columns, height + gap_pixels, width + gap_pixels, channels), _WHITE, dtype=np.uint8)
+    cells[:num_images, :height, :width] = images
+    rows = cells.reshape(num_rows, num_columns, *cells.shape[1:]).transpose(0, 2, 1, 3, 4)
+    sheet = rows.reshape(num_rows * cells.shape[1], num_columns * cells.shape[2], channels)
+    return sheet[: sheet.shape[0] - gap_pixels, : sheet.shape[1] - gap_pixels]
+
+
+def to_pillow(image: np.ndarray) -> Image.Image:
+    """A uint8 image (height, width, channels) with 1 or 3 channels as Pillow has it."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Writes a uint8 image (height, width, channels) with 1 or 3 channels."""
+    with written_aside(path) as aside:
+        to_pillow(image).save(aside, format="PNG")
+
+
+def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float) -> None:
+    """Writes an endless animation.
+
+    Args:
+        path: of the file.
+        frames: uint8 (height, width, channels) each.
+        seconds: that one turn takes.
+    """
+    pictures = [to_pillow(frame) for frame in frames]
+    milliseconds = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down what is faster
+    with written_aside(path) as aside:
+        pictures[0].save(aside, format="GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Writes a matplotlib figure as PNG."""
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=120, bbox_inches="tight")
+
+
+def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Sequence[str], title: str) -> None:
+    """Draws losses over steps: every step faintly, and their running mean (the paper's Figure 5).
+
+    Args:
+        path: of the PNG.
+        metrics: a mapping with `step` and the losses for each step.
+        names: of the losses to draw.
+        title: above the plot.
+    """
+    from matplotlib.figure import Figure
+
+    steps = np.array([row["step"] for row in metrics])
+    window = max(1, len(steps) // 50)
+    figure = Figure(figsize=(8, 4.5))
+    axes = figure.subplots()
+    for name in names:
+        values = np.array([row[name] for row in metrics])
+        (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
+        means = np.convolve(values, np.ones(window) / window, mode="valid")
+        axes.plot(steps[window - 1 :], means, color=line.get_color(), label=name)
+    axes.set(xlabel="step", ylabel=f"loss (bold: mean of {window} steps)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(path, figure)

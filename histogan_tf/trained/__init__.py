@@ -1,0 +1,1 @@
+"""Trained networks: loading them, and making images with them."""

@@ -1,0 +1,123 @@
+"""Synthetic images from a trained generator to disk: any number, in batches, at constant memory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.config.families import GENERATOR
+from histogan_tf.data.image_set import label_number
+from histogan_tf.errors import UserError
+from histogan_tf.machine.progress import Progress
+from histogan_tf.machine.randomness import Purpose
+from histogan_tf.reporting import pictures
+from histogan_tf.runs.files import written_aside
+from histogan_tf.trained.load import TrainedNetwork, load_networks
+from histogan_tf.training.sampling import Sampler
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 256
+
+
+def generate_images(config: Config) -> None:
+    """Makes --num_images images with a trained generator, and writes them to --output_dir.
+
+    PNG files go to images/, or to a sub-folder named by the number of their label.
+
+    Image i depends on --seed and i alone, so a larger number goes on where a smaller one ended.
+
+    Raises:
+        UserError: if there is no such run, the label is unknown or not the run's, or the results exist.
+    """
+    (source,) = load_networks(config, kind=GENERATOR)
+    sampler = sampler_of(source)
+    label = chosen_label(config, source)
+    output_directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "generated"
+    labels = sampler.numbered_labels(0, config.num_images, label)
+    is_labelled = label is not None or source.config.conditional
+    with contextlib.ExitStack() as stack:
+        writers: list[_PngWriter | _NpzWriter] = []
+        if config.format in ("png", "both"):
+            folders = {number: output_directory / str(number) for number in np.unique(labels)}
+            folders = folders if is_labelled else {0: output_directory / "images"}
+            writers.append(_PngWriter(stack, folders, config.num_images))
+        if config.format in ("npz", "both"):
+            name = "images" if label is None else str(label)
+            path = output_directory / f"{name}.npz"
+            writers.append(_NpzWriter(stack, path, labels if is_labelled else None, config.num_images))
+        progress = stack.enter_context(Progress(config.num_images, 0, "image"))
+        for first in range(0, config.num_images, _BATCH):
+            count = min(_BATCH, config.num_images - first)
+            images = sampler.numbered(first, count, config.seed, Purpose.GENERATED_LATENTS, label)
+            for writer in writers:
+                writer.write(images, labels[first : first + count])
+            progress.update(first + count)
+    logger.info("wrote %d images to %s", config.num_images, output_directory)
+
+
+def sampler_of(source: TrainedNetwork) -> Sampler:
+    """The sampler of a trained generator."""
+    return Sampler(source.network, source.config, source.num_classes)
+
+
+def chosen_label(config: Config, source: TrainedNetwork) -> int | None:
+    """The one label of all images to make: --label for a conditional generator, else what the run was trained on."""
+    trained_on = source.config.label
+    if source.config.conditional:
+        return None if config.label is None else label_number(config.label, source.class_names)
+    if trained_on is None and config.label is not None:
+        raise UserError(
+            f"--label={config.label}: {source.directory} was trained on all labels without --conditional, so it cannot "
+            f"choose one; leave --label out"
+        )
+    number = None if trained_on is None else label_number(trained_on, source.class_names)
+    if config.label is not None and label_number(config.label, source.class_names) != number:
+        raise UserError(f"--label={config.label}: {source.directory} was trained on label {trained_on} only")
+    return number
+
+
+class _PngWriter:
+    """One PNG an image, in the folder of its label; all folders appear when all is written."""
+
+    def __init__(self, stack: contextlib.ExitStack, folders: dict[int, Path], num_images: int) -> None:
+        for folder in folders.values():
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise UserError(f"{folder} exists and is not empty: choose another --output_dir, or remove it")
+        self._aside = {label: stack.enter_context(written_aside(folder)) for label, folder in folders.items()}
+        for aside in self._aside.values():
+            aside.mkdir()
+        self._num_digits = max(5, len(str(num_images - 1)))
+        self._count = 0
+
+    def write(self, images: np.ndarray, labels: np.ndarray) -> None:
+        for image, label in zip(images, labels, strict=True):
+            path = self._aside[int(label)] / f"{self._count:0{self._num_digits}d}.png"
+            pictures.to_pillow(image).save(path, format="PNG")
+            self._count += 1
+
+
+class _NpzWriter:
+    """`images`, uint8 (num_images, height, width, channels), and `labels`, int32, in one npz, batch by batch."""
+
+    def __init__(self, stack: contextlib.ExitStack, path: Path, labels: np.ndarray | None, num_images: int) -> None:
+        if path.exists():
+            raise UserError(f"{path} exists: choose another --output_dir, or remove it")
+        aside = stack.enter_context(written_aside(path))
+        self._archive = stack.enter_context(zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED))
+        if labels is not None:
+            with self._archive.open("labels.npy", "w") as file:
+                np.lib.format.write_array(file, labels, allow_pickle=False)
+        self._stack, self._num_images, self._file = stack, num_images, None
+
+    def write(self, images: np.ndarray, labels: np.ndarray) -> None:
+        if self._file is None:
+            self._file = self._stack.enter_context(self._archive.open("images.npy", "w", force_zip64=True))
+            header = {"descr": "|u1", "fortran_order": False, "shape": (self._num_images, *images.shape[1:])}
+            np.lib.format.write_array_header_1_0(self._file, header)
+        self._file.write(images.tobytes())

@@ -1,0 +1,107 @@
+"""The one way to a trained network: from its run directory, with what is known of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from histogan_tf.config import Config
+from histogan_tf.config.families import FAMILIES, family_of
+from histogan_tf.errors import UserError
+from histogan_tf.runs.checkpoints import Checkpoints, best_directory
+from histogan_tf.runs.run_directory import read_run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with what is known of it.
+
+    Attributes:
+        name: under which clients call it: its run's, and for a translator the direction too.
+        network: a generator, a translator, or a classifier, which puts out logits.
+        directory: of the run.
+        config: of the run.
+        dataset: what the run recorded of its images.
+        step: training steps made.
+    """
+
+    name: str
+    network: keras.Model
+    directory: Path
+    config: Config
+    dataset: Mapping[str, Any]
+    step: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the training images."""
+        return tuple(self.dataset["image_shape"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the dataset, by label."""
+        return tuple(self.dataset["class_names"])
+
+    @property
+    def num_classes(self) -> int:
+        """Labels that a generator takes; 0 if it takes none."""
+        return len(self.class_names) if self.config.conditional else 0
+
+    @property
+    def kind(self) -> str:
+        """`generator`, `translator` or `classifier`."""
+        return family_of(self.config.model).kind
+
+
+def load_networks(
+    config: Config,
+    *,
+    kind: str | None = None,
+    precision: str | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    directions: Collection[str] | None = None,
+) -> list[TrainedNetwork]:
+    """The trained networks of a run: one, or one for each direction of a CycleGAN.
+
+    Args:
+        config: of the command; --run, or model, dataset and label, say which run, --checkpoint which checkpoint.
+        kind: what the run has to be, as in `Family.kind`; None for any.
+        precision: to compute in; that of the training if None.
+        image_shape: (height, width, channels) of the images to translate; that of the training images if None.
+        directions: of a CycleGAN, "A2B" and "B2A"; those of --direction if None.
+
+    Raises:
+        UserError: if there is no such run, it is of another kind, it has no checkpoint, or not the one that
+            --checkpoint asks for.
+    """
+    directory, run_config, dataset = read_run(config)
+    family = family_of(run_config.model)
+    if kind not in (None, family.kind):
+        able = ", ".join(model for other in FAMILIES.values() if other.kind == kind for model in other.presets)
+        raise UserError(
+            f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a {kind} ({able}): choose its "
+            f"--run"
+        )
+    checkpoint_directory, remedy = directory / "ckpt", "no checkpoint yet: train it with --mode=train first"
+    if config.checkpoint == "best":
+        checkpoint_directory = best_directory(checkpoint_directory)
+        remedy = "no best checkpoint: train it with --eval_freq, or leave --checkpoint out"
+    if directions is None:
+        directions = ("A2B", "B2A") if config.direction == "both" else (config.direction,)
+    built_config = dataclasses.replace(run_config, precision=precision or run_config.precision)
+    found = []
+    for part in family.call("networks", built_config, dataset, image_shape=image_shape, directions=directions):
+        step = Checkpoints(checkpoint_directory, part.state).restore(partial=True)
+        if step == 0:
+            raise UserError(f"{directory} has {remedy}")
+        name = directory.name + part.suffix
+        found.append(TrainedNetwork(name, part.network, directory, run_config, dataset, step))
+    logger.info("%s, trained for %d steps", directory, found[0].step)
+    return found

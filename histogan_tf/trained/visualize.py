@@ -1,0 +1,132 @@
+"""Pictures of a trained generator's latent space: the options of the original's `visualize`, by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from histogan_tf.config import Config
+from histogan_tf.config.families import GENERATOR
+from histogan_tf.machine.progress import Progress
+from histogan_tf.reporting import pictures
+from histogan_tf.trained.generate import chosen_label, sampler_of
+from histogan_tf.trained.load import TrainedNetwork, load_networks
+from histogan_tf.training.sampling import Sampler
+
+logger = logging.getLogger(__name__)
+
+_GIF_SECONDS = 2.0
+_MERGED_GIF_SECONDS = 8.0
+_MERGED_COLUMNS = 10
+_INTERPOLATION_STEPS = 10
+
+
+def visualize_latents(config: Config) -> None:
+    """Draws what --visualize says of a trained generator's latent space into --output_dir.
+
+    Raises:
+        UserError: if there is no such run, or --label is unknown or not the run's.
+    """
+    (source,) = load_networks(config, kind=GENERATOR)
+    directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "visualize"
+    artist = _Artist(config, sampler_of(source), source, directory)
+    drawings: dict[str, Callable[[], None]] = {
+        "grid": artist.grid,
+        "walk_sheets": artist.walk_sheets,
+        "walk_gifs_random": artist.walk_gifs_random,
+        "walk_gifs": artist.walk_gifs,
+        "walk_gif_merged": artist.walk_gif_merged,
+        "interpolation": artist.interpolation,
+    }
+    drawings[config.visualize]()
+    logger.info("drew %s in %s", config.visualize, directory)
+
+
+class _Artist:
+    """One method a picture; `num_images` is the number of images in a sheet or of frames in a walk."""
+
+    def __init__(self, config: Config, sampler: Sampler, source: TrainedNetwork, directory: Path) -> None:
+        self._sampler, self._directory = sampler, directory
+        self._num_images, self._z_dim = config.num_images, source.config.z_dim
+        self._z_dist = source.config.z_dist
+        self._label = chosen_label(config, source)
+        self._rng = np.random.default_rng(config.seed)
+        self._walk = np.arange(self._num_images) / self._num_images
+
+    def grid(self) -> None:
+        """The original's option 0: latents at half their range, where images are most typical."""
+        pictures.save_png(self._directory / "grid.png", pictures.tile(self._images(0.5 * self._draw(self._num_images))))
+
+    def walk_sheets(self) -> None:
+        """Option 1: a sheet a dimension, which rises from 0 to 1 while all others are random."""
+        for dimension in self._dimensions():
+            latents = self._draw(self._num_images)
+            latents[:, dimension] = self._walk
+            sheet = pictures.tile(self._images(latents))
+            pictures.save_png(self._directory / f"walk_{dimension:03d}.png", sheet)
+
+    def walk_gifs_random(self) -> None:
+        """Option 2: GIFs of walks along random dimensions, from a random point near the origin."""
+        chosen = set(self._rng.integers(0, self._z_dim, self._z_dim).tolist())
+        for dimension in self._dimensions(sorted(chosen)):
+            self._save_gif(f"walk_random_{dimension:03d}.gif", self._along(dimension, 0.2 * self._draw(1)))
+
+    def walk_gifs(self) -> None:
+        """Option 3: a GIF a dimension, which rises from 0 to 1 while all others are 0."""
+        for dimension in self._dimensions():
+            self._save_gif(f"walk_{dimension:03d}.gif", self._along(dimension, np.zeros((1, self._z_dim))))
+
+    def walk_gif_merged(self) -> None:
+        """Option 4: the walks of all dimensions side by side in one GIF, there and back."""
+        walks = np.stack([self._along(dimension, np.zeros((1, self._z_dim))) for dimension in self._dimensions()])
+        frames = [pictures.tile(walks[:, frame], _MERGED_COLUMNS) for frame in range(self._num_images)]
+        pictures.save_gif(self._directory / "walk_merged.gif", frames + frames[::-1], _MERGED_GIF_SECONDS)
+
+    def interpolation(self) -> None:
+        """Rows of images from one latent to another: on the sphere for z_dist normal01 (White 2016), else straight."""
+        num_rows = -(-self._num_images // _INTERPOLATION_STEPS)
+        begin, end = self._draw(num_rows)[:, None], self._draw(num_rows)[:, None]
+        fraction = np.linspace(0.0, 1.0, _INTERPOLATION_STEPS)[None, :, None]
+        mix = _spherical if self._z_dist == "normal01" else _linear
+        latents = mix(begin, end, fraction).reshape(-1, self._z_dim)
+        sheet = pictures.tile(self._images(latents), _INTERPOLATION_STEPS)
+        pictures.save_png(self._directory / "interpolation.png", sheet)
+
+    def _dimensions(self, dimensions: list[int] | None = None):
+        dimensions = list(range(self._z_dim)) if dimensions is None else dimensions
+        with Progress(len(dimensions), 0, "dimension") as progress:
+            for count, dimension in enumerate(dimensions, start=1):
+                yield dimension
+                progress.update(count)
+
+    def _along(self, dimension: int, origin: np.ndarray) -> np.ndarray:
+        latents = np.repeat(origin, self._num_images, axis=0)
+        latents[:, dimension] = self._walk
+        return self._images(latents)
+
+    def _draw(self, num_latents: int) -> np.ndarray:
+        shape = (num_latents, self._z_dim)
+        if self._z_dist == "normal01":
+            return self._rng.standard_normal(shape)
+        return self._rng.uniform({"uniform_signed": -1.0, "uniform_unsigned": 0.0}[self._z_dist], 1.0, shape)
+
+    def _images(self, latents: np.ndarray) -> np.ndarray:
+        labels = self._sampler.numbered_labels(0, len(latents), self._label)
+        return self._sampler.images(latents.astype(np.float32), labels)
+
+    def _save_gif(self, name: str, images: np.ndarray) -> None:
+        pictures.save_gif(self._directory / name, list(images), _GIF_SECONDS)
+
+
+def _linear(begin: np.ndarray, end: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    return (1.0 - fraction) * begin + fraction * end
+
+
+def _spherical(begin: np.ndarray, end: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    cosine = np.sum(begin * end, -1, keepdims=True)
+    cosine /= np.linalg.norm(begin, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    return (np.sin((1.0 - fraction) * angle) * begin + np.sin(fraction * angle) * end) / np.sin(angle)

@@ -1,0 +1,260 @@
+"""One training step of the DCGANs (the original's `train`), and what it needs.
+
+What goes beyond the original for small sets is chosen from tables before the step: a loss, penalties on the
+discriminator, an augmentation of what it sees, averages of the generator. With none, the step is the original's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.config import Config
+from histogan_tf.data.pipeline import to_float
+from histogan_tf.machine import replicas
+from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator, named_inputs
+from histogan_tf.models.latents import draw_latents
+from histogan_tf.models.precision import dtype_policy
+from histogan_tf.runs.checkpoints import Restorable
+from histogan_tf.training import losses
+from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
+from histogan_tf.training.averaging import WeightAverage
+from histogan_tf.training.loop import StepResult
+from histogan_tf.training.optimizers import Adam
+from histogan_tf.training.sampling import Sampler
+
+_AUGMENTATION = {
+    Purpose.REAL_NOISE: Purpose.REAL_AUGMENTATION,
+    Purpose.FAKE_NOISE: Purpose.FAKE_AUGMENTATION,
+}
+
+
+def dcgan_generator(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """The generator that `config` describes, for training and for sampling alike."""
+    return build_dcgan_generator(
+        image_shape,
+        z_dim=config.z_dim,
+        gf_dim=config.gf_dim,
+        strides=config.strides,
+        kernel_size=config.kernel_size,
+        num_classes=num_classes,
+        gfc_dim=config.gfc_dim,
+        upsampling=config.upsampling,
+        sync_batch_norm=config.sync_batch_norm,
+        precision=dtype_policy(config.precision),
+        seed=config.seed,
+    )
+
+
+def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """The discriminator that `config` describes."""
+    return build_dcgan_discriminator(
+        image_shape,
+        df_dim=config.df_dim,
+        num_classes=num_classes,
+        dfc_dim=config.dfc_dim,
+        spectral_norm=config.spectral_norm,
+        sync_batch_norm=config.sync_batch_norm,
+        precision=dtype_policy(config.precision),
+        seed=config.seed,
+    )
+
+
+class DCGANTrainer:
+    """Networks, optimizers and the step of DCGAN1, 2 and 3, conditional or not.
+
+    Args:
+        config: resolved.
+        image_shape: (height, width, channels) of the training images.
+        num_classes: of the dataset.
+    """
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        self._config = config
+        num_classes = num_classes if config.conditional else 0
+        self.generator = dcgan_generator(config, image_shape, num_classes)
+        self.discriminator = dcgan_discriminator(config, image_shape, num_classes)
+        self.g_optimizer = _adam(config)
+        self.d_optimizer = _adam(config)
+        self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
+        self._penalties = {"r1_penalty": (config.r1_gamma, losses.r1_penalty)} if config.r1_gamma else {}
+        self._augmentation = _augmentation_of(config)
+        self.sampled_generator, self._averages = self.generator, []
+        if config.ema_decay:
+            self.sampled_generator = dcgan_generator(config, image_shape, num_classes)
+            self._averages = [WeightAverage(self.sampled_generator, self.generator, config.ema_decay)]
+        self.sampler = Sampler(self.sampled_generator, config, num_classes)
+        self.g_optimizer.build(self.generator.trainable_variables)
+        self.d_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """For the tables at the start of a run."""
+        return [self.generator, self.discriminator]
+
+    def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
+        """All that a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "g_optimizer": self.g_optimizer,
+            "d_optimizer": self.d_optimizer,
+            **sampled_state(self._config, self.sampled_generator),
+            **self._augmentation.state(),
+        }
+
+    @replicas.on_all_replicas
+    def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """One discriminator update, then --generator_updates generator updates, all with the same z.
+
+        z and the generator's weights are the same in the discriminator update and in the first generator update, so
+        that forward pass is made once.
+
+        Args:
+            step: int64 scalar, the number of steps made before.
+            images: uint8 (batch, height, width, channels), of this replica if there are several.
+            labels: int32 (batch,); only read if the network is conditional.
+        """
+        real_images = to_float(images)
+        seed = stateless_seed(self._config.seed, Purpose.LATENTS, step)
+        latents = replicas.drawn(
+            lambda shape: draw_latents(shape[0], self._config.z_dim, self._config.z_dist, seed), images.shape[:1]
+        )
+
+        with tf.GradientTape() as generator_tape, _counting_forwards(self.generator, 2):
+            fake_images = self._generate(latents, labels)
+        step_losses, histograms = self._update_discriminator(step, real_images, fake_images, labels)
+
+        step_losses |= self._update_generator(step, 0, generator_tape, fake_images, labels)
+        for update in range(1, self._config.generator_updates):
+            with tf.GradientTape() as generator_tape:
+                fake_images = self._generate(latents, labels)
+            step_losses |= self._update_generator(step, update, generator_tape, fake_images, labels)
+        for average in self._averages:
+            average.update(step, named_inputs(self.generator, latents, labels))
+        return StepResult(step_losses, histograms | {"z": latents})
+
+    def _update_discriminator(
+        self, step: tf.Tensor, real_images: tf.Tensor, fake_images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step)
+            real_logits = self._discriminate(seen_real_images, labels)
+            fake_logits = self._discriminate(
+                self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
+            )
+            terms = self._adversarial_loss.discriminator(real_logits, fake_logits, self._config.label_smoothing)
+            penalties = {
+                name: weight * penalty(lambda images: self._discriminate(images, labels), seen_real_images)
+                for name, (weight, penalty) in self._penalties.items()
+            }
+            loss = replicas.share_of_loss(tf.add_n([terms["d_loss"], *penalties.values()]))
+        variables = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(loss, variables), variables)
+        terms |= penalties | self._augmentation.adapt(step, real_logits)
+        return terms, {"D(x)": tf.sigmoid(real_logits), "D(G(z))": tf.sigmoid(fake_logits)}
+
+    def _update_generator(
+        self,
+        step: tf.Tensor,
+        update: int,
+        generator_tape: tf.GradientTape,
+        fake_images: tf.Tensor,
+        labels: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        # The discriminator's weights need no gradient here: its tape watches nothing but the images.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(fake_images)
+            seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
+            terms = self._adversarial_loss.generator(self._discriminate(seen_images, labels))
+            loss = replicas.share_of_loss(terms["g_loss"])
+        image_gradient = tape.gradient(loss, fake_images)
+        variables = self.generator.trainable_variables
+        gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
+        self.g_optimizer.apply(gradients, variables)
+        return terms
+
+    def _generate(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return self.generator(named_inputs(self.generator, latents, labels), training=True)
+
+    def _discriminate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        # Real and fake images pass one after the other, so each batch is normalized by its own statistics.
+        return self.discriminator(named_inputs(self.discriminator, images, labels), training=True)
+
+    def _as_seen(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
+        """Images as the discriminator sees them; each pass has draws of its own (Zhao et al. 2020, section 3.2)."""
+        seed = stateless_seed(self._config.seed, _AUGMENTATION[purpose], step, part)
+        return self._with_noise(self._augmentation(images, seed), purpose, step, part)
+
+    def _with_noise(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
+        """Instance noise (Sønderby et al. 2017; Arjovsky & Bottou 2017) on a discriminator's input."""
+        if not self._config.instance_noise:
+            return images
+        seed = stateless_seed(self._config.seed, purpose, step, part)
+        return images + replicas.drawn(
+            lambda shape: tf.random.stateless_normal(shape, seed, stddev=self._config.instance_noise),
+            tf.unstack(tf.shape(images)),
+        )
+
+    def draw_samples(self) -> dict[str, np.ndarray]:
+        """The sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
+        images = self.sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
+        return {"samples": images}
+
+
+def sampled_state(config: Config, generator: keras.Model) -> dict[str, keras.Model]:
+    """What checkpoints know the weights by that samples are made with: those of the average, if there is one.
+
+    Args:
+        config: of the run.
+        generator: as `generator_of` makes it.
+    """
+    return {"generator_average" if config.ema_decay else "generator": generator}
+
+
+def dcgan_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
+    """The generator that a run samples from, to be restored.
+
+    Args:
+        config: of the run.
+        dataset: what the run recorded of its images.
+    """
+    num_classes = len(dataset["class_names"]) if config.conditional else 0
+    generator = dcgan_generator(config, tuple(dataset["image_shape"]), num_classes)
+    return [Restorable("", generator, sampled_state(config, generator))]
+
+
+def _augmentation_of(config: Config) -> Augmentation:
+    if config.ada_target:
+        return AdaptiveAugmentation(config.diffaugment, config.ada_target, config.batch_size)
+    return Augmentation(config.diffaugment or ())
+
+
+def _adam(config: Config) -> Adam:
+    return Adam(config.learning_rate, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+
+
+@contextlib.contextmanager
+def _counting_forwards(network: keras.Model, num_forwards: int) -> Iterator[None]:
+    """Lets batch norm's moving averages count one forward pass as several of the same batch.
+
+    n updates m <- a m + (1 - a) b with one b are a single one with a^n in a's place.
+    """
+    batch_norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in batch_norms]
+
+    def assign(momenta: Sequence[float]) -> None:
+        for layer, momentum in zip(batch_norms, momenta, strict=True):
+            layer.momentum = momentum
+
+    replicas.once(lambda: assign([momentum**num_forwards for momentum in momenta]))
+    try:
+        yield
+    finally:
+        replicas.once(lambda: assign(momenta))

@@ -1,0 +1,185 @@
+"""What training needs of each model family, and what is around every training loop: its run directory, its settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.config import Config, flag_fields
+from histogan_tf.config.families import family_of
+from histogan_tf.data import pipeline
+from histogan_tf.data.domains import load_domains
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load_dataset
+from histogan_tf.errors import UserError
+from histogan_tf.machine import workers
+from histogan_tf.models.tables import network_table
+from histogan_tf.reporting import pictures
+from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, sole_writer
+from histogan_tf.training import loop
+from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredDCGANTrainer
+from histogan_tf.training.cyclegan_step import CycleGANTrainer
+from histogan_tf.training.dcgan_step import DCGANTrainer
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_SAMPLE_FREQ = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob:
+    """What a model family brings to `train_network`.
+
+    Attributes:
+        trainer: its networks and its step.
+        dataset: what the run records of its images.
+        reals: sheets of real images by name, uint8 (num_images, height, width, channels).
+        steps_per_epoch: steps in which all images are seen once.
+        batches: the trainer's batches from one global step to before another, or one of so many equal parts of each.
+        plotted_losses: names of the losses in the plot at the end.
+    """
+
+    trainer: loop.Trainer
+    dataset: Mapping[str, Any]
+    reals: Mapping[str, np.ndarray]
+    steps_per_epoch: int
+    batches: Callable[[int, int, int, int], tf.data.Dataset]
+    plotted_losses: Sequence[str]
+
+
+def train_dcgan(config: Config) -> None:
+    """Trains a DCGAN; see `train_network`."""
+    train_network(config, _dcgan_job)
+
+
+def train_cyclegan(config: Config) -> None:
+    """Trains a CycleGAN; see `train_network`."""
+    train_network(config, _cyclegan_job)
+
+
+def train_network(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
+    """Trains networks step by step on every replica of --distribution, or goes on where their run stopped.
+
+    Args:
+        config: resolved.
+        make_job: brings the family's networks and images, in the scope of the replicas.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
+    workers.check_batch_size(config)
+    with workers.scope(config):
+        _train_in_scope(config, make_job)
+
+
+def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
+    job = make_job(config)
+    total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
+    directory = begin_run(config, job.dataset)
+    with sole_writer(directory), workers.workers_watched():
+        run = Run(directory, config)
+        checkpoints = Checkpoints(run.checkpoint_directory, job.trainer.state(), config.max_to_keep)
+        start_step = checkpoints.restore()
+        workers.check_same("the steps made and in all", [start_step, total_steps])
+        if start_step >= total_steps:
+            logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
+            return
+        _tell_settings(config, job.trainer, directory, start_step, total_steps)
+        if start_step == 0:
+            for name, images in job.reals.items():
+                run.save_sheet(name, images)
+        schedule = loop.Schedule(
+            steps_per_epoch=job.steps_per_epoch,
+            total_steps=total_steps,
+            sample_freq=config.sample_freq or min(_DEFAULT_SAMPLE_FREQ, job.steps_per_epoch),
+            ckpt_freq=config.ckpt_freq,
+            ckpt_minutes=config.ckpt_minutes,
+        )
+        started = time.monotonic()
+        batches = job.batches(start_step, total_steps, *workers.this_worker())
+        loop.run_loop(job.trainer, batches, run, checkpoints, schedule)
+        if workers.is_chief():
+            title = f"{config.model} on {config.dataset}"
+            pictures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
+        seconds = time.monotonic() - started
+        logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
+
+
+def _dcgan_job(config: Config) -> TrainingJob:
+    image_set = load_dataset(config)
+    if config.conditional and not image_set.num_classes:
+        raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
+    steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
+    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
+    if config.eval_freq:
+        trainer = MeasuredDCGANTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
+    return TrainingJob(
+        trainer=trainer,
+        dataset=dataset_record(image_set),
+        reals={"reals": _spread(image_set.images, config.sample_num)},
+        steps_per_epoch=steps_per_epoch,
+        batches=functools.partial(pipeline.batches, image_set, config.batch_size, config.seed),
+        plotted_losses=("d_loss", "g_loss"),
+    )
+
+
+def _cyclegan_job(config: Config) -> TrainingJob:
+    domains = load_domains(config)
+    set_a, set_b = (domain.image_set for domain in domains)
+    # An epoch ends when the larger domain has been seen once.
+    steps_per_epoch = max(pipeline.steps_per_epoch(len(images), config.batch_size) for images in (set_a, set_b))
+    samples = [_spread(image_set.images, config.sample_num) for image_set in (set_a, set_b)]
+    return TrainingJob(
+        trainer=CycleGANTrainer(config, set_a.image_shape, steps_per_epoch, samples),
+        dataset={
+            "name": set_a.name,
+            "image_shape": list(set_a.image_shape),
+            "class_names": list(set_a.class_names),
+            "domains": [{"label": domain.label, **dataset_record(domain.image_set)} for domain in domains],
+        },
+        reals={"reals_A": samples[0], "reals_B": samples[1]},
+        steps_per_epoch=steps_per_epoch,
+        batches=functools.partial(pipeline.two_domain_batches, set_a, set_b, config.batch_size, config.seed),
+        plotted_losses=("G_A2B", "G_B2A", "cycle_A", "cycle_B", "D_A", "D_B"),
+    )
+
+
+def _spread(images: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the images, evenly spread, for sets are often sorted by class."""
+    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
+
+
+def dataset_record(image_set: ImageSet) -> dict[str, Any]:
+    """What a run records of its images, to know them again and to build its networks without them."""
+    return {
+        "name": image_set.name,
+        "num_images": len(image_set),
+        "image_shape": list(image_set.image_shape),
+        "class_names": list(image_set.class_names),
+        "images_per_class": image_set.counts(),
+        "fingerprint": image_set.fingerprint(),
+    }
+
+
+def _tell_settings(config: Config, trainer: loop.Trainer, directory: Path, start_step: int, total_steps: int) -> None:
+    for network in trainer.networks:
+        logger.info(network_table(network))
+    own_section = family_of(config.model).section
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in flag_fields()
+        if field.metadata["section"] in ("data", "network", "training", own_section, "watching")
+    }
+    logger.info("settings: %s", "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None))
+    begin = f"going on after step {start_step}" if start_step else "starting"
+    logger.info("%s, up to step %d; run directory %s", begin, total_steps, directory)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from histogan_tf.cli import command_line
+from histogan_tf.config import flag_fields
+from histogan_tf.errors import UserError
+
+
+def test_types_lists_and_booleans_are_read():
+    config = command_line.parse(["main.py", "--model=dcgan1", "--strides=2,2,1,1", "--crop", "--input_height=108"])
+    assert (config.model, config.strides, config.crop, config.input_height) == ("dcgan1", (2, 2, 1, 1), True, 108)
+    assert config.given == {"model", "strides", "crop", "input_height"}
+
+
+def test_later_flags_override_a_flagfile(tmp_path: Path):
+    flagfile = tmp_path / "recipe.cfg"
+    flagfile.write_text("# a comment\n--epoch=3\n--model=dcgan1\n")
+    config = command_line.parse(["main.py", f"--flagfile={flagfile}", "--epoch=4"])
+    assert (config.model, config.epoch) == ("dcgan1", 4)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--modle=dcgan1", ["modle", "model"]),
+        ("--model=dcgan4", ["--model=dcgan4", "dcgan1", "dcgan3"]),
+        ("--epoch=many", ["--epoch", "many"]),
+        ("--epoch=0", ["--epoch=0", "1"]),
+        ("--strides=2,x", ["--strides=2,x", "2,2,2,2"]),
+        ("--strides=", ["--strides="]),
+        ("--learning_rate=nan", ["--learning_rate", "finite"]),
+        ("--batch_size=0", ["--batch_size=0"]),
+        ("--label_smoothing=1.5", ["--label_smoothing=1.5", "1"]),
+        ("--run=../elsewhere", ["--run", "plain folder name"]),
+        ("--flagfile=does-not-exist.cfg", ["does-not-exist.cfg"]),
+        ("train", ["'train'", "--help"]),
+    ],
+)
+def test_a_bad_argument_is_one_line_that_names_it(argument: str, words: list[str]):
+    with pytest.raises(UserError) as caught:
+        command_line.parse(["main.py", argument])
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_help_names_every_flag_and_its_default():
+    text = command_line.help_text()
+    for field in flag_fields():
+        assert f"--{field.name} " in text or f"--[no]{field.name} " in text
+    assert "[uniform_signed]" in text
+
+
+def test_help_needs_no_tensorflow():
+    program = (
+        "import sys; from histogan_tf import entry\n"
+        "try: entry.main(['main.py', '--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'numpy', 'matplotlib', 'cv2', 'sklearn'} & set(sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "usage: python main.py" in result.stdout

@@ -1,0 +1,233 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.models.cpu_kernels import convolutions
+from histogan_tf.models.cpu_kernels.convolutions import (
+    Conv2D,
+    Conv2DTranspose,
+    convolve_in_blocks,
+    kernel_gradient_by_convolution,
+    kernel_gradient_by_product,
+)
+from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, axes_of
+
+PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
+
+
+def _random(seed, shape):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of the ways that were taken."""
+    made = []
+    for name in ("convolve", "convolve_transposed"):
+        plain = getattr(WinogradConvolution, name)
+        counted = lambda *args, name=name, plain=plain: made.append(name) or plain(*args)  # noqa: E731
+        monkeypatch.setattr(WinogradConvolution, name, counted)
+    for way in (kernel_gradient_by_convolution, kernel_gradient_by_product):
+        counted = lambda *args, way=way: made.append(way.__name__) or way(*args)  # noqa: E731
+        monkeypatch.setattr(convolutions, way.__name__, counted)
+    return made
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel_size", [(5, 5), (4, 3), (1, 2)])
+@pytest.mark.parametrize("size", [(7, 9), (8, 6)])
+def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
+    inputs, kernel = _random(0, (4, *size, 3)), _random(1, (*kernel_size, 3, 5))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
+    upstream = _random(2, outputs.shape)
+    expected = tape.gradient(outputs, kernel, output_gradients=upstream)
+    axes = axes_of(size, outputs.shape[1:3], kernel_size, (stride, stride), padding)
+    ways = [kernel_gradient_by_convolution]
+    if stride == 1 and padding == "VALID":
+        ways.append(kernel_gradient_by_product)
+    for way in ways:
+        found = way(inputs, upstream, axes)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def _pair(ours, keras_own, shape, **settings):
+    settings = {"filters": 32, "kernel_size": 3, "strides": 2} | settings
+    mine, theirs = (layer(**settings) for layer in (ours, keras_own))
+    for layer in (mine, theirs):
+        layer.build(shape)
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(mine.weights)])
+    return mine, theirs
+
+
+def _outputs_and_gradients(layer, inputs, upstream):
+    sources = [inputs, *(weight.value for weight in layer.trainable_weights)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=True)
+    return [outputs, *tape.gradient(outputs, sources, output_gradients=upstream)]
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("settings", [{"padding": "same"}, {"padding": "valid"}, {"use_bias": False}])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_training_is_keras_own(ours, keras_own, settings, is_compiled, calls):
+    inputs = _random(0, (16, 3, 4, 32) if ours is Conv2DTranspose else (16, 7, 9, 32))
+    mine, theirs = _pair(ours, keras_own, inputs.shape, activation="tanh", **settings)
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    run = tf.function(_outputs_and_gradients) if is_compiled else _outputs_and_gradients
+    for found, expected in zip(
+        run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_float32_trains_with_fewer_products(ours, keras_own, padding, is_compiled, calls):
+    inputs = _random(0, (8, 15, 14, 96))
+    settings = {"filters": 96, "strides": 1, "padding": padding, "activation": "tanh"}
+    mine, theirs = _pair(ours, keras_own, inputs.shape, **settings)
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    run = tf.function(_outputs_and_gradients) if is_compiled else _outputs_and_gradients
+    for found, expected in zip(
+        run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
+    ):
+        assert float(tf.norm(found - expected) / tf.norm(expected)) < 1e-4
+    assert calls == ["convolve" if ours is Conv2D else "convolve_transposed"]
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
+    halved, _ = _pair(ours, keras_own, inputs.shape, dtype="mixed_bfloat16", **settings)
+    halved(inputs, training=True)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("num_images", "settings", "way"),
+    [
+        (16, {"strides": 2, "padding": "same"}, "kernel_gradient_by_convolution"),
+        (4, {"strides": 1}, "kernel_gradient_by_convolution"),
+        (2, {"strides": 1}, "kernel_gradient_by_product"),
+    ],
+)
+def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, calls):
+    inputs = _random(0, (num_images, 13, 13, 32))
+    _, exact = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, **settings)
+    mine, theirs = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, dtype="mixed_bfloat16", **settings)
+    upstream = _random(1, exact.compute_output_shape(inputs.shape))
+    expected = _outputs_and_gradients(exact, inputs, upstream)
+    errors = [
+        [
+            float(tf.norm(tf.cast(found, tf.float32) - right) / tf.norm(right))
+            for found, right in zip(
+                _outputs_and_gradients(layer, inputs, tf.cast(upstream, tf.bfloat16)), expected, strict=True
+            )
+        ]
+        for layer in (mine, theirs)
+    ]
+    np.testing.assert_allclose(*errors, rtol=0.2)
+    assert calls == [way]
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "way"),
+    [
+        ((16, 7, 7, 32), {}, "kernel_gradient_by_convolution"),
+        ((8, 15, 15, 96), {"filters": 96, "strides": 1}, "convolve"),
+    ],
+)
+def test_a_penalty_on_gradients_can_be_differentiated(shape, settings, way, calls):
+    inputs = _random(0, shape)
+    pair = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, activation="tanh", **settings)
+
+    def penalty_gradients(layer):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                outputs = layer(inputs, training=True)
+            penalty = tf.reduce_sum(tf.square(inner.gradient(outputs, inputs)))
+        return outer.gradient(penalty, [weight.value for weight in layer.trainable_weights])
+
+    for found, expected in zip(*map(penalty_gradients, pair), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * float(tf.norm(expected)))
+    assert set(calls) == {way}
+
+
+@pytest.mark.parametrize("shape", [(15, 7, 7, 32), (16, 7, 7, 31), (16, 17, 17, 32)])
+def test_few_images_few_channels_and_large_maps_keep_tensorflows_own(shape, calls):
+    layer = Conv2D(4, 3, strides=2, padding="same")
+    layer.build(shape)
+    _outputs_and_gradients(layer, _random(0, shape), tf.ones(layer.compute_output_shape(shape)))
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_in_blocks"), [((2, 14, 12, 32), True), ((2, 13, 12, 32), False), ((2, 14, 12, 31), False)]
+)
+def test_colours_in_blocks_train_as_keras_does(shape, is_in_blocks, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        convolutions, "convolve_in_blocks", lambda *args: calls.append(args) or convolve_in_blocks(*args)
+    )
+    inputs = _random(0, shape)
+    mine, theirs = (layer(3, 7, activation="tanh") for layer in PAIRS[0])
+    for layer in (mine, theirs):
+        layer.build(inputs.shape)
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
+    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
+    found, expected = (_outputs_and_gradients(layer, inputs, upstream) for layer in (mine, theirs))
+    for my_own, keras_own in zip(found, expected, strict=True):
+        np.testing.assert_allclose(my_own, keras_own, rtol=1e-4, atol=1e-4)
+    assert bool(calls) == is_in_blocks
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
+def test_sizes_may_be_unknown(ours, keras_own, training, calls):
+    mine, theirs = _pair(ours, keras_own, (None, None, None, 32), padding="same")
+    inputs = _random(0, (16, 3, 4, 32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 32))])
+    def convolve(images):
+        return mine(images, training=training)
+
+    np.testing.assert_array_equal(convolve(inputs), theirs(inputs))
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "ways"),
+    [
+        ((8, 13, 12, 96), 96, ["convolve"]),
+        ((16, 6, 5, 32), 4, ["kernel_gradient_by_convolution"]),
+        ((8, 13, 12, 96), 3, []),
+    ],
+)
+def test_margins_are_mirrored_in_training_and_inference(shape, filters, ways, calls):
+    reflection = ((1, 1), (2, 1))
+    inputs = _random(0, shape)
+    mirrored = tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT")
+    mine = Conv2D(filters, 3, reflection=reflection)
+    theirs = keras.layers.Conv2D(filters, 3)
+    for layer, images in ((mine, inputs), (theirs, mirrored)):
+        layer.build(images.shape)
+        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
+    assert mine.compute_output_shape((None, 13, None, shape[-1])) == (None, 13, None, filters)
+    np.testing.assert_array_equal(mine(inputs, training=False), theirs(mirrored))
+    np.testing.assert_array_equal(Conv2D.from_config(mine.get_config())._reflection, reflection)
+
+    upstream = _random(1, mine.compute_output_shape(shape))
+    found = _outputs_and_gradients(mine, inputs, upstream)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = theirs(tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT"))
+    sources = [inputs, *(weight.value for weight in theirs.trainable_weights)]
+    expected = [outputs, *tape.gradient(outputs, sources, output_gradients=upstream)]
+    for my_own, keras_own in zip(found, expected, strict=True):
+        assert float(tf.norm(my_own - keras_own) / tf.norm(keras_own)) < 1e-4
+    assert calls == ways

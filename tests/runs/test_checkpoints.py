@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.errors import UserError
+from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
+
+
+def state(value: float, shape: tuple[int, ...] = (3,)) -> dict[str, tf.Variable]:
+    return {"weight": tf.Variable(tf.fill(shape, value))}
+
+
+def names(directory: Path) -> list[str]:
+    return [folder.name for folder in checkpoint_folders(directory)]
+
+
+def test_what_was_saved_is_restored(tmp_path: Path):
+    Checkpoints(tmp_path, state(1.5)).save(7)
+    restored = state(0.0)
+    checkpoints = Checkpoints(tmp_path, restored)
+    assert checkpoints.restore() == checkpoints.step == 7
+    np.testing.assert_array_equal(restored["weight"], [1.5, 1.5, 1.5])
+
+
+def test_a_new_run_starts_at_step_0(tmp_path: Path):
+    assert Checkpoints(tmp_path / "none", state(1.0)).restore() == 0
+
+
+def test_only_the_newest_are_kept(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, state(1.0), max_to_keep=2)
+    for step in (1, 2, 99_999_999, 100_000_000):
+        checkpoints.save(step)
+    assert names(tmp_path) == ["step-99999999", "step-100000000"]
+
+
+def test_the_one_just_saved_is_kept_even_if_it_is_not_the_newest(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, state(1.0))
+    checkpoints.save(5)
+    checkpoints.save(3)
+    assert names(tmp_path) == ["step-00000003"]
+
+
+def test_a_part_of_the_state_can_be_restored(tmp_path: Path):
+    Checkpoints(tmp_path, state(2.0) | {"other": tf.Variable(1)}).save(3)
+    part = state(0.0)
+    assert Checkpoints(tmp_path, part).restore(partial=True) == 3
+    np.testing.assert_array_equal(part["weight"], [2.0, 2.0, 2.0])
+
+
+def damage_index(folder: Path) -> None:
+    (folder / "state.index").write_bytes(b"not an index")
+
+
+def damage_data(folder: Path) -> None:
+    data = folder / "state.data-00000-of-00001"
+    data.write_bytes(bytes(byte ^ 0xFF for byte in data.read_bytes()))
+
+
+def truncate_data(folder: Path) -> None:
+    (folder / "state.data-00000-of-00001").write_bytes(b"")
+
+
+def remove_data(folder: Path) -> None:
+    (folder / "state.data-00000-of-00001").unlink()
+
+
+def remove_all(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_index, damage_data, truncate_data, remove_data, remove_all])
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path: Path, damage):
+    checkpoints = Checkpoints(tmp_path, state(1.0), max_to_keep=2)
+    checkpoints.save(1)
+    checkpoints.save(2)
+    damage(tmp_path / "step-00000002")
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="step-00000002 cannot be read.*left as it is.*step-00000001"):
+        Checkpoints(tmp_path, state(0.0)).restore()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_a_checkpoint_of_another_network_is_told(tmp_path: Path):
+    Checkpoints(tmp_path, state(1.0)).save(1)
+    with pytest.raises(UserError, match="step-00000001"):
+        Checkpoints(tmp_path, state(1.0, shape=(4,))).restore()
+    with pytest.raises(UserError, match="step-00000001"):
+        Checkpoints(tmp_path, state(1.0) | {"more": tf.Variable(1.0)}).restore()
+
+
+def test_a_failed_save_leaves_the_last_one_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoints = Checkpoints(tmp_path, state(1.0))
+    checkpoints.save(1)
+
+    def full_disk(self, prefix):
+        Path(f"{prefix}.data-00000-of-00001").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", full_disk)
+    with pytest.raises(UserError, match="step-00000002 cannot be written.*No space left.*step-00000001"):
+        checkpoints.save(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert Checkpoints(tmp_path, state(0.0)).restore() == 1
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next_save(tmp_path: Path):
+    leftover = tmp_path / ".writing-123-step-00000001"
+    leftover.mkdir()
+    (leftover / "state.index").write_bytes(b"half")
+    checkpoints = Checkpoints(tmp_path, state(1.0))
+    assert checkpoints.restore() == 0
+    checkpoints.save(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

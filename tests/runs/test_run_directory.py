@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from histogan_tf.errors import UserError
+from histogan_tf.runs import run_directory
+
+DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "fingerprint": "abc"}
+
+
+def test_a_new_run_explains_itself(tiny_config):
+    config = tiny_config("--model=dcgan1")
+    saved = json.loads((run_directory.begin_run(config, DATASET) / "config.json").read_text())
+    assert saved["settings"]["gf_dim"] == 4
+    assert saved["dataset"] == DATASET
+    assert saved["versions"]["tensorflow"] == tf.__version__
+
+
+def test_the_same_settings_go_on_and_free_ones_may_change(tiny_config):
+    directory = run_directory.begin_run(tiny_config("--model=dcgan1"), DATASET)
+    again = tiny_config("--model=dcgan1", "--epoch=99", "--sample_freq=3", "--max_to_keep=2")
+    assert run_directory.begin_run(again, DATASET) == directory
+
+
+def test_other_settings_or_images_are_refused_by_name(tiny_config):
+    directory = run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET)
+    before = (directory / "config.json").read_bytes()
+    with pytest.raises(UserError, match="learning_rate was 0.0002 and is now 0.1.*--restart"):
+        run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine", "--learning_rate=0.1"), DATASET)
+    with pytest.raises(UserError, match="model was dcgan1 and is now dcgan2"):
+        run_directory.begin_run(tiny_config("--model=dcgan2", "--run=mine"), DATASET)
+    with pytest.raises(UserError, match="images were"):
+        run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET | {"fingerprint": "def"})
+    assert (directory / "config.json").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_never_touched(tiny_config, tmp_path: Path):
+    foreign = tmp_path / "thesis"
+    foreign.mkdir()
+    (foreign / "chapter1.txt").write_text("years of work")
+    for flags in (["--run=thesis"], ["--run=thesis", "--restart"]):
+        with pytest.raises(UserError, match="no run of this program"):
+            run_directory.begin_run(tiny_config(*flags), DATASET)
+    assert (foreign / "chapter1.txt").read_text() == "years of work"
+
+
+def test_restart_throws_the_run_away_and_says_so(tiny_config, caplog):
+    directory = run_directory.begin_run(tiny_config(), DATASET)
+    (directory / "ckpt" / "step-00000200").mkdir(parents=True)
+    run_directory.begin_run(tiny_config("--restart", "--z_dim=7"), DATASET)
+    assert "removed" in caplog.text
+    assert "step-00000200" in caplog.text
+    assert not (directory / "ckpt").exists()
+    assert json.loads((directory / "config.json").read_text())["settings"]["z_dim"] == 7
+
+
+def test_a_damaged_config_is_told(tiny_config):
+    directory = run_directory.begin_run(tiny_config(), DATASET)
+    (directory / "config.json").write_text('{"settings": ')
+    with pytest.raises(UserError, match="config.json cannot be read"):
+        run_directory.begin_run(tiny_config(), DATASET)
+    with pytest.raises(UserError, match="config.json cannot be read"):
+        run_directory.read_run(tiny_config())
+
+
+def test_one_process_writes_a_run(tiny_config):
+    directory = run_directory.begin_run(tiny_config(), DATASET)
+    with (
+        run_directory.sole_writer(directory),
+        pytest.raises(UserError, match="another process"),
+        run_directory.sole_writer(directory),
+    ):
+        pass
+    with run_directory.sole_writer(directory):
+        run_directory.logger.info("a line")
+    assert "INFO a line" in (directory / "log.txt").read_text()
+
+
+def test_reading_a_run_needs_no_model_flags_and_refuses_contradictions(tiny_config):
+    directory = run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET)
+    from histogan_tf.cli import command_line
+
+    def command(*flags: str):
+        given = ["main.py", "--mode=generate", f"--checkpoint_dir={directory.parent}", "--run=mine", *flags]
+        return run_directory.read_run(command_line.parse(given))
+
+    found, config, dataset = command("--seed=7")
+    assert (found, config.gf_dim, config.model, dataset) == (directory, 4, "dcgan1", DATASET)
+    with pytest.raises(UserError, match="--gf_dim=64.*has 4"):
+        command("--gf_dim=64")
+    with pytest.raises(UserError, match="--model=dcgan2.*has dcgan1"):
+        command("--model=dcgan2")
+
+
+def test_a_missing_run_is_told_with_those_that_exist(tiny_config):
+    run_directory.begin_run(tiny_config("--run=mine"), DATASET)
+    with pytest.raises(UserError, match="no run other .*mine.*--run"):
+        run_directory.read_run(tiny_config("--run=other"))
+
+
+def test_losses_of_steps_that_are_made_again_are_forgotten(tiny_config):
+    config = tiny_config()
+    run = run_directory.Run(run_directory.begin_run(config, DATASET), config)
+    run.log_losses({step: {"d_loss": float(step)} for step in (1, 2, 3)})
+    with (run.directory / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "d_')  # a power cut
+    run.forget_after(2)
+    run.log_losses({3: {"d_loss": 3.5}})
+    assert run_directory.read_metrics(run.directory) == [
+        {"step": 1, "d_loss": 1.0},
+        {"step": 2, "d_loss": 2.0},
+        {"step": 3, "d_loss": 3.5},
+    ]
+
+
+def test_tensorboard_files_hold_scalars_images_and_histograms(tiny_config):
+    config = tiny_config()
+    run = run_directory.Run(run_directory.begin_run(config, DATASET), config)
+    run.log_losses({1: {"d_loss": 0.5}})
+    run.log_histograms(1, {"z": tf.zeros((4, 2))})
+    run.save_sheet("samples", np.zeros((3, 16, 16, 1), np.uint8), 1)
+    path = run.directory / "samples" / "samples_00000001.png"
+    assert Image.open(path).size == (16 * 2 + 2, 16 * 2 + 2)
+    tags = {
+        value.tag
+        for file in (run.directory / "logs").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+    assert tags == {"d_loss", "z", "samples"}
