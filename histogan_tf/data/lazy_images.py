@@ -43,7 +43,7 @@ class ImageSource(abc.ABC):
         self._prepare = prepare
 
     @abc.abstractmethod
-    def decode_image(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """An image as it lies there: uint8 (height, width, 1 or 3); UnusableImageError if there is none."""
 
     @abc.abstractmethod
@@ -71,7 +71,7 @@ class FileSource(ImageSource):
         super().__init__(names, prepare)
         self._root = root
 
-    def decode_image(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """As in ImageSource."""
         return decode_image(os.path.join(self._root, self.names[index]))
 
@@ -101,7 +101,7 @@ class ArraySource(ImageSource):
         self._path, self._offset, self._shape = array.filename, array.offset, array.shape[1:]
         self._row_bytes = int(np.prod(self._shape))
 
-    def decode_image(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """As in ImageSource."""
         try:
             with open(self._path, "rb", buffering=0) as file:
@@ -159,7 +159,7 @@ class LazyImages:
             selected._image_shape = self._image_shape
         return selected
 
-    def decode_image(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """One image as it lies there, not prepared and of any size; UnusableImageError if it cannot be read."""
         return self.source.decode(int(self._indices[index]))
 

@@ -116,7 +116,7 @@ def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
 
     Args:
         config: resolved.
-        dataset: what `describe_dataset` tells, or the like.
+        dataset: what the run records of its images, as `training.jobs.dataset_record` tells it.
 
     Returns:
         The directory.

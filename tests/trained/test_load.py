@@ -35,7 +35,7 @@ def test_the_average_is_exported_where_there_is_one_and_in_float32(averaging_run
     fill(trainer.generator, 1.0)
     fill(trainer.sampled_generator, 2.0)
     Checkpoints(folder, trainer.state()).save(5)
-    (trained,) = load_networks(command_line.parse(flags))
+    (trained,) = load_networks(command_line.parse(flags), precision="float32")
     assert trained.step == 5
     assert {float(value) for weight in trained.network.weights for value in np.ravel(weight)} == {2.0}
     assert {layer.compute_dtype for layer in trained.network.layers} == {"float32"}

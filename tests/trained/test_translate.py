@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histogan_tf.cli import command_line, commands
+from histogan_tf.cli import command_line
 from histogan_tf.data.decoding import decode_image
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import begin_run
+from histogan_tf.trained.generate import generate_images
 from histogan_tf.trained.translate import farthest, file_names, mean_squared_distances, translate_dataset
 from histogan_tf.training.cyclegan_step import CycleGANTrainer, Translator
 
@@ -208,8 +209,10 @@ def test_runs_of_other_models_and_runs_without_a_checkpoint_are_told(run, tiny_c
 
 
 def test_a_cyclegan_does_not_generate(run):
-    with pytest.raises(UserError, match="is a run of cyclegan; --mode=generate needs a DCGAN"):
-        commands.generate(run.config("--mode=generate"))
+    with pytest.raises(
+        UserError, match="is a run of cyclegan; --mode=generate needs a generator \\(dcgan1, dcgan2, dcgan3\\)"
+    ):
+        generate_images(run.config("--mode=generate"))
 
 
 @pytest.mark.parametrize("flag", ["--num_images=3", "--format=npz"])

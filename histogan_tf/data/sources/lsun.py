@@ -67,7 +67,7 @@ class LmdbSource(ImageSource):
         self._keys, self._lengths = keys, lengths
         self._environment = _open(folder)
 
-    def decode_image(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """As in ImageSource."""
         import lmdb
 
