@@ -29,7 +29,6 @@ from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import family_of
 from histogan_tf.errors import UserError
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
-from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import checkpoint_folders
 
@@ -85,22 +84,17 @@ class Run:
             for name, values in histograms.items():
                 tf.summary.histogram(name, values, step)
 
-    @chief_only
-    def save_sheet(self, name: str, images: np.ndarray, step: int | None = None) -> None:
-        """Saves images as one PNG in the sample folder and in TensorBoard.
+    def sheet_path(self, name: str, step: int | None = None) -> Path:
+        """The file of a sample sheet; the step is part of its name, if given."""
+        return self._sample_directory / (f"{name}.png" if step is None else f"{name}_{step:08d}.png")
 
-        Args:
-            name: of the sheet.
-            images: uint8 (num_images, height, width, channels).
-            step: part of the file's name, if given.
-        """
+    @chief_only
+    def show_image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Writes one image, uint8 (height, width, channels), to TensorBoard."""
         import tensorflow as tf
 
-        sheet = pictures.tile(images)
-        path = self._sample_directory / (f"{name}.png" if step is None else f"{name}_{step:08d}.png")
-        pictures.save_png(path, sheet)
         with self._writer.as_default():
-            tf.summary.image(name, sheet[None], step or 0)
+            tf.summary.image(name, image[None], step)
         self._writer.flush()
 
     @chief_only

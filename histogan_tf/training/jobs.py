@@ -97,7 +97,7 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         _tell_settings(config, job.trainer, directory, start_step, total_steps)
         if start_step == 0:
             for name, images in job.reals.items():
-                run.save_sheet(name, images)
+                loop.save_sheet(run, name, images)
         schedule = loop.Schedule(
             steps_per_epoch=job.steps_per_epoch,
             total_steps=total_steps,

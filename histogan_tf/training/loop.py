@@ -18,6 +18,7 @@ import tensorflow as tf
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
+from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run
 
@@ -200,6 +201,21 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 @chief_only
+def save_sheet(run: Run, name: str, images: np.ndarray, step: int | None = None) -> None:
+    """Saves images as one PNG in the run's sample folder and in TensorBoard.
+
+    Args:
+        run: the run directory.
+        name: what the sheet is called.
+        images: uint8 (num_images, height, width, channels).
+        step: part of the file's name, if given.
+    """
+    sheet = pictures.tile(images)
+    pictures.save_png(run.sheet_path(name, step), sheet)
+    run.show_image(name, sheet, step or 0)
+
+
+@chief_only
 def _draw_samples(trainer: Trainer, run: Run, step: int) -> None:
     for name, images in trainer.draw_samples().items():
-        run.save_sheet(name, images, step)
+        save_sheet(run, name, images, step)

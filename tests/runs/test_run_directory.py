@@ -124,7 +124,7 @@ def test_tensorboard_files_hold_scalars_images_and_histograms(tiny_config):
     run = run_directory.Run(run_directory.begin_run(config, DATASET), config)
     run.log_losses({1: {"d_loss": 0.5}})
     run.log_histograms(1, {"z": tf.zeros((4, 2))})
-    run.save_sheet("samples", np.zeros((3, 16, 16, 1), np.uint8), 1)
+    save_sheet(run, "samples", np.zeros((3, 16, 16, 1), np.uint8), 1)
     path = run.directory / "samples" / "samples_00000001.png"
     assert Image.open(path).size == (16 * 2 + 2, 16 * 2 + 2)
     tags = {
