@@ -10,6 +10,7 @@ from PIL import Image
 
 from histogan_tf.errors import UserError
 from histogan_tf.runs import run_directory
+from histogan_tf.training.loop import save_sheet
 
 DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "fingerprint": "abc"}
 
