@@ -63,6 +63,7 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
         weights="random",
         seed=0,
         precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
     )
     return [Restorable("", classifier.network, classifier.state())]
 

@@ -189,6 +189,7 @@ def _train(config: Config, features_directory: Path | None) -> None:
         weights=config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
     )
     directory = begin_run(config, {**data.description(), "backbone": weights_fingerprint(classifier.features)})
     with sole_writer(directory), workers.workers_watched():

@@ -31,6 +31,7 @@ class Family:
         train: "module:function" that trains a Config.
         networks: "module:function" that builds the networks of a run to be restored; see `trained.load`.
         check: from a Config and the presets of its model to a Config that is checked and filled in.
+        num_parallel_networks: networks that compute side by side in a step; each gets its share of a CPU's cores.
         step_cost: "module:function" that estimates a training step for the study's plan, see `paper.estimate`; None for
             a family that the study does not train step by step.
         section: the section of --help whose flags are the family's own; None if it has none.
@@ -53,6 +54,7 @@ class Family:
     use: str
     card_sections: tuple[str, ...]
     unlisted: frozenset[str] = frozenset()
+    num_parallel_networks: int = 1
     step_cost: str | None = None
 
     def call(self, function: str, *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +112,7 @@ FAMILIES: dict[str, Family] = {
         step_cost="histogan_tf.paper.estimate:cyclegan_step_cost",
         check=check_cyclegan,
         section="cyclegan",
+        num_parallel_networks=2,
         heeds=frozenset({"adversarial_loss"}),
         description="a CycleGAN's generator, which translates images from one label to another",
         use=_SYNTHETIC_USE + "A translation is an invention: what it shows was never in the tissue.",

@@ -149,6 +149,12 @@ class TrainingFlags:
         section="training",
         choices=("float32", "bfloat16"),
     )
+    cpu_kernels: bool = flag(
+        True,
+        "On a CPU, make the networks of layers that compute the same as Keras's in less time, to within rounding. Off, "
+        "and on a GPU always, they are plain Keras layers.",
+        section="training",
+    )
     distribution: str = flag(
         "none",
         "Train on the GPUs of this host together (mirrored), or of several hosts (multi_worker: the same command on "

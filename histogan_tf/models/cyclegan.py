@@ -17,8 +17,7 @@ import numpy as np
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
-from histogan_tf.models.cpu_kernels.convolutions import Conv2D, Conv2DTranspose
-from histogan_tf.models.cpu_kernels.normalization import InstanceNormalization
+from histogan_tf.models.cpu_kernels import layer_classes
 
 MIN_CYCLEGAN_SIZE = 32
 """Shortest side of an image, in pixels: below it too few patches are left for the discriminator to judge."""
@@ -41,6 +40,7 @@ def build_cyclegan_generator(
     num_blocks: int | None = None,
     upsampling: str = "transposed",
     precision: str = "float32",
+    cpu_kernels: bool = False,
     name: str = "generator",
 ) -> keras.Model:
     """ResNet generator: c7s1-64, d128, d256, residual blocks R256, u128, u64, c7s1-3 (section 7.2).
@@ -49,7 +49,7 @@ def build_cyclegan_generator(
     input.
 
     Args:
-        image_shape: (height, width, channels), both sides at least `MIN_SIZE` pixels.
+        image_shape: (height, width, channels), both sides at least `MIN_CYCLEGAN_SIZE` pixels.
         seed: of the initial weights; the same seed gives the same bytes.
         num_filters: of the first layer; the others are multiples of it. Published: 64.
         num_blocks: residual blocks; None for the published number at this size.
@@ -57,6 +57,7 @@ def build_cyclegan_generator(
             the checkerboard of transposed convolutions (Odena et al., "Deconvolution and Checkerboard Artifacts",
             Distill 2016). Both have equally many parameters.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
+        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
         name: of the model.
 
     Returns:
@@ -70,7 +71,7 @@ def build_cyclegan_generator(
         raise UserError(f"upsampling={upsampling!r} is unknown: choose one of {', '.join(UPSAMPLINGS)}.")
     num_blocks = default_num_blocks(image_shape) if num_blocks is None else num_blocks
     channels = image_shape[-1]
-    network = _Layers(seed, precision)
+    network = _Layers(seed, precision, cpu_kernels)
     margins = [_margins_to_multiple(size, 2**_NUM_DOWNSAMPLINGS) for size in image_shape[:2]]
 
     image = keras.Input(image_shape, name="image")
@@ -99,6 +100,7 @@ def build_cyclegan_discriminator(
     seed: int,
     num_filters: int = 64,
     precision: str = "float32",
+    cpu_kernels: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """70x70 PatchGAN: C64-C128-C256-C512 and one logit for each patch (section 7.2).
@@ -107,10 +109,11 @@ def build_cyclegan_discriminator(
     pixels give 30x30 logits, 50x50 give 4x4, and 32x32 give 2x2.
 
     Args:
-        image_shape: (height, width, channels), both sides at least `MIN_SIZE` pixels.
+        image_shape: (height, width, channels), both sides at least `MIN_CYCLEGAN_SIZE` pixels.
         seed: of the initial weights; the same seed gives the same bytes.
         num_filters: of the first layer; the others are multiples of it. Published: 64.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
+        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
         name: of the model.
 
     Returns:
@@ -121,7 +124,7 @@ def build_cyclegan_discriminator(
         UserError: the image is too small.
     """
     _check_size(image_shape)
-    network = _Layers(seed, precision)
+    network = _Layers(seed, precision, cpu_kernels)
 
     image = keras.Input(image_shape, name="image")
     x = image
@@ -141,9 +144,10 @@ def build_cyclegan_discriminator(
 class _Layers:
     """Makes the layers of one network: a precision policy, and a seed of its own for each drawn weight."""
 
-    def __init__(self, seed: int, precision: str) -> None:
+    def __init__(self, seed: int, precision: str, cpu_kernels: bool) -> None:
         self._seeds = np.random.default_rng(seed)
         self._precision = precision
+        self._classes = layer_classes(cpu_kernels)
 
     def _normal(self, mean: float = 0.0) -> keras.initializers.Initializer:
         """Initial weights of the published networks."""
@@ -151,15 +155,17 @@ class _Layers:
 
     def conv(self, x, filters: int, kernel_size: int, *, name: str, dtype: str | None = None, **kwargs):
         initializer, dtype = self._normal(), dtype or self._precision
-        layer = Conv2D(filters, kernel_size, kernel_initializer=initializer, dtype=dtype, name=f"{name}-conv", **kwargs)
-        return layer(x)
+        convolution = self._classes.reflected_conv(
+            filters, kernel_size, kernel_initializer=initializer, dtype=dtype, name=f"{name}-conv", **kwargs
+        )
+        return convolution(x)
 
     def zero_pad(self, x, *, name: str):
         return layers.ZeroPadding2D(1, dtype=self._precision, name=f"{name}-pad")(x)
 
     def normalize(self, x, *, name: str, activation: Callable | None = None):
         """Instance normalization with float32 statistics, then the activation."""
-        x = InstanceNormalization(
+        x = self._classes.instance_norm(
             epsilon=1e-5,
             gamma_initializer=self._normal(mean=1.0),
             dtype=self._precision,
@@ -179,7 +185,7 @@ class _Layers:
         if upsampling == "resize":
             x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision, name=f"{name}-resize")(x)
             return self.conv(x, filters, 3, reflection=_margin(1), name=name)
-        return Conv2DTranspose(
+        return self._classes.transposed_conv(
             filters,
             3,
             strides=2,

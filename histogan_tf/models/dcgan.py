@@ -50,6 +50,7 @@ def build_dcgan_generator(
     upsampling: str = "transposed",
     precision: str = "float32",
     sync_batch_norm: bool = False,
+    cpu_kernels: bool = False,
     seed: int = 42,
 ) -> keras.Model:
     """The original's `generator`: z, and labels if `num_classes`, to images.
@@ -64,6 +65,7 @@ def build_dcgan_generator(
         upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         sync_batch_norm: batch norm by the statistics of all replicas' batches together.
+        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
         seed: of the initial weights.
 
     Returns:
@@ -75,7 +77,7 @@ def build_dcgan_generator(
     """
     height, width, channels = image_shape
     sizes = list(zip(feature_sizes(height, strides), feature_sizes(width, strides), strict=True))
-    network = DCGANLayers(precision, seed, Purpose.GENERATOR_WEIGHTS, sync_batch_norm)
+    network = DCGANLayers(precision, seed, Purpose.GENERATOR_WEIGHTS, sync_batch_norm, cpu_kernels)
     latents = keras.Input((z_dim,), name="z")
     inputs, condition, hidden = {"z": latents}, None, latents
     channels_of_maps = [8 * gf_dim, 4 * gf_dim, 2 * gf_dim, gf_dim]
@@ -110,6 +112,7 @@ def build_dcgan_discriminator(
     spectral_norm: bool = False,
     precision: str = "float32",
     sync_batch_norm: bool = False,
+    cpu_kernels: bool = False,
     seed: int = 42,
 ) -> keras.Model:
     """The original's `discriminator`: images, and labels if `num_classes`, to logits.
@@ -122,6 +125,7 @@ def build_dcgan_discriminator(
         spectral_norm: normalize kernels in batch norm's place, as Miyato et al. 2018 do: batch norm would undo it.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         sync_batch_norm: batch norm by the statistics of all replicas' batches together.
+        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
         seed: of the initial weights.
 
     Returns:
@@ -129,7 +133,7 @@ def build_dcgan_discriminator(
         float32 logits (batch, 1) of "this image is real".
     """
     make = SpectralLayers if spectral_norm else DCGANLayers
-    network = make(precision, seed, Purpose.DISCRIMINATOR_WEIGHTS, sync_batch_norm)
+    network = make(precision, seed, Purpose.DISCRIMINATOR_WEIGHTS, sync_batch_norm, cpu_kernels)
     images = keras.Input(image_shape, name="image")
     if not num_classes:
         hidden = images

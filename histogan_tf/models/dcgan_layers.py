@@ -7,13 +7,14 @@ stand before batch norm too, and sizes follow ceil(size / stride).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import layers
 
 from histogan_tf.machine.randomness import Purpose, weight_seeds
-from histogan_tf.models.cpu_kernels.convolutions import Conv2D, Conv2DTranspose
-from histogan_tf.models.cpu_kernels.normalization import BatchNormalization
-from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
+from histogan_tf.models.cpu_kernels import layer_classes
+from histogan_tf.models.spectral import SpectralDense
 
 _MAX_LAYERS = 8
 
@@ -26,12 +27,14 @@ class DCGANLayers:
         seed: of the initial weights.
         purpose: which network's.
         sync_batch_norm: batch norm by the statistics of all replicas' batches together.
+        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
     """
 
-    def __init__(self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool) -> None:
+    def __init__(self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool) -> None:
         self.precision = precision
         self._seeds = iter(weight_seeds(seed, purpose, _MAX_LAYERS))
         self._sync_batch_norm = sync_batch_norm
+        self._classes = layer_classes(cpu_kernels)
 
     def linear(
         self,
@@ -44,14 +47,15 @@ class DCGANLayers:
         """The original's `linear`."""
         return layer(units, kernel_initializer=self._normal(), name=name, dtype=precision or self.precision)(hidden)
 
-    def conv(
-        self, hidden: keras.KerasTensor, filters: int, name: str, layer: type[Conv2D] = Conv2D
-    ) -> keras.KerasTensor:
+    def conv(self, hidden: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
         """The original's `conv2d`: 5x5, stride 2."""
         initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=next(self._seeds))
-        return layer(
+        return self._conv_class()(
             filters, 5, strides=2, padding="same", kernel_initializer=initializer, name=name, dtype=self.precision
         )(hidden)
+
+    def _conv_class(self) -> Callable[..., keras.Layer]:
+        return self._classes.conv
 
     def transposed_conv(
         self,
@@ -63,7 +67,9 @@ class DCGANLayers:
         name: str,
     ) -> keras.KerasTensor:
         """The original's `deconv2d`: SAME padding to a stated size, which Keras reaches through its output padding."""
-        layer = Conv2DTranspose(filters, kernel_size, strides=stride, padding="same", **self._settings(name))
+        layer = self._classes.transposed_conv(
+            filters, kernel_size, strides=stride, padding="same", **self._settings(name)
+        )
         # Set here because the constructor refuses a padding as large as the stride, which even kernels need.
         layer.output_padding = tuple(
             out_pixels - (in_pixels - 1) * stride - kernel_size % 2
@@ -90,11 +96,11 @@ class DCGANLayers:
         margins = [(0, pixels - out_pixels) for pixels, out_pixels in zip(hidden.shape[1:3], out_size, strict=True)]
         if any(map(any, margins)):
             hidden = layers.Cropping2D(margins, dtype=self.precision)(hidden)
-        return Conv2D(filters, kernel_size, padding="same", **self._settings(name))(hidden)
+        return self._classes.conv(filters, kernel_size, padding="same", **self._settings(name))(hidden)
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """The original's `batch_norm`."""
-        return BatchNormalization(
+        return self._classes.batch_norm(
             momentum=0.9, epsilon=1e-5, synchronized=self._sync_batch_norm, name=name, dtype=self.precision
         )(hidden)
 
@@ -121,12 +127,11 @@ class SpectralLayers(DCGANLayers):
     """A discriminator's layers with spectrally normalized kernels, in batch norm's place."""
 
     def linear(self, *args, **kwargs) -> keras.KerasTensor:
-        """As above."""
+        """A linear layer with a spectrally normalized kernel."""
         return super().linear(*args, layer=SpectralDense, **kwargs)
 
-    def conv(self, *args, **kwargs) -> keras.KerasTensor:
-        """As above."""
-        return super().conv(*args, layer=SpectralConv2D, **kwargs)
+    def _conv_class(self) -> Callable[..., keras.Layer]:
+        return self._classes.spectral_conv
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Nothing: batch norm would undo it."""

@@ -48,7 +48,13 @@ class ResNetClassifier:
 
 
 def build_classifier(
-    image_shape: tuple[int, int, int], *, size: int, weights: str, seed: int, precision: str = "float32"
+    image_shape: tuple[int, int, int],
+    *,
+    size: int,
+    weights: str,
+    seed: int,
+    precision: str = "float32",
+    cpu_kernels: bool = False,
 ) -> ResNetClassifier:
     """Builds the network; its head puts out 0 until it is trained.
 
@@ -58,12 +64,14 @@ def build_classifier(
         weights: `imagenet`, `random`, or a folder, as in `resnet_weights.load_backbone`.
         seed: of random weights.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The features and the head are float32.
+        cpu_kernels: take the batch normalization that is fast on a CPU instead of plain Keras.
 
     Raises:
         UserError: if the weights cannot be had, or do not fit.
     """
     backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
-    fuse_batch_norms(backbone)
+    if cpu_kernels:
+        fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False  # Keras lets that override even training=True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from keras import layers, ops
 
-from histogan_tf.models.cpu_kernels.convolutions import Conv2D
+from histogan_tf.models.reflection import ReflectedConv2D
 
 _EPSILON = 1e-12
 
 
-class _SpectralKernel:
+class SpectralKernel:
     """Divides the kernel by its largest singular value, as a matrix from (all inputs) to outputs.
 
     One step of power iteration (the paper's algorithm 1) is made in each forward pass of training; its vector u is a
@@ -47,11 +47,11 @@ class _SpectralKernel:
         return _normalized(ops.matmul(self.u, ops.transpose(matrix)))
 
 
-class SpectralConv2D(_SpectralKernel, Conv2D):
+class SpectralConv2D(SpectralKernel, ReflectedConv2D):
     """A convolution of spectral norm 1, as a matrix of (height x width x channels) by filters."""
 
 
-class SpectralDense(_SpectralKernel, layers.Dense):
+class SpectralDense(SpectralKernel, layers.Dense):
     """A linear layer of spectral norm 1."""
 
 

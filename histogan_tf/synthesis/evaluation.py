@@ -99,7 +99,11 @@ def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> Feat
         return extractor(config.features)
     seed = weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
     features = build_classifier(
-        (*image_shape[:2], 3), size=config.classifier_size, weights=config.weights, seed=seed
+        (*image_shape[:2], 3),
+        size=config.classifier_size,
+        weights=config.weights,
+        seed=seed,
+        cpu_kernels=config.cpu_kernels,
     ).features
     compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""

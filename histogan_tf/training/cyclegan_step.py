@@ -23,7 +23,7 @@ from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.training import losses
 from histogan_tf.training.image_pool import ImagePool
 from histogan_tf.training.loop import StepResult
-from histogan_tf.training.optimizers import Adam
+from histogan_tf.training.optimizers import make_adam
 
 DIRECTIONS = ("A2B", "B2A")
 
@@ -48,6 +48,7 @@ def cyclegan_generator(
         num_blocks=config.num_blocks or default_num_blocks(trained_shape),
         upsampling=config.upsampling,
         precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
         name=f"generator_{direction}",
     )
 
@@ -118,6 +119,7 @@ class CycleGANTrainer:
                 seed=seed,
                 num_filters=config.df_dim,
                 precision=dtype_policy(config.precision),
+                cpu_kernels=config.cpu_kernels,
                 name=f"discriminator_{domain}",
             )
             for domain, seed in zip("AB", weight_seeds(config.seed, Purpose.CYCLEGAN_WEIGHTS, 4)[2:], strict=True)
@@ -132,11 +134,11 @@ class CycleGANTrainer:
         self._d_optimizer.build(self._d_variables)
         self._translators = [Translator(self.generator_A2B), Translator(self.generator_B2A)]
 
-    def _adam(self, steps_per_epoch: int) -> Adam:
+    def _adam(self, steps_per_epoch: int) -> keras.optimizers.Adam:
         config = self._config
         decay_step, total_steps = config.decay_epoch * steps_per_epoch, config.epoch * steps_per_epoch
         schedule = ConstantThenLinear(config.learning_rate, decay_step, total_steps)
-        return Adam(schedule, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+        return make_adam(schedule, config.beta1, cpu_kernels=config.cpu_kernels)
 
     @property
     def networks(self) -> list[keras.Model]:

@@ -26,7 +26,7 @@ from histogan_tf.training import losses
 from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
 from histogan_tf.training.averaging import WeightAverage
 from histogan_tf.training.loop import StepResult
-from histogan_tf.training.optimizers import Adam
+from histogan_tf.training.optimizers import make_adam
 from histogan_tf.training.sampling import Sampler
 
 _AUGMENTATION = {
@@ -48,6 +48,7 @@ def dcgan_generator(config: Config, image_shape: tuple[int, int, int], num_class
         upsampling=config.upsampling,
         sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
         seed=config.seed,
     )
 
@@ -62,6 +63,7 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_c
         spectral_norm=config.spectral_norm,
         sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
         seed=config.seed,
     )
 
@@ -236,8 +238,8 @@ def _augmentation_of(config: Config) -> Augmentation:
     return Augmentation(config.diffaugment or ())
 
 
-def _adam(config: Config) -> Adam:
-    return Adam(config.learning_rate, beta_1=config.beta1, beta_2=0.999, epsilon=1e-8)
+def _adam(config: Config) -> keras.optimizers.Adam:
+    return make_adam(config.learning_rate, config.beta1, cpu_kernels=config.cpu_kernels)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,28 @@
-"""Adam in one kernel a weight."""
+"""Adam, the optimizer of all GANs here, in one kernel a weight where that is faster."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
+from histogan_tf.models.cpu_kernels import is_on
 
-class Adam(keras.optimizers.Adam):
+
+def make_adam(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, beta_1: float, *, cpu_kernels: bool
+) -> keras.optimizers.Adam:
+    """Adam with the original's settings.
+
+    Args:
+        learning_rate: a number, or a function of the step.
+        beta_1: the decay of the first momentum; that of the second is 0.999.
+        cpu_kernels: the value of --cpu_kernels.
+    """
+    adam = FusedAdam if is_on(cpu_kernels) else keras.optimizers.Adam
+    return adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
+
+
+class FusedAdam(keras.optimizers.Adam):
     """Keras's Adam (Kingma & Ba 2015), with the same state and arithmetic, on TensorFlow's fused kernel.
 
     Keras makes a dozen operations of each update, each a pass over the weights. ResourceApplyAdam makes one pass over

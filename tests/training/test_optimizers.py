@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.training.optimizers import Adam
+from histogan_tf.training.optimizers import FusedAdam
 
 SETTINGS = {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
 
@@ -22,7 +22,7 @@ def _trained(optimizer, num_steps=5):
 
 
 def test_updates_and_state_are_those_of_keras():
-    ours, theirs = _trained(Adam(**SETTINGS)), _trained(keras.optimizers.Adam(**SETTINGS))
+    ours, theirs = _trained(FusedAdam(**SETTINGS)), _trained(keras.optimizers.Adam(**SETTINGS))
     assert len(ours) == len(theirs)
     for mine, keras_own in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, keras_own, rtol=1e-5, atol=1e-7)
@@ -31,12 +31,12 @@ def test_updates_and_state_are_those_of_keras():
 def test_a_learning_rate_that_falls_is_heeded():
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0)
     settings = SETTINGS | {"learning_rate": schedule}
-    ours, theirs = _trained(Adam(**settings)), _trained(keras.optimizers.Adam(**settings))
+    ours, theirs = _trained(FusedAdam(**settings)), _trained(keras.optimizers.Adam(**settings))
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
 
 
 def test_one_update_by_hand():
-    optimizer = Adam(learning_rate=0.1, beta_1=0.5, beta_2=0.75, epsilon=0.5)
+    optimizer = FusedAdam(learning_rate=0.1, beta_1=0.5, beta_2=0.75, epsilon=0.5)
     variable = keras.Variable(np.array([1.0, 1.0], np.float32))
     optimizer.apply([tf.constant([2.0, -4.0])], [variable])
     # m = g / 2, v = g^2 / 4, and alpha = 0.1 * sqrt(1 - 0.75) / (1 - 0.5) = 0.1

@@ -6,10 +6,8 @@ work in another shape; which, depends on the layer. Weights, names, inference an
 - The gradient of a kernel is itself a convolution: of the inputs by the gradients of the outputs, with channels in the
   place of images and images in the place of channels. Where maps are small and kernels large, as in the deeper half of
   a DCGAN, it takes a half to a fifth of the time.
-- Of one or two images it is, in bfloat16, faster still as one product of matrices.
-- In float32, where a product costs twice what it does in bfloat16, Winograd's way makes do with half of them or fewer.
-- A convolution to the three channels of an image leaves most of a vector idle. Blocks of 2x2 pixels are the twelve
-  channels of a convolution of stride 2, which takes half the time.
+- For one or two images in bfloat16 it is faster still as one product of matrices.
+- In float32, where a product costs twice what it does in bfloat16, Winograd's way needs half of the products or fewer.
 """
 
 from __future__ import annotations
@@ -18,69 +16,43 @@ import math
 from collections.abc import Callable, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.reflection import NO_MARGINS, Margins, reflect
 from histogan_tf.models.cpu_kernels.winograd import Axis, WinogradConvolution, axes_of, faster_than_plain
+from histogan_tf.models.reflection import ReflectedConv2D
+from histogan_tf.models.spectral import SpectralKernel
 
-# Measured on a CPU with AVX-512; beyond these, TensorFlow's own way is as fast or faster: for all,
+# Measured on a CPU with AVX-512. Beyond these limits TensorFlow's own way is as fast or faster.
 _LEAST_CHANNELS = 32
-# for a gradient by convolution, by products,
-_LEAST_IMAGES = {"float32": 16, "bfloat16": 4}
+_LEAST_IMAGES_BY_CONVOLUTION = {"float32": 16, "bfloat16": 4}
 _MOST_POSITIONS = {"float32": 50, "bfloat16": 200}
 _MOST_IMAGES_BY_PRODUCTS = {"float32": 0, "bfloat16": 2}
-# and for blocks.
-_MOST_FILTERS = 4
-_LEAST_KERNEL_SIZE = 5
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
-class Conv2D(keras.layers.Conv2D):
-    """A convolution of images, channels last.
-
-    Args:
-        args, kwargs: as in Keras.
-        reflection: pixels to mirror first; the edge itself is not repeated.
-    """
-
-    def __init__(self, *args, reflection: Margins = NO_MARGINS, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        # A tuple would be a part of checkpoints.
-        self._reflection = np.array(reflection)
-
-    def get_config(self) -> dict[str, object]:
-        """As in Keras."""
-        return super().get_config() | {"reflection": self._reflection.tolist()}
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """As in Keras."""
-        num_images, *size, channels = input_shape
-        size = [pixels and pixels + sum(margins) for pixels, margins in zip(size, self._reflection, strict=True)]
-        return super().compute_output_shape((num_images, *size, channels))
+class FastConv2D(ReflectedConv2D):
+    """A convolution of images, channels last, with the margins of `ReflectedConv2D`."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The same in training and inference.
+        """Convolves, to the same outputs in training and inference.
 
         Args:
             inputs: float (batch, height, width, channels).
-            training: whether gradients will be asked for; exported graphs keep to Keras's operations.
+            training: whether gradients will be asked for; without them Keras's operations are taken, which exported
+                graphs need.
         """
-        if not training or None in inputs.shape or _has_gpu():
-            margins = [(0, 0), *self._reflection, (0, 0)]
-            return super().call(tf.pad(inputs, margins, mode="REFLECT") if self._reflection.any() else inputs)
+        if not training or None in inputs.shape:
+            return super().call(inputs)
         out_size = self.compute_output_shape(inputs.shape)[1:3]
         strides, padding = self.strides, self.padding.upper()
         axes = axes_of(inputs.shape[1:3], out_size, self.kernel_size, strides, padding, self._reflection)
         winograd = _faster_winograd(axes, inputs.shape, self.filters, inputs.dtype)
         if winograd:
             return _finish(self, winograd.convolve(inputs, tf.convert_to_tensor(self.kernel)))
-        inputs = reflect(inputs, self._reflection)
-        if self._is_faster_in_blocks(inputs.shape[-1], out_size):
-            return _finish(self, convolve_in_blocks(inputs, tf.convert_to_tensor(self.kernel)))
+        inputs = self._reflected(inputs)
         find_gradient = _faster_kernel_gradient(axes, inputs.shape, inputs.dtype)
         if not find_gradient:
-            return super().call(inputs)
+            return _finish(self, tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), strides, padding))
 
         @tf.custom_gradient
         def convolve(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
@@ -92,29 +64,23 @@ class Conv2D(keras.layers.Conv2D):
 
         return _finish(self, convolve(inputs, tf.convert_to_tensor(self.kernel)))
 
-    def _is_faster_in_blocks(self, channels: int, out_size: Sequence[int]) -> bool:
-        return (
-            channels >= _LEAST_CHANNELS
-            and self.filters <= _MOST_FILTERS
-            and min(self.kernel_size) >= _LEAST_KERNEL_SIZE
-            and self.strides == (1, 1)
-            and self.padding == "valid"
-            and not any(pixels % 2 for pixels in out_size)
-        )
+
+class FastSpectralConv2D(SpectralKernel, FastConv2D):
+    """A convolution of spectral norm 1, as `SpectralConv2D`."""
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
-class Conv2DTranspose(keras.layers.Conv2DTranspose):
+class FastConv2DTranspose(keras.layers.Conv2DTranspose):
     """A transposed convolution of images, channels last."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The same in training and inference.
+        """Convolves, to the same outputs in training and inference.
 
         Args:
             inputs: float (batch, height, width, channels).
-            training: as in `Conv2D`.
+            training: whether gradients will be asked for, as in `FastConv2D`.
         """
-        if not training or None in inputs.shape or _has_gpu():
+        if not training or None in inputs.shape:
             return super().call(inputs)
         # It is the gradient of the convolution from its outputs to its inputs.
         outputs_shape = self.compute_output_shape(inputs.shape)
@@ -164,7 +130,7 @@ def kernel_gradient_by_convolution(inputs: tf.Tensor, upstream: tf.Tensor, axes:
 
 
 def kernel_gradient_by_product(inputs: tf.Tensor, upstream: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
-    """The same by one product of matrices, for strides of 1 and no padding.
+    """Gradient of the kernel of a convolution by one product of matrices, for strides of 1 and no padding.
 
     All rows of all images, laid end to end, are one long row of pixels. What a place of the kernel saw of it is that
     row moved by a fixed way; what it saw beyond the end of a row of outputs meets a gradient of 0.
@@ -185,23 +151,6 @@ def kernel_gradient_by_product(inputs: tf.Tensor, upstream: tf.Tensor, axes: tup
     return tf.reshape(product, (vertical.taps, horizontal.taps, channels, filters))
 
 
-def convolve_in_blocks(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """`tf.nn.conv2d(inputs, kernel, 1, "VALID")` where its outputs are even in height and width.
-
-    The kernel stands four times in one that is a pixel higher and wider, once for each pixel of a 2x2 block.
-
-    Args:
-        inputs: float (batch, height, width, channels).
-        kernel: float (kernel height, kernel width, channels, filters).
-    """
-    shifted = [
-        tf.pad(kernel, [(down, 1 - down), (right, 1 - right), (0, 0), (0, 0)])
-        for down in range(2)
-        for right in range(2)
-    ]
-    return tf.nn.depth_to_space(tf.nn.conv2d(inputs, tf.concat(shifted, axis=-1), 2, "VALID"), 2)
-
-
 def _faster_winograd(
     axes: tuple[Axis, Axis], images_shape: Sequence[int], filters: int, dtype: tf.DType
 ) -> WinogradConvolution | None:
@@ -218,7 +167,7 @@ def _faster_kernel_gradient(
     is_large = math.prod(axis.out_pixels for axis in axes) > _MOST_POSITIONS.get(dtype.name, 0)
     if channels < _LEAST_CHANNELS or is_large:
         return None
-    if num_images >= _LEAST_IMAGES[dtype.name]:
+    if num_images >= _LEAST_IMAGES_BY_CONVOLUTION[dtype.name]:
         return kernel_gradient_by_convolution
     if _has_plain_steps(axes) and num_images <= _MOST_IMAGES_BY_PRODUCTS[dtype.name]:
         return kernel_gradient_by_product
@@ -229,9 +178,5 @@ def _has_plain_steps(axes: tuple[Axis, Axis]) -> bool:
     return all(axis.stride == 1 and axis.padding == "VALID" for axis in axes)
 
 
-def _finish(layer: Conv2D | Conv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:
+def _finish(layer: FastConv2D | FastConv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:
     return layer.activation(tf.nn.bias_add(outputs, layer.bias) if layer.use_bias else outputs)
-
-
-def _has_gpu() -> bool:
-    return bool(tf.config.list_logical_devices("GPU"))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
-class BatchNormalization(keras.layers.BatchNormalization):
+class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization over the channels of feature maps, or the units of vectors (Ioffe & Szegedy 2015)."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -43,7 +43,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
-class InstanceNormalization(keras.layers.GroupNormalization):
+class FusedInstanceNormalization(keras.layers.GroupNormalization):
     """Normalization of every channel of every image by itself (Ulyanov et al. 2016): as many groups as channels."""
 
     def __init__(self, **kwargs) -> None:
@@ -82,7 +82,9 @@ def fuse_batch_norms(network: keras.Model) -> None:
     """
     for layer in network.layers:
         if type(layer) is keras.layers.BatchNormalization:
-            layer.__class__ = BatchNormalization  # the libraries take no layer of ours, and state must stay the same
+            layer.__class__ = (
+                FusedBatchNormalization  # the libraries take no layer of ours, and state must stay the same
+            )
 
 
 def _fused(

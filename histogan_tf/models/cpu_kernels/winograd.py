@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.polynomial import polynomial
 
-from histogan_tf.models.cpu_kernels.reflection import NO_MARGINS, Margins
+from histogan_tf.models.reflection import NO_MARGINS, Margins
 
 # Where the polynomials of Winograd's proof are taken; small numbers that float32 has exactly, for the least rounding.
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)

@@ -5,15 +5,14 @@ import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels import convolutions
 from histogan_tf.models.cpu_kernels.convolutions import (
-    Conv2D,
-    Conv2DTranspose,
-    convolve_in_blocks,
+    FastConv2D,
+    FastConv2DTranspose,
     kernel_gradient_by_convolution,
     kernel_gradient_by_product,
 )
 from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, axes_of
 
-PAIRS = [(Conv2D, keras.layers.Conv2D), (Conv2DTranspose, keras.layers.Conv2DTranspose)]
+PAIRS = [(FastConv2D, keras.layers.Conv2D), (FastConv2DTranspose, keras.layers.Conv2DTranspose)]
 
 
 def _random(seed, shape):
@@ -75,7 +74,7 @@ def _outputs_and_gradients(layer, inputs, upstream):
 @pytest.mark.parametrize("settings", [{"padding": "same"}, {"padding": "valid"}, {"use_bias": False}])
 @pytest.mark.parametrize(("ours", "keras_own"), PAIRS)
 def test_training_is_keras_own(ours, keras_own, settings, is_compiled, calls):
-    inputs = _random(0, (16, 3, 4, 32) if ours is Conv2DTranspose else (16, 7, 9, 32))
+    inputs = _random(0, (16, 3, 4, 32) if ours is FastConv2DTranspose else (16, 7, 9, 32))
     mine, theirs = _pair(ours, keras_own, inputs.shape, activation="tanh", **settings)
     upstream = _random(1, theirs.compute_output_shape(inputs.shape))
     run = tf.function(_outputs_and_gradients) if is_compiled else _outputs_and_gradients
@@ -100,7 +99,7 @@ def test_float32_trains_with_fewer_products(ours, keras_own, padding, is_compile
         run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
     ):
         assert float(tf.norm(found - expected) / tf.norm(expected)) < 1e-4
-    assert calls == ["convolve" if ours is Conv2D else "convolve_transposed"]
+    assert calls == ["convolve" if ours is FastConv2D else "convolve_transposed"]
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
     halved, _ = _pair(ours, keras_own, inputs.shape, dtype="mixed_bfloat16", **settings)
     halved(inputs, training=True)
@@ -117,8 +116,8 @@ def test_float32_trains_with_fewer_products(ours, keras_own, padding, is_compile
 )
 def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, calls):
     inputs = _random(0, (num_images, 13, 13, 32))
-    _, exact = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, **settings)
-    mine, theirs = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, dtype="mixed_bfloat16", **settings)
+    _, exact = _pair(FastConv2D, keras.layers.Conv2D, inputs.shape, **settings)
+    mine, theirs = _pair(FastConv2D, keras.layers.Conv2D, inputs.shape, dtype="mixed_bfloat16", **settings)
     upstream = _random(1, exact.compute_output_shape(inputs.shape))
     expected = _outputs_and_gradients(exact, inputs, upstream)
     errors = [
@@ -143,7 +142,7 @@ def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, c
 )
 def test_a_penalty_on_gradients_can_be_differentiated(shape, settings, way, calls):
     inputs = _random(0, shape)
-    pair = _pair(Conv2D, keras.layers.Conv2D, inputs.shape, activation="tanh", **settings)
+    pair = _pair(FastConv2D, keras.layers.Conv2D, inputs.shape, activation="tanh", **settings)
 
     def penalty_gradients(layer):
         with tf.GradientTape() as outer:
@@ -160,30 +159,10 @@ def test_a_penalty_on_gradients_can_be_differentiated(shape, settings, way, call
 
 @pytest.mark.parametrize("shape", [(15, 7, 7, 32), (16, 7, 7, 31), (16, 17, 17, 32)])
 def test_few_images_few_channels_and_large_maps_keep_tensorflows_own(shape, calls):
-    layer = Conv2D(4, 3, strides=2, padding="same")
+    layer = FastConv2D(4, 3, strides=2, padding="same")
     layer.build(shape)
     _outputs_and_gradients(layer, _random(0, shape), tf.ones(layer.compute_output_shape(shape)))
     assert not calls
-
-
-@pytest.mark.parametrize(
-    ("shape", "is_in_blocks"), [((2, 14, 12, 32), True), ((2, 13, 12, 32), False), ((2, 14, 12, 31), False)]
-)
-def test_colours_in_blocks_train_as_keras_does(shape, is_in_blocks, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        convolutions, "convolve_in_blocks", lambda *args: calls.append(args) or convolve_in_blocks(*args)
-    )
-    inputs = _random(0, shape)
-    mine, theirs = (layer(3, 7, activation="tanh") for layer in PAIRS[0])
-    for layer in (mine, theirs):
-        layer.build(inputs.shape)
-        layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
-    upstream = _random(1, theirs.compute_output_shape(inputs.shape))
-    found, expected = (_outputs_and_gradients(layer, inputs, upstream) for layer in (mine, theirs))
-    for my_own, keras_own in zip(found, expected, strict=True):
-        np.testing.assert_allclose(my_own, keras_own, rtol=1e-4, atol=1e-4)
-    assert bool(calls) == is_in_blocks
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -212,14 +191,14 @@ def test_margins_are_mirrored_in_training_and_inference(shape, filters, ways, ca
     reflection = ((1, 1), (2, 1))
     inputs = _random(0, shape)
     mirrored = tf.pad(inputs, [(0, 0), *reflection, (0, 0)], mode="REFLECT")
-    mine = Conv2D(filters, 3, reflection=reflection)
+    mine = FastConv2D(filters, 3, reflection=reflection)
     theirs = keras.layers.Conv2D(filters, 3)
     for layer, images in ((mine, inputs), (theirs, mirrored)):
         layer.build(images.shape)
         layer.set_weights([0.1 * _random(number, weight.shape) for number, weight in enumerate(layer.weights)])
     assert mine.compute_output_shape((None, 13, None, shape[-1])) == (None, 13, None, filters)
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(mirrored))
-    np.testing.assert_array_equal(Conv2D.from_config(mine.get_config())._reflection, reflection)
+    np.testing.assert_array_equal(FastConv2D.from_config(mine.get_config())._reflection, reflection)
 
     upstream = _random(1, mine.compute_output_shape(shape))
     found = _outputs_and_gradients(mine, inputs, upstream)

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.normalization import BatchNormalization, InstanceNormalization, fuse_batch_norms
+from histogan_tf.models.cpu_kernels.normalization import (
+    FusedBatchNormalization,
+    FusedInstanceNormalization,
+    fuse_batch_norms,
+)
 
 SHAPE = (6, 5, 7, 3)
 
@@ -31,7 +35,7 @@ def _with_weights(layer, shape=SHAPE):
 def test_batch_normalization_trains_as_keras_does(shape):
     settings = {"momentum": 0.9, "epsilon": 1e-5}
     ours, theirs = (
-        _with_weights(layer(**settings), shape) for layer in (BatchNormalization, keras.layers.BatchNormalization)
+        _with_weights(layer(**settings), shape) for layer in (FusedBatchNormalization, keras.layers.BatchNormalization)
     )
     for seed in range(3):
         inputs, upstream = tf.constant(_random(seed, shape)), tf.constant(_random(9 + seed, shape))
@@ -48,7 +52,7 @@ def test_batch_normalization_trains_as_keras_does(shape):
 
 
 def test_a_moving_variance_is_that_of_the_batch_itself():
-    layer = _with_weights(BatchNormalization(momentum=0.75))
+    layer = _with_weights(FusedBatchNormalization(momentum=0.75))
     inputs = _random(0)
     layer(tf.constant(inputs), training=True)
     np.testing.assert_allclose(layer.moving_mean, 0.25 * inputs.mean((0, 1, 2)), rtol=1e-5)
@@ -58,7 +62,7 @@ def test_a_moving_variance_is_that_of_the_batch_itself():
 def test_bfloat16_keeps_float32_statistics():
     layers = [
         _with_weights(layer(momentum=0.9, epsilon=1e-5, dtype="mixed_bfloat16"))
-        for layer in (BatchNormalization, keras.layers.BatchNormalization)
+        for layer in (FusedBatchNormalization, keras.layers.BatchNormalization)
     ]
     inputs = tf.cast(_random(1), tf.bfloat16)
     outputs = [layer(inputs, training=True) for layer in layers]
@@ -72,7 +76,7 @@ def test_bfloat16_keeps_float32_statistics():
 @pytest.mark.parametrize("num_images", [1, 2, 6])
 def test_instance_normalization_is_keras_group_normalization_of_single_channels(num_images):
     shape = (num_images, *SHAPE[1:])
-    ours = _with_weights(InstanceNormalization(epsilon=1e-5), shape)
+    ours = _with_weights(FusedInstanceNormalization(epsilon=1e-5), shape)
     theirs = _with_weights(keras.layers.GroupNormalization(groups=-1, epsilon=1e-5), shape)
     inputs, upstream = tf.constant(_random(0, shape)), tf.constant(_random(1, shape))
     with tf.GradientTape() as tape:
@@ -85,7 +89,7 @@ def test_instance_normalization_is_keras_group_normalization_of_single_channels(
 
 
 def test_instance_normalization_of_a_batch_of_unknown_size():
-    layer = _with_weights(InstanceNormalization())
+    layer = _with_weights(FusedInstanceNormalization())
 
     @tf.function(input_signature=[tf.TensorSpec((None, *SHAPE[1:]))])
     def normalize(inputs):
@@ -96,7 +100,7 @@ def test_instance_normalization_of_a_batch_of_unknown_size():
 
 
 def test_second_derivatives_exist():
-    layer = _with_weights(BatchNormalization())
+    layer = _with_weights(FusedBatchNormalization())
     inputs = tf.constant(_random(0))
 
     def gradient_norm(layer):
@@ -115,7 +119,7 @@ def test_second_derivatives_exist():
 def test_batch_normalization_that_is_frozen_keeps_its_statistics(training):
     inputs, upstream = tf.constant(_random(0)), tf.constant(_random(1))
     results = []
-    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+    for kind in (FusedBatchNormalization, keras.layers.BatchNormalization):
         layer = _with_weights(kind())
         layer.moving_mean.assign([1.0, 2.0, 3.0])
         layer.moving_variance.assign([4.0, 5.0, 6.0])
@@ -135,7 +139,7 @@ def test_batch_norms_of_a_library_are_fused_with_their_weights():
     inputs = _random(0)
     expected = network(inputs)
     fuse_batch_norms(network)
-    assert type(network.get_layer("norm")) is BatchNormalization
+    assert type(network.get_layer("norm")) is FusedBatchNormalization
     operations = tf.function(network).get_concrete_function(tf.constant(inputs)).graph.get_operations()
     assert [operation.type for operation in operations].count("FusedBatchNormV3") == 1
     np.testing.assert_allclose(network(inputs), expected, rtol=1e-5, atol=1e-5)
