@@ -30,7 +30,9 @@ class DCGANLayers:
         cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
     """
 
-    def __init__(self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool) -> None:
+    def __init__(
+        self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool = False
+    ) -> None:
         self.precision = precision
         self._seeds = iter(weight_seeds(seed, purpose, _MAX_LAYERS))
         self._sync_batch_norm = sync_batch_norm

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.cli import command_line, commands
+from histogan_tf.cli import command_line
 from histogan_tf.errors import UserError
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.training.cyclegan_step import ConstantThenLinear, CycleGANTrainer, Translator
+from histogan_tf.training.jobs import train_cyclegan
 
 SHAPE = (32, 32, 3)
 TINY = ("--model=cyclegan", "--gf_dim=2", "--df_dim=2", "--num_blocks=1", "--output_height=32")
@@ -255,7 +256,7 @@ def test_translator_rounds_to_8_bits_and_takes_any_number_of_images(trainer, mon
 @pytest.mark.slow
 def test_a_run_logs_every_loss_and_draws_both_sheets(tmp_path):
     config = make_config(f"--checkpoint_dir={tmp_path}", "--train_size=9", "--max_steps=2", "--sample_num=2")
-    commands.train_network(config)
+    train_cyclegan(config)
     run = tmp_path / "cyclegan-phantom"
     names = {path.name for path in (run / "samples").iterdir()}
     sheets = {f"{name}_{step:08d}.png" for name in ("A2B2A", "B2A2B") for step in (0, 2)}
@@ -282,6 +283,6 @@ def test_a_run_logs_every_loss_and_draws_both_sheets(tmp_path):
 def test_bad_input_is_told_and_nothing_is_written(tmp_path, flags, words):
     config = make_config(f"--checkpoint_dir={tmp_path}", *flags)
     with pytest.raises(UserError) as caught:
-        commands.train_network(config)
+        train_cyclegan(config)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert list(tmp_path.iterdir()) == []
