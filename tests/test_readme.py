@@ -336,8 +336,10 @@ def made_small(arguments: list[str]) -> list[str]:
         more |= TINY[config.model]
         if config.dataset == "phantom":
             more["phantom_images"] = 48
-    if config.mode == "paper":
-        more |= {"batch_size": 4, "weights": "random"}
+    if config.mode == "paper":  # a plan: it estimates the study's networks by building them
+        more |= {"gf_dim": 2, "df_dim": 2, "num_blocks": 1, "batch_size": 4} | TINY["resnet18"]
+    if config.eval_freq:
+        more["eval_freq"] = 2
     if "num_images" in config.given:
         more["num_images"] = NUM_IMAGES
     return arguments + [f"--{name}={value}" for name, value in more.items()]
