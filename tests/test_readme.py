@@ -25,16 +25,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-<<<<<<< HEAD
-from histogan_tf.cli import command_line, commands
-from histogan_tf.config.run_flags import MODELS, MODES
-from histogan_tf.data.sources.phantom import make_phantom
-=======
 import histogan_tf
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.data.sources.phantom import make_phantom
->>>>>>> docs
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
