@@ -10,7 +10,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
+from histogan_tf.machine.lazy_module import LazyModule
+
+tf = LazyModule("tensorflow")
 
 
 class Replica(NamedTuple):

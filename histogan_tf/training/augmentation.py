@@ -1,17 +1,19 @@
 """Differentiable augmentation of what a discriminator sees, for few images: DiffAugment, and ADA on top of it.
 
-To add a policy: a function of images and a seed, a line in `POLICIES`, and its name in the flag's choices.
+To add a policy, write a function of images and a seed and a line in `POLICIES`, from which --diffaugment takes its
+choices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import tensorflow as tf
-
 from histogan_tf.machine import replicas
+from histogan_tf.machine.lazy_module import LazyModule
 
-Policy = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+tf = LazyModule("tensorflow")  # the flags read the table of this module
+
+Policy = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 _ADA_INTERVAL = 4  # steps between changes of p (Karras et al. 2020, section 3.1)
 # Images in which p can go from 0 to 1. The paper has 500,000, and its code 100,000 for the short runs of transfer
@@ -39,7 +41,7 @@ def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def random_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Moved by up to an eighth of the size along each axis; what comes in is 0, mid-grey (Zhao et al. 2020).
 
-    Args and result as of `color`.
+    Takes and returns what `color` does.
     """
     offsets = _uniform(images, 2, seed)
     # A product with rows of a unit matrix, for a gather's gradient adds up in any order on a GPU.
@@ -50,7 +52,7 @@ def random_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """A window of half the size, at a random place and cut by the edge, set to 0, mid-grey (Zhao et al. 2020).
 
-    Args and result as of `color`.
+    Takes and returns what `color` does.
     """
     places = _uniform(images, 2, seed)
     is_in_rows, is_in_columns = (_window(place, size) for place, size in zip(places, images.shape[1:3], strict=True))
@@ -61,7 +63,7 @@ def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def dihedral(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """One of the eight flips and quarter turns, each as likely, to which tissue is indifferent; of four, if not square.
 
-    Args and result as of `color`.
+    Takes and returns what `color` does.
     """
     is_mirrored, is_upside_down, is_transposed = (chance < 0.5 for chance in _per_image(images, 3, seed))
     images = tf.where(is_mirrored, tf.reverse(images, [2]), images)
@@ -80,10 +82,10 @@ POLICIES: Mapping[str, Policy] = {
 
 
 class Augmentation:
-    """Some policies, in the table's order, applied to every image.
+    """Applies policies to every image, in the order of the table.
 
     Args:
-        names: of the policies.
+        names: names of the policies.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -94,7 +96,7 @@ class Augmentation:
 
         Args:
             images: float32 (batch, height, width, channels), [-1, 1].
-            seed: int64 (2,), of the draw.
+            seed: int64 (2,); all randomness is its function.
         """
         for number, policy in enumerate(self._policies):
             images = self._apply(policy, images, tf.random.fold_in(seed, number))
@@ -104,7 +106,7 @@ class Augmentation:
         return policy(images, seed)
 
     def adapt(self, step: tf.Tensor, real_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Learns from a step's logits of real images, and tells what it knows, by name: here nothing."""
+        """Called with each step's logits of real images; returns values to log by name, which are none here."""
         return {}
 
     def state(self) -> dict[str, tf.Variable]:
@@ -119,8 +121,8 @@ class AdaptiveAugmentation(Augmentation):
     shrinks by a constant amount every four minibatches, by the sign of r_t - target, where r_t = E[sign(D(real))].
 
     Args:
-        names: of the policies.
-        target: of r_t, in (0, 1].
+        names: names of the policies.
+        target: value of r_t at which p stays, in (0, 1].
         batch_size: images a step, of all replicas.
     """
 
@@ -166,7 +168,7 @@ def _uniform(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tens
 
 
 def _per_image(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
-    """The same, (batch, 1, 1, 1) each."""
+    """Draws from [0, 1), float32 (batch, 1, 1, 1) each."""
     return [draws[:, None, None, None] for draws in _uniform(images, num_draws, seed)]
 
 

@@ -110,6 +110,7 @@ class CycleGANTrainer:
     ) -> None:
         self._config = config
         self._samples = samples
+        self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
         self.generator_A2B, self.generator_B2A = (
             cyclegan_generator(config, direction, image_shape) for direction in DIRECTIONS
         )
@@ -172,14 +173,16 @@ class CycleGANTrainer:
         self, real_a: tf.Tensor, real_b: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         weights = self._loss_weights()
+        real_logits_a = self._real_logits_for_generators(self.discriminator_A, real_a)
+        real_logits_b = self._real_logits_for_generators(self.discriminator_B, real_b)
         with tf.GradientTape() as tape:
             A2B, identity_b = self._translate(self.generator_A2B, real_a, real_b)
             B2A, identity_a = self._translate(self.generator_B2A, real_b, real_a)
             A2B2A = self.generator_B2A(A2B, training=True)
             B2A2B = self.generator_A2B(B2A, training=True)
             terms = {
-                "G_A2B": losses.least_squares(self.discriminator_B(A2B, training=True), 1.0),
-                "G_B2A": losses.least_squares(self.discriminator_A(B2A, training=True), 1.0),
+                "G_A2B": self._adversarial_loss.generator(real_logits_b, self.discriminator_B(A2B, training=True)),
+                "G_B2A": self._adversarial_loss.generator(real_logits_a, self.discriminator_A(B2A, training=True)),
                 "cycle_A": losses.mean_absolute_difference(A2B2A, real_a),
                 "cycle_B": losses.mean_absolute_difference(B2A2B, real_b),
             }
@@ -189,6 +192,12 @@ class CycleGANTrainer:
             loss = replicas.share_of_loss(tf.add_n([weights[name] * term for name, term in terms.items()]))
         self._g_optimizer.apply(tape.gradient(loss, self._g_variables), self._g_variables)
         return terms, A2B, B2A
+
+    def _real_logits_for_generators(self, discriminator: keras.Model, real_images: tf.Tensor) -> tf.Tensor | None:
+        """Logits of real images, if the generators' loss reads them: most do not, and the pass is saved."""
+        if not self._adversarial_loss.generator_sees_real:
+            return None
+        return discriminator(real_images, training=True)
 
     def _loss_weights(self) -> dict[str, float]:
         """Weights of the generators' losses (section 5.2 and the authors' code); no identity losses if they weigh 0."""
@@ -217,8 +226,8 @@ class CycleGANTrainer:
             real_logits_a, fake_logits_a = self._discriminate(self.discriminator_A, real_a, fake_a)
             real_logits_b, fake_logits_b = self._discriminate(self.discriminator_B, real_b, fake_b)
             terms = {
-                "D_A": losses.least_squares_discriminator_loss(real_logits_a, fake_logits_a),
-                "D_B": losses.least_squares_discriminator_loss(real_logits_b, fake_logits_b),
+                "D_A": self._discriminator_loss(real_logits_a, fake_logits_a),
+                "D_B": self._discriminator_loss(real_logits_b, fake_logits_b),
             }
             loss = replicas.share_of_loss(terms["D_A"] + terms["D_B"])
         self._d_optimizer.apply(tape.gradient(loss, self._d_variables), self._d_variables)
@@ -229,6 +238,10 @@ class CycleGANTrainer:
             "D_B(A2B)": fake_logits_b,
         }
         return terms, logits
+
+    def _discriminator_loss(self, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+        """Half of the table's loss: the paper divides what a discriminator minimizes by 2 (section 4)."""
+        return 0.5 * self._adversarial_loss.discriminator_terms(real_logits, fake_logits)["d_loss"]
 
     def _discriminate(
         self, discriminator: keras.Model, real_images: tf.Tensor, fake_images: tf.Tensor

@@ -7,6 +7,7 @@ discriminator, an augmentation of what it sees, averages of the generator. With 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,11 @@ class DCGANTrainer:
         self.g_optimizer = _adam(config)
         self.d_optimizer = _adam(config)
         self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
-        self._penalties = {"r1_penalty": (config.r1_gamma, losses.r1_penalty)} if config.r1_gamma else {}
+        self._penalties = {
+            name: (weight, penalty.function)
+            for name, penalty in losses.PENALTIES.items()
+            if (weight := getattr(config, penalty.weight_flag))
+        }
         self._augmentation = _augmentation_of(config)
         self.sampled_generator, self._averages = self.generator, []
         if config.ema_decay:
@@ -133,11 +138,11 @@ class DCGANTrainer:
             fake_images = self._generate(latents, labels)
         step_losses, histograms = self._update_discriminator(step, real_images, fake_images, labels)
 
-        step_losses |= self._update_generator(step, 0, generator_tape, fake_images, labels)
+        step_losses |= self._update_generator(step, 0, generator_tape, real_images, fake_images, labels)
         for update in range(1, self._config.generator_updates):
             with tf.GradientTape() as generator_tape:
                 fake_images = self._generate(latents, labels)
-            step_losses |= self._update_generator(step, update, generator_tape, fake_images, labels)
+            step_losses |= self._update_generator(step, update, generator_tape, real_images, fake_images, labels)
         for average in self._averages:
             average.update(step, named_inputs(self.generator, latents, labels))
         return StepResult(step_losses, histograms | {"z": latents})
@@ -145,15 +150,15 @@ class DCGANTrainer:
     def _update_discriminator(
         self, step: tf.Tensor, real_images: tf.Tensor, fake_images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        discriminate = functools.partial(self._discriminate, labels=labels)
         with tf.GradientTape() as tape:
             seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step)
-            real_logits = self._discriminate(seen_real_images, labels)
-            fake_logits = self._discriminate(
-                self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
-            )
-            terms = self._adversarial_loss.discriminator(real_logits, fake_logits, self._config.label_smoothing)
+            real_logits = discriminate(seen_real_images)
+            seen_fake_images = self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step)
+            fake_logits = discriminate(seen_fake_images)
+            terms = self._adversarial_loss.discriminator_terms(real_logits, fake_logits, self._config.label_smoothing)
             penalties = {
-                name: weight * penalty(lambda images: self._discriminate(images, labels), seen_real_images)
+                name: weight * penalty(discriminate, seen_real_images, seen_fake_images)
                 for name, (weight, penalty) in self._penalties.items()
             }
             loss = replicas.share_of_loss(tf.add_n([terms["d_loss"], *penalties.values()]))
@@ -167,20 +172,25 @@ class DCGANTrainer:
         step: tf.Tensor,
         update: int,
         generator_tape: tf.GradientTape,
+        real_images: tf.Tensor,
         fake_images: tf.Tensor,
         labels: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
+        real_logits = None
+        if self._adversarial_loss.generator_sees_real:
+            seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step, part=update + 1)
+            real_logits = self._discriminate(seen_real_images, labels)
         # The discriminator's weights need no gradient here: its tape watches nothing but the images.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(fake_images)
             seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
-            terms = self._adversarial_loss.generator(self._discriminate(seen_images, labels))
-            loss = replicas.share_of_loss(terms["g_loss"])
+            g_loss = self._adversarial_loss.generator(real_logits, self._discriminate(seen_images, labels))
+            loss = replicas.share_of_loss(g_loss)
         image_gradient = tape.gradient(loss, fake_images)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
         self.g_optimizer.apply(gradients, variables)
-        return terms
+        return {"g_loss": g_loss}
 
     def _generate(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return self.generator(named_inputs(self.generator, latents, labels), training=True)

@@ -1,11 +1,18 @@
-"""Losses of the GANs: pure functions, of logits or of images."""
+"""The losses of the GANs and their tables: pure functions of logits or of images.
+
+To add an adversarial loss, write its two functions and a line in `LOSSES`: --adversarial_loss then offers it to the
+DCGANs and to CycleGAN. To add a penalty on the discriminator, write one function, a line in `PENALTIES` and a flag for
+its weight.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-import tensorflow as tf
+from histogan_tf.machine.lazy_module import LazyModule
+
+tf = LazyModule("tensorflow")  # the flags read the tables of this module
 
 
 def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
@@ -24,7 +31,20 @@ def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
     )
 
 
-def discriminator_loss(
+def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
+    """Mean squared difference of logits from one target.
+
+    Args:
+        logits: any shape, any float type; computed in float32.
+        target: what the logits should be.
+
+    Returns:
+        float32 scalar.
+    """
+    return tf.reduce_mean(tf.square(tf.cast(logits, tf.float32) - target))
+
+
+def cross_entropy_discriminator_loss(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
 ) -> dict[str, tf.Tensor]:
     """The discriminator's loss of Goodfellow et al. 2014, equation 1, as in the original's `build_model`.
@@ -37,88 +57,23 @@ def discriminator_loss(
     Returns:
         `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
     """
-    d_loss_real = sigmoid_cross_entropy(real_logits, real_target)
-    d_loss_fake = sigmoid_cross_entropy(fake_logits, 0.0)
-    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+    return _summed(sigmoid_cross_entropy(real_logits, real_target), sigmoid_cross_entropy(fake_logits, 0.0))
 
 
-def generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def cross_entropy_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
     """The generator's non-saturating loss (Goodfellow et al. 2014, section 3), as in the original's `build_model`.
 
     Args:
+        real_logits: not used.
         fake_logits: of generated images, any shape.
-
-    Returns:
-        `g_loss`: float32 scalar.
-    """
-    return {"g_loss": sigmoid_cross_entropy(fake_logits, 1.0)}
-
-
-def hinge_discriminator_loss(
-    real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
-) -> dict[str, tf.Tensor]:
-    """The discriminator's hinge loss (Lim & Ye, "Geometric GAN", 2017; Miyato et al. 2018, equation 16).
-
-    Args:
-        real_logits: of real images, any shape.
-        fake_logits: of generated images, any shape.
-        real_target: 1: there is no probability to smooth.
-
-    Returns:
-        `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
-    """
-    assert real_target == 1.0, real_target
-    d_loss_real = tf.reduce_mean(tf.nn.relu(1.0 - tf.cast(real_logits, tf.float32)))
-    d_loss_fake = tf.reduce_mean(tf.nn.relu(1.0 + tf.cast(fake_logits, tf.float32)))
-    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
-
-
-def hinge_generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The generator's part of the hinge loss (Miyato et al. 2018, equation 17), which is linear.
-
-    Args:
-        fake_logits: of generated images, any shape.
-
-    Returns:
-        `g_loss`: float32 scalar.
-    """
-    return {"g_loss": -tf.reduce_mean(tf.cast(fake_logits, tf.float32))}
-
-
-def r1_penalty(discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor) -> tf.Tensor:
-    """Half the mean squared norm of the logits' gradient by real images.
-
-    R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, equation 9, without gamma.
-    With batch norm in the discriminator, an image's gradient contains its influence on the others' logits.
-
-    Args:
-        discriminate: from images to logits.
-        real_images: (batch, height, width, channels).
-
-    Returns:
-        float32 scalar, with a gradient by the discriminator's weights.
-    """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(real_images)
-        logits = tf.reduce_sum(discriminate(real_images))
-    gradient = tape.gradient(logits, real_images)
-    return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
-
-
-def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Mean squared difference of logits from one target: the adversarial loss of Mao et al., "Least Squares GAN", 2017.
-
-    Args:
-        logits: any shape, any float type; computed in float32.
-        target: 1 for real, 0 for fake.
 
     Returns:
         float32 scalar.
     """
-    return tf.reduce_mean(tf.square(tf.cast(logits, tf.float32) - target))
+    return sigmoid_cross_entropy(fake_logits, 1.0)
 
 
-def least_squares_discriminator_terms(
+def least_squares_discriminator_loss(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
 ) -> dict[str, tf.Tensor]:
     """The discriminator's least-squares loss (Mao et al., "Least Squares GAN", 2017, equation 2, without its halves).
@@ -131,33 +86,110 @@ def least_squares_discriminator_terms(
     Returns:
         `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
     """
-    d_loss_real, d_loss_fake = least_squares(real_logits, real_target), least_squares(fake_logits, 0.0)
-    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+    return _summed(least_squares(real_logits, real_target), least_squares(fake_logits, 0.0))
 
 
-def least_squares_generator_loss(fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def least_squares_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
     """The generator's least-squares loss (Mao et al. 2017, equation 2, without its half).
 
     Args:
+        real_logits: not used.
         fake_logits: of generated images, any shape.
-
-    Returns:
-        `g_loss`: float32 scalar.
-    """
-    return {"g_loss": least_squares(fake_logits, 1.0)}
-
-
-def least_squares_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """CycleGAN's discriminator loss (Zhu et al. 2017, section 4): the mean, not the sum, of its two halves.
-
-    Args:
-        real_logits: of real images, any shape.
-        fake_logits: of translations, any shape.
 
     Returns:
         float32 scalar.
     """
-    return 0.5 * (least_squares(real_logits, 1.0) + least_squares(fake_logits, 0.0))
+    return least_squares(fake_logits, 1.0)
+
+
+def hinge_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The discriminator's hinge loss (Lim & Ye, "Geometric GAN", 2017; Miyato et al. 2018, equation 16).
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of generated images, any shape.
+
+    Returns:
+        `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
+    """
+    d_loss_real = tf.reduce_mean(tf.nn.relu(1.0 - tf.cast(real_logits, tf.float32)))
+    d_loss_fake = tf.reduce_mean(tf.nn.relu(1.0 + tf.cast(fake_logits, tf.float32)))
+    return _summed(d_loss_real, d_loss_fake)
+
+
+def hinge_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
+    """The generator's part of the hinge loss (Miyato et al. 2018, equation 17), which is linear.
+
+    Args:
+        real_logits: not used.
+        fake_logits: of generated images, any shape.
+
+    Returns:
+        float32 scalar.
+    """
+    return -tf.reduce_mean(tf.cast(fake_logits, tf.float32))
+
+
+def relativistic_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The discriminator's relativistic loss: each real image should look more real than the fake one beside it.
+
+    Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", ICLR 2019, where it
+    is called RSGAN: mean(-log sigmoid(D(real) - D(fake))).
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of as many generated images; the pairs are made by position.
+
+    Returns:
+        `d_loss`: float32 scalar. It has no parts: real and fake images are only judged together.
+    """
+    return {"d_loss": _mean_softplus_of_difference(fake_logits, real_logits)}
+
+
+def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """The generator's relativistic loss (Jolicoeur-Martineau 2019, RSGAN): the discriminator's with its sides swapped.
+
+    Args:
+        real_logits: of real images, any shape.
+        fake_logits: of as many generated images; the pairs are made by position.
+
+    Returns:
+        float32 scalar.
+    """
+    return _mean_softplus_of_difference(real_logits, fake_logits)
+
+
+def _summed(d_loss_real: tf.Tensor, d_loss_fake: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A discriminator's loss that is a sum over real and fake images, with its parts."""
+    return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
+
+
+def _mean_softplus_of_difference(lower_logits: tf.Tensor, higher_logits: tf.Tensor) -> tf.Tensor:
+    """mean(-log sigmoid(higher - lower)), in float32."""
+    return tf.reduce_mean(tf.nn.softplus(tf.cast(lower_logits, tf.float32) - tf.cast(higher_logits, tf.float32)))
+
+
+def r1_penalty(
+    discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor, fake_images: tf.Tensor
+) -> tf.Tensor:
+    """Half the mean squared norm of the logits' gradient by real images.
+
+    R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, equation 9, without gamma.
+    With batch norm in the discriminator, an image's gradient contains its influence on the others' logits.
+
+    Args:
+        discriminate: from images to logits.
+        real_images: (batch, height, width, channels).
+        fake_images: not used.
+
+    Returns:
+        float32 scalar, with a gradient by the discriminator's weights.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(real_images)
+        logits = tf.reduce_sum(discriminate(real_images))
+    gradient = tape.gradient(logits, real_images)
+    return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
 
 
 def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
@@ -173,22 +205,61 @@ def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(tf.cast(images, tf.float32) - tf.cast(others, tf.float32)))
 
 
-class AdversarialLoss(NamedTuple):
-    """Both sides of a DCGAN's loss.
+@dataclasses.dataclass(frozen=True)
+class AdversarialLoss:
+    """The loss by which a discriminator and a generator play against each other.
+
+    Logits have any shape and any float type; losses are float32 scalars, means over all logits, so that a
+    discriminator that judges patches is served by the same functions.
 
     Attributes:
-        discriminator: from real logits, fake logits and a target for real images to `d_loss` and its parts.
-        generator: from fake logits to `g_loss`.
-        has_target: whether real images have a target that can be smoothed.
+        discriminator: from real logits and fake logits to a dict: `d_loss`, which the discriminator minimizes, and
+            parts of it that are worth logging, if it has any.
+        generator: from real logits and fake logits to what the generator minimizes.
+        has_target: whether `discriminator` takes a third argument, the value that logits of real images (or their
+            sigmoid) should have: that of --label_smoothing. Smoothing is refused where there is none.
+        generator_sees_real: whether `generator` reads the real logits. A step passes None otherwise, for to have them
+            costs it one more pass of real images in each update of a generator.
     """
 
     discriminator: Callable[..., dict[str, tf.Tensor]]
-    generator: Callable[[tf.Tensor], dict[str, tf.Tensor]]
-    has_target: bool
+    generator: Callable[[tf.Tensor | None, tf.Tensor], tf.Tensor]
+    has_target: bool = False
+    generator_sees_real: bool = False
+
+    def discriminator_terms(
+        self, real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
+    ) -> dict[str, tf.Tensor]:
+        """The terms of `discriminator`, which is given the target if it has one."""
+        targets = (real_target,) if self.has_target else ()
+        return self.discriminator(real_logits, fake_logits, *targets)
 
 
 LOSSES: Mapping[str, AdversarialLoss] = {
-    "cross_entropy": AdversarialLoss(discriminator_loss, generator_loss, has_target=True),
-    "least_squares": AdversarialLoss(least_squares_discriminator_terms, least_squares_generator_loss, has_target=True),
-    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss, has_target=False),
+    "cross_entropy": AdversarialLoss(cross_entropy_discriminator_loss, cross_entropy_generator_loss, has_target=True),
+    "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss, has_target=True),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
+    "relativistic": AdversarialLoss(
+        relativistic_discriminator_loss, relativistic_generator_loss, generator_sees_real=True
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalty:
+    """A term that is added to a DCGAN's discriminator loss, and logged under its name in the table.
+
+    Attributes:
+        function: from the discriminator (a function from images to logits) and the real and the fake images that it
+            sees, (batch, height, width, channels) each, to a float32 scalar. The fake images lead no gradient to the
+            generator.
+        weight_flag: the name of the flag that is its weight; at 0 the penalty is not computed.
+    """
+
+    function: Callable[[Callable[[tf.Tensor], tf.Tensor], tf.Tensor, tf.Tensor], tf.Tensor]
+    weight_flag: str
+
+
+PENALTIES: Mapping[str, Penalty] = {
+    "r1_penalty": Penalty(r1_penalty, weight_flag="r1_gamma"),
 }

@@ -59,7 +59,7 @@ def test_help_names_every_flag_and_its_default():
 
 def test_help_needs_no_tensorflow():
     program = (
-        "import sys; from histogan_tf import entry\n"
+        "import sys; from histogan_tf.cli import entry\n"
         "try: entry.main(['main.py', '--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert not {'tensorflow', 'keras', 'numpy', 'matplotlib', 'cv2', 'sklearn'} & set(sys.modules)\n"
