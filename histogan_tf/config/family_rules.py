@@ -12,7 +12,7 @@ from histogan_tf.errors import UserError
 if TYPE_CHECKING:
     from histogan_tf.config.settings import Config
 
-_LAYERS, _CONDITIONAL_LAYERS = 4, 2  # transposed convolutions of the original's generators
+_LAYERS, _CONDITIONAL_LAYERS = 4, 2  # transposed convolutions in the original's generators
 
 
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
@@ -23,7 +23,9 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     """
     if config.ada_target and not config.diffaugment:
         policies = ",".join(DIFFAUGMENT_POLICIES)
-        raise UserError(f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some")
+        raise UserError(
+            f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some of these"
+        )
     loss = config.adversarial_loss or preset["adversarial_loss"]
     if not LOSSES[loss].has_target:
         if config.label_smoothing not in (None, 1.0):
@@ -31,17 +33,23 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
                 f"--label_smoothing={config.label_smoothing}: the {loss} loss has no target to smooth; leave it out"
             )
         preset = {**preset, "label_smoothing": 1.0}
-    config = _filled(config, preset)
-    num_layers = _CONDITIONAL_LAYERS if config.conditional else _LAYERS
-    filled = {}
-    for name in ("strides", "kernel_size"):
-        value = getattr(config, name)
-        if len(value) not in (1, num_layers):
-            raise UserError(
-                f"--{name}={','.join(map(str, value))}: give one number or {num_layers}, one for each of the "
-                f"generator's transposed convolutions"
-            )
-        filled[name] = value if len(value) == num_layers else value * num_layers
+    return _each_layer_filled_in(fill_in(config, preset))
+
+
+def _each_layer_filled_in(config: Config) -> Config:
+    """Gives each transposed convolution its stride and its kernel size; the strides say how many there are."""
+    num_layers = len(config.strides)
+    if num_layers == 1:
+        num_layers = _CONDITIONAL_LAYERS if config.conditional else _LAYERS
+    if len(config.kernel_size) not in (1, num_layers):
+        raise UserError(
+            f"--kernel_size={','.join(map(str, config.kernel_size))}: give one number or {num_layers}, one for each of "
+            f"the generator's transposed convolutions; as many numbers in --strides make as many of them"
+        )
+    filled = {
+        name: value if len(value) == num_layers else value * num_layers
+        for name, value in (("strides", config.strides), ("kernel_size", config.kernel_size))
+    }
     return dataclasses.replace(config, **filled)
 
 
@@ -60,7 +68,7 @@ def check_cyclegan(config: Config, preset: Mapping[str, Any]) -> Config:
                 )
     if config.decay_epoch is None:
         preset = {**preset, "decay_epoch": config.epoch // 2}
-    return _filled(config, preset)
+    return fill_in(config, preset)
 
 
 def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
@@ -69,7 +77,7 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     Raises:
         UserError: if flags contradict each other.
     """
-    config = _filled(config, preset)
+    config = fill_in(config, preset)
     if config.mode != "train":
         return config
     for name in ("label", "part"):
@@ -85,7 +93,7 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     return config
 
 
-def _filled(config: Config, preset: Mapping[str, Any]) -> Config:
-    """The Config with the presets of its model where a flag is left out."""
+def fill_in(config: Config, preset: Mapping[str, Any]) -> Config:
+    """The Config with the presets of its model where a flag is left out: the whole check of a family without rules."""
     missing = {name: value for name, value in preset.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **missing)

@@ -12,7 +12,7 @@ from histogan_tf.config.cluster_flags import ClusterFlags
 from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
-from histogan_tf.config.families import TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
+from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
 from histogan_tf.config.flag import check
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.run_flags import EXPORT_FORMATS, FORMATS, CommandFlags, ResultFlags, WatchingFlags
@@ -53,10 +53,23 @@ class Config(
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Config:
-        """The Config that `to_json` wrote; settings of another version that are unknown here are left out."""
+        """The Config that `to_json` wrote, in this version or an earlier one; unknown settings are left out."""
         known = {field.name for field in flag_fields()}
+        settings = _as_written_today(settings)
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         return cls(**{name: value for name, value in values.items() if name in known})
+
+
+def _as_written_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a run, with those mended that had another meaning when an earlier version wrote them.
+
+    Before --cpu_kernels existed, --adversarial_loss was for the DCGANs alone, and every other run recorded its default,
+    cross_entropy, although CycleGAN trained with least squares and the classifier with none of the table.
+    """
+    model = settings.get("model")
+    if "cpu_kernels" in settings or model in FAMILIES["dcgan"].presets or model not in MODELS:
+        return settings
+    return {**settings, "adversarial_loss": family_of(model).presets[model].get("adversarial_loss")}
 
 
 def flag_fields() -> list[dataclasses.Field]:

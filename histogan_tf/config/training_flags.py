@@ -29,7 +29,7 @@ class NetworkFlags:
         section="network",
         minimum=1,
     )
-    df_dim: int = flag(64, "Channels of the discriminator's first layer.", section="network", minimum=1)
+    df_dim: int = flag(64, "Channels of the discriminator's first convolution.", section="network", minimum=1)
     gfc_dim: int = flag(
         1024, "Units of the conditional generator's fully connected layer.", section="network", minimum=1
     )
@@ -38,15 +38,18 @@ class NetworkFlags:
     )
     strides: tuple[int, ...] | None = flag(
         None,
-        "Of the generator's transposed convolutions, first to last: one number for all or four (two if --conditional); "
-        "2 for dcgan1 and dcgan2, 1 for dcgan3.",
+        "Strides of the DCGAN generator's transposed convolutions, first to last. One number is for all of the "
+        "original's four (two if --conditional). Several make as many transposed convolutions, and as many strided "
+        "convolutions in the discriminator: 2,2,2,2,2 suits 128x128 images. Channels double from layer to layer, away "
+        "from the image. 2 for dcgan1 and dcgan2, 1 for dcgan3, if left out.",
         section="network",
         minimum=1,
         maximum=8,
     )
     kernel_size: tuple[int, ...] = flag(
         (5,),
-        "Of the generator's transposed convolutions: one number for all, or one for each.",
+        "Side, in pixels, of the kernels of the DCGAN generator's transposed convolutions, first to last: one number "
+        "for all, or as many as there are strides.",
         section="network",
         minimum=1,
         maximum=15,

@@ -1,4 +1,9 @@
-"""Generator and discriminator of carpedm20's DCGAN-tensorflow (model.py), for any size from 16 pixels up."""
+"""Generator and discriminator of carpedm20's DCGAN-tensorflow (model.py), for images of any size and of any depth.
+
+The original has four transposed convolutions in its generator and four strided ones in its discriminator, or two of
+each if it is conditional. Here the strides say how many: five make 128x128 images from 4x4, as four make 64x64.
+Channels double from layer to layer, away from the image.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,6 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.dcgan_layers import DCGANLayers, SpectralLayers
 
-MIN_DCGAN_SIZE = 16  # the discriminator halves its input four times
-
 
 def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     """Sizes of a generator's feature maps in pixels, from the projection to the output.
@@ -25,17 +28,26 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     Raises:
         UserError: when the output is too small for the strides.
     """
-    if size < MIN_DCGAN_SIZE:
-        raise UserError(f"images of {size} pixels are too small: {MIN_DCGAN_SIZE} is the least; set --output_height")
+    num_layers, least = len(strides), 2 ** len(strides)
+    if size < least:
+        raise UserError(
+            f"images of {size} pixels are too small: the discriminator halves them {num_layers} times, once for each "
+            f"number in --strides={_listed(strides)}, so {least} pixels are the least; set --output_height={least} or "
+            f"more, or give --strides fewer numbers"
+        )
     sizes = [size]
     for stride in reversed(strides):
         sizes.insert(0, -(-sizes[0] // stride))
         if stride > 1 and sizes[0] == sizes[1]:
             raise UserError(
-                f"{size} pixels are too small for --strides={','.join(map(str, strides))}: a layer would start from "
-                f"one pixel and stay there; choose smaller strides or a larger --output_height"
+                f"{size} pixels are too small for --strides={_listed(strides)}: a layer would start from one pixel "
+                f"and stay there; choose smaller strides or a larger --output_height"
             )
     return sizes
+
+
+def _listed(strides: Sequence[int]) -> str:
+    return ",".join(map(str, strides))
 
 
 def build_dcgan_generator(
@@ -58,8 +70,10 @@ def build_dcgan_generator(
     Args:
         image_shape: (height, width, channels) of the images it makes.
         z_dim: dimensions of z.
-        gf_dim: channels of the last hidden layer.
-        strides, kernel_size: of the transposed convolutions, first to last: four, or two if `num_classes`.
+        gf_dim: channels of the last hidden layer; twice as many if `num_classes`, as in the original.
+        strides: of the transposed convolutions, first to last; there are as many as strides. The original has four, or
+            two if it is conditional.
+        kernel_size: of the same convolutions.
         num_classes: 0, or the number of labels of the label-conditioned network.
         gfc_dim: units of its fully connected layer.
         upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
@@ -80,18 +94,18 @@ def build_dcgan_generator(
     network = DCGANLayers(precision, seed, Purpose.GENERATOR_WEIGHTS, sync_batch_norm, cpu_kernels)
     latents = keras.Input((z_dim,), name="z")
     inputs, condition, hidden = {"z": latents}, None, latents
-    channels_of_maps = [8 * gf_dim, 4 * gf_dim, 2 * gf_dim, gf_dim]
+    last = len(strides) - 1
+    channels_of_maps = [gf_dim * 2 ** (last - layer) for layer in range(len(strides))]
     if num_classes:
         inputs["label"] = keras.Input((), dtype="int32", name="label")
         condition = _Condition(inputs["label"], num_classes)
         hidden = network.linear(condition.join(latents), gfc_dim, "g_h0_lin")
         hidden = condition.join(network.relu(network.batch_norm(hidden, "g_bn0")))
-        channels_of_maps = [2 * gf_dim, 2 * gf_dim]
+        channels_of_maps[last] = 2 * gf_dim
     first = len(inputs) - 1  # the conditional network has a layer before its projection
     hidden = _project(hidden, (*sizes[0], channels_of_maps[0]), condition, first, network)
 
     upsample = _UPSAMPLINGS[upsampling]
-    last = len(strides) - 1
     for layer, (stride, kernel, out_size) in enumerate(zip(strides, kernel_size, sizes[1:], strict=True)):
         number = first + layer + 1
         filters = channels if layer == last else channels_of_maps[layer + 1]
@@ -106,6 +120,7 @@ def build_dcgan_generator(
 def build_dcgan_discriminator(
     image_shape: tuple[int, int, int],
     *,
+    num_layers: int = 4,
     df_dim: int = 64,
     num_classes: int = 0,
     dfc_dim: int = 1024,
@@ -119,7 +134,8 @@ def build_dcgan_discriminator(
 
     Args:
         image_shape: (height, width, channels).
-        df_dim: channels of the first layer.
+        num_layers: strided convolutions; as many as the generator's transposed ones, so that both see as many scales.
+        df_dim: channels of the first layer; of the second, if `num_classes`.
         num_classes: 0, or the number of labels of the label-conditioned network.
         dfc_dim: units of its fully connected layer.
         spectral_norm: normalize kernels in batch norm's place, as Miyato et al. 2018 do: batch norm would undo it.
@@ -137,23 +153,24 @@ def build_dcgan_discriminator(
     images = keras.Input(image_shape, name="image")
     if not num_classes:
         hidden = images
-        for layer in range(4):
+        for layer in range(num_layers):
             hidden = network.conv(hidden, df_dim * 2**layer, f"d_h{layer}_conv")
             hidden = network.batch_norm(hidden, f"d_bn{layer}") if layer else hidden
             hidden = network.leaky_relu(hidden)
-        logits = network.linear(network.flatten(hidden), 1, "d_h4_lin", "float32")
+        logits = network.linear(network.flatten(hidden), 1, f"d_h{num_layers}_lin", "float32")
         return keras.Model({"image": images}, logits, name="discriminator")
 
     labels = keras.Input((), dtype="int32", name="label")
-    condition = _Condition(labels, num_classes)
-    hidden = network.conv(condition.join(images), image_shape[-1] + num_classes, "d_h0_conv")
-    hidden = condition.join(network.leaky_relu(hidden))
-    hidden = network.conv(hidden, df_dim + num_classes, "d_h1_conv")
-    hidden = network.leaky_relu(network.batch_norm(hidden, "d_bn1"))
+    condition, hidden = _Condition(labels, num_classes), images
+    for layer in range(num_layers):
+        filters = df_dim * 2 ** (layer - 1) if layer else image_shape[-1]
+        hidden = network.conv(condition.join(hidden), filters + num_classes, f"d_h{layer}_conv")
+        hidden = network.batch_norm(hidden, f"d_bn{layer}") if layer else hidden
+        hidden = network.leaky_relu(hidden)
     hidden = condition.join(network.flatten(hidden))
-    hidden = network.linear(hidden, dfc_dim, "d_h2_lin")
-    hidden = condition.join(network.leaky_relu(network.batch_norm(hidden, "d_bn2")))
-    logits = network.linear(hidden, 1, "d_h3_lin", "float32")
+    hidden = network.linear(hidden, dfc_dim, f"d_h{num_layers}_lin")
+    hidden = condition.join(network.leaky_relu(network.batch_norm(hidden, f"d_bn{num_layers}")))
+    logits = network.linear(hidden, 1, f"d_h{num_layers + 1}_lin", "float32")
     return keras.Model({"image": images, "label": labels}, logits, name="discriminator")
 
 

@@ -7,6 +7,7 @@ stand before batch norm too, and sizes follow ceil(size / stride).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import keras
@@ -16,8 +17,6 @@ from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.spectral import SpectralDense
 
-_MAX_LAYERS = 8
-
 
 class DCGANLayers:
     """Makes the layers of one network as the original does, each from a seed of its own.
@@ -25,7 +24,7 @@ class DCGANLayers:
     Args:
         precision: a Keras dtype policy.
         seed: of the initial weights.
-        purpose: which network's.
+        purpose: tells the seeds of one network from those of another.
         sync_batch_norm: batch norm by the statistics of all replicas' batches together.
         cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
     """
@@ -34,7 +33,8 @@ class DCGANLayers:
         self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool = False
     ) -> None:
         self.precision = precision
-        self._seeds = iter(weight_seeds(seed, purpose, _MAX_LAYERS))
+        # The first seeds do not depend on how many are asked for, so a deeper network goes on where another ends.
+        self._seeds = (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
         self._sync_batch_norm = sync_batch_norm
         self._classes = layer_classes(cpu_kernels)
 
@@ -136,5 +136,5 @@ class SpectralLayers(DCGANLayers):
         return self._classes.spectral_conv
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Nothing: batch norm would undo it."""
+        """Returns its input: batch norm would undo the normalization of the kernels."""
         return hidden

@@ -58,6 +58,7 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_c
     """The discriminator that `config` describes."""
     return build_dcgan_discriminator(
         image_shape,
+        num_layers=len(config.strides),
         df_dim=config.df_dim,
         num_classes=num_classes,
         dfc_dim=config.dfc_dim,

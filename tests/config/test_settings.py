@@ -6,6 +6,7 @@ import pytest
 
 from histogan_tf.config import Config, flag_fields, resolve
 from histogan_tf.errors import UserError
+from histogan_tf.training.losses import LOSSES
 
 
 @pytest.mark.parametrize(
@@ -28,9 +29,30 @@ def test_flags_override_the_model():
 
 
 def test_a_conditional_network_has_two_transposed_convolutions():
-    assert resolve(Config(model="dcgan1", conditional=True)).strides == (2, 2)
-    with pytest.raises(UserError, match="one number or 2"):
-        resolve(Config(conditional=True, strides=(2, 2, 2, 2)))
+    config = resolve(Config(model="dcgan1", conditional=True))
+    assert (config.strides, config.kernel_size) == ((2, 2), (5, 5))
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_several_strides_say_how_many_transposed_convolutions_there_are(conditional):
+    deep = resolve(Config(conditional=conditional, strides=(2, 2, 2, 2, 2)))
+    assert (deep.strides, deep.kernel_size) == ((2, 2, 2, 2, 2), (5, 5, 5, 5, 5))
+    uneven = resolve(Config(conditional=conditional, strides=(4, 1, 2), kernel_size=(3, 4, 5)))
+    assert (uneven.strides, uneven.kernel_size) == ((4, 1, 2), (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel_size": (5, 5)}, "--kernel_size=5,5: give one number or 4"),
+        ({"kernel_size": (5,) * 5}, "--kernel_size=5,5,5,5,5: give one number or 4.*in --strides"),
+        ({"kernel_size": (5,) * 4, "conditional": True}, "give one number or 2"),
+        ({"kernel_size": (5,) * 4, "strides": (2,) * 5}, "--kernel_size=5,5,5,5: give one number or 5"),
+    ],
+)
+def test_kernels_are_as_many_as_strides(settings, message):
+    with pytest.raises(UserError, match=message):
+        resolve(Config(**settings))
 
 
 def test_widths_follow_heights():
@@ -48,7 +70,6 @@ def test_widths_follow_heights():
         {"conditional": True, "label": "idc"},
         {"sample_dir": "a/b"},
         {"run": ".."},
-        {"kernel_size": (5, 5)},
     ],
 )
 def test_contradictions_are_told(settings):
@@ -59,6 +80,17 @@ def test_contradictions_are_told(settings):
 def test_json_round_trip():
     config = resolve(Config(model="dcgan2", label="idc", output_height=64))
     assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("model", "trained_with"), [("cyclegan", "least_squares"), ("resnet18", None), ("dcgan1", "cross_entropy")]
+)
+def test_settings_of_before_cyclegan_heeded_its_loss_are_read_as_what_it_trained_with(model, trained_with):
+    settings = resolve(Config(model=model)).to_json() | {"adversarial_loss": "cross_entropy"}
+    settings.pop("cpu_kernels", None)
+    assert Config.from_json(settings) == resolve(Config(model=model))
+    assert Config.from_json(settings).adversarial_loss == trained_with
+    assert Config.from_json(settings | {"cpu_kernels": True}).adversarial_loss == "cross_entropy"
 
 
 def test_what_fixes_a_runs_result_cannot_change_on_resume_and_what_does_not_can():
@@ -77,6 +109,8 @@ def test_cyclegan_fills_in_its_own():
     config = resolve(Config(model="cyclegan", epoch=9))
     assert (config.batch_size, config.sample_num, config.gf_dim, config.df_dim) == (1, 16, 64, 64)
     assert (config.decay_epoch, config.strides, config.instance_noise) == (4, None, None)
+    assert config.adversarial_loss == "least_squares"
+    assert resolve(Config(model="cyclegan", adversarial_loss="hinge")).adversarial_loss == "hinge"
     assert resolve(Config(model="cyclegan", epoch=9, decay_epoch=0)).decay_epoch == 0
     assert resolve(Config(model="dcgan1")).batch_size == 64
 
@@ -115,6 +149,10 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
         ({"checkpoint": "best"}, "--checkpoint=best is for generate, visualize, evaluate and export, not --mode=train"),
         ({"model": "cyclegan", "ema_decay": 0.99}, "--ema_decay=0.99 is for dcgan1, dcgan2, dcgan3, not for cyclegan"),
         ({"model": "resnet18", "diffaugment": ("color", "cutout")}, "--diffaugment=color,cutout is for dcgan1"),
+        (
+            {"model": "resnet18", "adversarial_loss": "hinge"},
+            "--adversarial_loss=hinge is for .*cyclegan, not for resnet18",
+        ),
         ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is for dcgan1"),
         ({"diffaugment": ("colour",)}, "--diffaugment=colour: choose among dihedral, color, translation, cutout"),
     ],
@@ -124,8 +162,9 @@ def test_small_data_options_that_do_not_fit_are_told(settings, message):
         resolve(Config(**settings))
 
 
-def test_hinge_takes_the_place_of_a_models_smoothing():
-    assert resolve(Config(model="dcgan2", adversarial_loss="hinge")).label_smoothing == 1.0
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if not loss.has_target])
+def test_a_loss_without_a_target_takes_the_place_of_a_models_smoothing(name):
+    assert resolve(Config(model="dcgan2", adversarial_loss=name)).label_smoothing == 1.0
     assert resolve(Config(model="dcgan2")).label_smoothing == 0.9
 
 

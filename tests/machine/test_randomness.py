@@ -30,6 +30,13 @@ def test_weight_seeds_depend_on_seed_and_purpose():
     assert not set(first) & set(weight_seeds(43, Purpose.GENERATOR_WEIGHTS, 8))
 
 
+def test_the_first_weight_seeds_do_not_depend_on_how_many_are_asked_for():
+    many = weight_seeds(42, Purpose.GENERATOR_WEIGHTS, 40)
+    assert many[:3] == [977940817, 1219295047, 1676575598]
+    for number in range(1, 40):
+        assert weight_seeds(42, Purpose.GENERATOR_WEIGHTS, number) == many[:number]
+
+
 @pytest.mark.parametrize(
     ("z_dist", "mean", "deviation", "lowest", "highest"),
     [

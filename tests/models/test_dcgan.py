@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.errors import UserError
-from histogan_tf.machine.randomness import Purpose
+from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator, feature_sizes, named_inputs
 from histogan_tf.models.dcgan_layers import DCGANLayers
 from histogan_tf.models.tables import network_table
@@ -59,7 +59,69 @@ def test_the_conditional_networks_have_the_originals_parameters_on_mnist():
         + ((7 * 7 * (df + y) + y) * fc + fc + 2 * fc)
         + (fc + y + 1)
     )
-    assert num_trainable(build_dcgan_discriminator((28, 28, 1), num_classes=y)) == discriminator
+    assert num_trainable(build_dcgan_discriminator((28, 28, 1), num_layers=2, num_classes=y)) == discriminator
+
+
+def test_five_strides_make_128x128_images_in_five_transposed_convolutions():
+    generator = build_dcgan_generator((128, 128, 3), strides=(2,) * 5, kernel_size=(5,) * 5)
+    assert generator.output.shape == (None, 128, 128, 3)
+    transposed = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
+    assert [layer.input.shape[1:] for layer in transposed] == [
+        (4, 4, 1024),
+        (8, 8, 512),
+        (16, 16, 256),
+        (32, 32, 128),
+        (64, 64, 64),
+    ]
+    # In front of the original's layers stand a wider projection and one transposed convolution with its batch norm.
+    original = num_trainable(build_dcgan_generator((64, 64, 3)))
+    wider_projection = 101 * 4 * 4 * (1024 - 512)
+    assert num_trainable(generator) == original + wider_projection + 2 * 1024 + conv(5, 1024, 512)
+
+
+def test_five_layers_of_a_discriminator_end_at_4x4_of_128x128():
+    discriminator = build_dcgan_discriminator((128, 128, 3), num_layers=5)
+    convolutions = [layer for layer in discriminator.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.output.shape[1:] for layer in convolutions] == [
+        (64, 64, 64),
+        (32, 32, 128),
+        (16, 16, 256),
+        (8, 8, 512),
+        (4, 4, 1024),
+    ]
+    original = num_trainable(build_dcgan_discriminator((64, 64, 3)))
+    wider_end = 4 * 4 * (1024 - 512)
+    assert num_trainable(discriminator) == original + wider_end + 2 * 1024 + conv(5, 512, 1024)
+
+
+def test_channels_of_a_deeper_conditional_network_double_too():
+    y, layers = 2, 4
+    generator = build_dcgan_generator((64, 64, 3), num_classes=y, gf_dim=8, strides=(2,) * 4, kernel_size=(5,) * 4)
+    transposed = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
+    # As in the original, at least 2 * gf_dim, and the label beside them.
+    assert [layer.input.shape[1:] for layer in transposed] == [
+        (4, 4, 64 + y),
+        (8, 8, 32 + y),
+        (16, 16, 16 + y),
+        (32, 32, 16 + y),
+    ]
+    discriminator = build_dcgan_discriminator((64, 64, 3), num_layers=layers, num_classes=y, df_dim=8, dfc_dim=4)
+    convolutions = [layer for layer in discriminator.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [3 + y, 8 + y, 16 + y, 32 + y]
+    assert [layer.input.shape[-1] for layer in convolutions] == [3 + y, 3 + y + y, 8 + y + y, 16 + y + y]
+    logits = discriminator({"image": tf.zeros((2, 64, 64, 3)), "label": tf.constant([0, 1])})
+    assert logits.shape == (2, 1)
+
+
+def test_layers_take_the_seeds_of_their_network_in_order_however_many_there_are():
+    seeds = weight_seeds(42, Purpose.GENERATOR_WEIGHTS, 10)
+    deep = build_dcgan_generator((512, 512, 1), z_dim=2, gf_dim=1, strides=(2,) * 9, kernel_size=(3,) * 9)
+    original = build_dcgan_generator((16, 16, 1), z_dim=2, gf_dim=1, kernel_size=(3,) * 4)
+    for network, names in ((deep, range(10)), (original, range(5))):
+        for number in names:
+            kernel = network.get_layer(f"g_h{number}" if number else "g_h0_lin").kernel
+            initializer = keras.initializers.RandomNormal(stddev=0.02, seed=seeds[number])
+            np.testing.assert_array_equal(kernel, initializer(kernel.shape))
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 1), (28, 28, 1), (33, 57, 3), (50, 50, 3), (64, 48, 3)])
@@ -79,7 +141,7 @@ def test_images_and_logits_have_their_shape_type_and_range(num_classes, precisio
     generator = build_dcgan_generator(
         shape, z_dim=5, gf_dim=2, gfc_dim=4, strides=(2,) * layers, kernel_size=(5,) * layers, **options
     )
-    discriminator = build_dcgan_discriminator(shape, df_dim=2, dfc_dim=4, **options)
+    discriminator = build_dcgan_discriminator(shape, num_layers=layers, df_dim=2, dfc_dim=4, **options)
     labels = tf.constant([0, 2, 1])
     images = generator(named_inputs(generator, 100.0 * tf.ones((3, 5)), labels), training=True)
     logits = discriminator(named_inputs(discriminator, images, labels), training=True)
@@ -141,11 +203,21 @@ def test_feature_sizes_follow_the_originals_rounding():
     assert feature_sizes(50, (2, 2, 2, 2)) == [4, 7, 13, 25, 50]
     assert feature_sizes(28, (2, 2)) == [7, 14, 28]
     assert feature_sizes(50, (1, 1, 1, 1)) == [50] * 5
+    assert feature_sizes(128, (2, 2, 2, 2, 2)) == [4, 8, 16, 32, 64, 128]
+    assert feature_sizes(4, (2, 2)) == [1, 2, 4]
 
 
-@pytest.mark.parametrize(("size", "strides"), [(15, (2, 2, 2, 2)), (50, (4, 4, 4, 4)), (16, (3, 3, 3, 3))])
-def test_sizes_too_small_for_the_strides_are_told(size, strides):
-    with pytest.raises(UserError, match=str(size)):
+@pytest.mark.parametrize(
+    ("size", "strides", "message"),
+    [
+        (15, (2, 2, 2, 2), "15 pixels.*halves them 4 times.*--strides=2,2,2,2.*--output_height=16 or more"),
+        (31, (1, 1, 1, 1, 1), "31 pixels.*halves them 5 times.*--output_height=32 or more.*--strides fewer"),
+        (50, (4, 4, 4, 4), "50 pixels are too small for --strides=4,4,4,4.*smaller strides"),
+        (16, (3, 3, 3, 3), "16 pixels are too small for --strides=3,3,3,3"),
+    ],
+)
+def test_sizes_too_small_for_the_strides_are_told(size, strides, message):
+    with pytest.raises(UserError, match=message):
         feature_sizes(size, strides)
 
 
@@ -188,10 +260,13 @@ def test_one_input_reaches_every_pixel_alike_only_with_resizing():
 
 @pytest.mark.parametrize("num_classes", [0, 2])
 def test_spectral_norm_takes_the_place_of_batch_norm(num_classes):
-    network = build_dcgan_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes, spectral_norm=True)
+    num_layers = 2 if num_classes else 4
+    network = build_dcgan_discriminator(
+        (16, 16, 3), num_layers=num_layers, df_dim=2, dfc_dim=4, num_classes=num_classes, spectral_norm=True
+    )
     kinds = [type(layer).__name__ for layer in network.layers if layer.weights]
     assert sorted(set(kinds)) == ["SpectralConv2D", "SpectralDense"]
-    plain = build_dcgan_discriminator((16, 16, 3), df_dim=2, dfc_dim=4, num_classes=num_classes)
+    plain = build_dcgan_discriminator((16, 16, 3), num_layers=num_layers, df_dim=2, dfc_dim=4, num_classes=num_classes)
     assert kinds.count("SpectralConv2D") == sum(isinstance(layer, keras.layers.Conv2D) for layer in plain.layers)
     for layer in network.layers:
         if layer.weights:  # the same seeds, so that only the option makes a difference
