@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
-from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.data.sources.idc import pad_to_patch
@@ -75,7 +75,8 @@ def require_classifier(directory: Path, run_config: Config) -> None:
         UserError: if it is no classifier.
     """
     if family_of(run_config.model).kind != CLASSIFIER:
-        raise UserError(f"{directory} is a run of {run_config.model}: choose one of resnet18 with --run")
+        able = ", ".join(models_of_kind(CLASSIFIER))
+        raise UserError(f"{directory} is a run of {run_config.model}: choose a classifier's ({able}) with --run")
 
 
 def backbone_note(run_config: Config) -> str:

@@ -168,6 +168,11 @@ def family_of(model: str) -> Family:
     return next(family for family in FAMILIES.values() if model in family.presets)
 
 
+def models_of_kind(kind: str) -> tuple[str, ...]:
+    """The values of --model whose family is of a kind: `generator`, `translator` or `classifier`."""
+    return tuple(model for family in FAMILIES.values() if family.kind == kind for model in family.presets)
+
+
 def models_that_heed(flag_name: str) -> tuple[str, ...]:
     """The values of --model whose family heeds a flag of which not all do."""
     return tuple(model for family in FAMILIES.values() if flag_name in family.heeds for model in family.presets)

@@ -15,7 +15,7 @@ def network_table(network: keras.Model) -> str:
         if layer.count_params() or isinstance(layer, keras.layers.InputLayer)
     ]
     trainable = sum(math.prod(weight.shape) for weight in network.trainable_weights)
-    output_shape = "x".join(map(str, network.output.shape[1:]))
+    output_shape = "x".join(map(str, network.outputs[0].shape[1:]))
     rows.append((network.name, "output and sum", output_shape, f"{network.count_params():,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [

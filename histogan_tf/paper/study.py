@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.transfer import train_classifier as train_classifier
 from histogan_tf.config import Config
+from histogan_tf.config.families import family_of
 from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SELECTION_ROWS, SYNTHETIC, Row
@@ -110,7 +111,8 @@ class Study:
         run: str,
         train: Callable[[Config], None] | None = None,
     ) -> Stage:
-        sections = ("network", "training", *(["cyclegan"] if config.model == "cyclegan" else []))
+        own_section = family_of(config.model).section
+        sections = ("network", "training", *([own_section] if own_section else []))
         train = train or self._perform
         counts = [self._images.num_training(label) for label in LABELS]
         # CycleGAN's epoch ends with its larger domain; of a cluster, all that is known is the class that holds it.

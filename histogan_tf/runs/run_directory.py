@@ -26,7 +26,7 @@ import numpy as np
 
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.config.families import family_of
+from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.errors import UserError
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
@@ -202,7 +202,8 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     saved = _read_json(path)
     run_config = Config.from_json(saved["settings"])
     # Another family's flags may be given: those of the classifier also say by which features images are measured.
-    sections = {"network", "training", "cyclegan", family_of(run_config.model).section}
+    gan_sections = {family.section for family in FAMILIES.values() if family.kind != CLASSIFIER}
+    sections = {"network", "training", family_of(run_config.model).section} | gan_sections
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from histogan_tf.config import Config
-from histogan_tf.config.families import FAMILIES, family_of
+from histogan_tf.config.families import family_of, models_of_kind
 from histogan_tf.errors import UserError
 from histogan_tf.runs.checkpoints import Checkpoints, best_directory
 from histogan_tf.runs.run_directory import read_run
@@ -84,10 +84,9 @@ def load_networks(
     directory, run_config, dataset = read_run(config)
     family = family_of(run_config.model)
     if kind not in (None, family.kind):
-        able = ", ".join(model for other in FAMILIES.values() if other.kind == kind for model in other.presets)
         raise UserError(
-            f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a {kind} ({able}): choose its "
-            f"--run"
+            f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a {kind} "
+            f"({', '.join(models_of_kind(kind))}): choose its --run"
         )
     checkpoint_directory, remedy = directory / "ckpt", "no checkpoint yet: train it with --mode=train first"
     if config.checkpoint == "best":

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.config.families import TRANSLATOR, family_of
+from histogan_tf.config.families import TRANSLATOR, family_of, models_of_kind
 from histogan_tf.data.decoding import SUFFIXES, decode_image
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
@@ -80,7 +80,8 @@ def translate_dataset(config: Config) -> None:
     directory, run_config, dataset = read_run(config)
     if family_of(run_config.model).kind != TRANSLATOR:
         raise UserError(
-            f"{directory} is a run of {run_config.model}; --mode=translate needs a cyclegan: choose its --run"
+            f"{directory} is a run of {run_config.model}; --mode=translate needs a translator "
+            f"({', '.join(models_of_kind(TRANSLATOR))}): choose its --run"
         )
     output_directory = Path(config.output_dir).expanduser() if config.output_dir else directory / "translated"
     if output_directory.exists() and (not output_directory.is_dir() or any(output_directory.iterdir())):

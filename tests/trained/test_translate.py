@@ -191,7 +191,7 @@ def test_nothing_is_written_if_nothing_is_kept_or_the_folder_is_in_use(run, tmp_
 
 def test_runs_of_other_models_and_runs_without_a_checkpoint_are_told(run, tiny_config):
     for model, words in (
-        ("dcgan1", "is a run of dcgan1; --mode=translate needs a cyclegan"),
+        ("dcgan1", "is a run of dcgan1; --mode=translate needs a translator .cyclegan."),
         ("cyclegan", "no checkpoint"),
     ):
         config = dataclasses.replace(

@@ -224,6 +224,29 @@ def test_the_four_networks_start_differently_and_by_the_seed():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["hinge", "relativistic"])
+def test_the_adversarial_loss_is_that_of_the_table(name):
+    trainer = make_trainer("--batch_size=2", "--pool_size=0", f"--adversarial_loss={name}")
+    images = random_images(2, [0, 0]), random_images(2, [1, 0])
+    recomputation = Recomputation(trainer, *images)
+    fake_a, fake_b, *_ = recomputation.images()
+    expected = {}
+    for domain, opposite, network, real_images, fake_images in (
+        ("A", "G_B2A", trainer.discriminator_A, recomputation.real_a, fake_a),
+        ("B", "G_A2B", trainer.discriminator_B, recomputation.real_b, fake_b),
+    ):
+        real, fake = (np.array(recomputation.each(network, images)) for images in (real_images, fake_images))
+        if name == "hinge":
+            expected[f"D_{domain}"] = (mean(np.maximum(0, 1 - real)) + mean(np.maximum(0, 1 + fake))) / 2
+            expected[opposite] = -mean(fake)
+        else:
+            expected[f"D_{domain}"] = mean(np.log1p(np.exp(fake - real))) / 2
+            expected[opposite] = mean(np.log1p(np.exp(real - fake)))
+    losses = take_step(trainer, 0)
+    assert {term: losses[term] for term in expected} == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
 def test_bfloat16_keeps_weights_pools_and_losses_in_float32(trainer):
     mixed = make_trainer("--precision=bfloat16", "--pool_size=2")
     assert {variable.dtype for network in mixed.networks for variable in network.variables} == {"float32"}

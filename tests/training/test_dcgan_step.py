@@ -152,3 +152,22 @@ def test_samples_of_one_run_are_always_of_the_same_latents(tiny_config):
     first, again = trainer.draw_samples()["samples"], trainer.draw_samples()["samples"]
     assert (first.shape, first.dtype) == ((5, *SHAPE), np.uint8)
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("flags", [[], ["--conditional"], ["--upsampling=resize", "--spectral_norm"]])
+def test_every_layer_of_deeper_networks_learns(tiny_config, flags):
+    shape, num_classes = (32, 40, 3), 2 if "--conditional" in flags else 0
+    config = tiny_config("--model=dcgan2", "--strides=2,2,2,1,2", "--gf_dim=1", "--df_dim=1", *flags)
+    trainer = DCGANTrainer(config, shape, num_classes)
+    names = {layer.name for network in trainer.networks for layer in network.layers}
+    assert {"g_h5", "d_h4_conv"} <= names and "d_h5_conv" not in names
+    # The bias before a batch norm has no gradient but for rounding.
+    kernels = [
+        weight for network in trainer.networks for weight in network.trainable_weights if "kernel" in weight.path
+    ]
+    before = [kernel.numpy() for kernel in kernels]
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8))
+    trainer.train_step(tf.constant(0, tf.int64), images, LABELS)
+    assert len(kernels) == 6 + 6 + (2 if num_classes else 0)
+    for kernel, value in zip(kernels, before, strict=True):
+        assert not np.array_equal(kernel, value), kernel.path

@@ -78,6 +78,64 @@ def test_the_step_with_all_options_equals_the_plain_one(tiny_config, images, nor
             assert np.linalg.norm(our.numpy() - their.numpy()) < 0.02 * change, their.path
 
 
+def plain_relativistic_step(trainer: DCGANTrainer, config, images: tf.Tensor) -> dict[str, float]:
+    """A step by the relativistic loss, whose generator updates judge real images by the discriminator as it is then."""
+    generator, discriminator = trainer.generator, trainer.discriminator
+    latents = draw_latents(4, config.z_dim, config.z_dist, stateless_seed(config.seed, Purpose.LATENTS, 0))
+
+    def logits(batch, purpose, part):
+        noise = tf.random.stateless_normal(batch.shape, stateless_seed(config.seed, purpose, 0, part), stddev=0.2)
+        return discriminator({"image": batch + noise}, training=True)
+
+    def real_and_fake(part):
+        fakes = generator({"z": latents}, training=True)
+        return logits(to_float(images), Purpose.REAL_NOISE, part), logits(fakes, Purpose.FAKE_NOISE, part)
+
+    with tf.GradientTape() as tape:
+        real, fake = real_and_fake(0)
+        d_loss = tf.reduce_mean(-tf.math.log_sigmoid(real - fake))
+    variables = discriminator.trainable_variables
+    keras.optimizers.SGD(0.1).apply(tape.gradient(d_loss, variables), variables)
+    for update in range(config.generator_updates):
+        with tf.GradientTape() as tape:
+            real, fake = real_and_fake(update + 1)
+            g_loss = tf.reduce_mean(-tf.math.log_sigmoid(fake - real))
+        variables = generator.trainable_variables
+        keras.optimizers.SGD(0.1).apply(tape.gradient(g_loss, variables), variables)
+    return {"d_loss": float(d_loss), "g_loss": float(g_loss)}
+
+
+def test_the_relativistic_step_equals_the_plain_one(tiny_config, images):
+    config = tiny_config("--model=dcgan2", "--adversarial_loss=relativistic")
+    trainer, plain = (DCGANTrainer(config, SHAPE, 0) for _ in range(2))
+    trainer.d_optimizer, trainer.g_optimizer = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
+    initial = [weight.numpy() for network in plain.networks for weight in network.trainable_weights]
+    found = trainer.train_step(STEP, images, LABELS).losses
+    expected = plain_relativistic_step(plain, config, images)
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, rel=1e-3)
+    ours = [weight for network in trainer.networks for weight in network.trainable_weights]
+    theirs = [weight for network in plain.networks for weight in network.trainable_weights]
+    for our, their, begin in zip(ours, theirs, initial, strict=True):
+        change = np.linalg.norm(their.numpy() - begin)
+        is_bias_before_norm = their.path.endswith("bias") and change < 1e-5
+        if not is_bias_before_norm:
+            assert np.linalg.norm(our.numpy() - their.numpy()) < 0.02 * change, their.path
+
+
+@pytest.mark.parametrize(("name", "num_passes"), [("cross_entropy", 4), ("hinge", 4), ("relativistic", 6)])
+def test_real_images_pass_in_a_generator_update_only_if_the_loss_sees_them(
+    tiny_config, images, monkeypatch, name, num_passes
+):
+    trainer = DCGANTrainer(tiny_config("--model=dcgan1", f"--adversarial_loss={name}"), SHAPE, 0)
+    passes = []
+    discriminate = trainer._discriminate
+    monkeypatch.setattr(
+        trainer, "_discriminate", lambda images, labels: passes.append(0) or discriminate(images, labels)
+    )
+    trainer.train_step(STEP, images, LABELS)
+    assert len(passes) == num_passes  # real and fake for the discriminator; then fake, or both, in two updates
+
+
 def test_samples_are_of_the_average_and_training_does_not_heed_it(tiny_config, images):
     plain, averaged = (
         DCGANTrainer(tiny_config("--model=dcgan1", "--generator_updates=1", *flags), SHAPE, 0)
