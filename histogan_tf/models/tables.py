@@ -7,6 +7,11 @@ import math
 import keras
 
 
+def num_trainable(network: keras.Model) -> int:
+    """How many numbers of a network training changes."""
+    return sum(math.prod(weight.shape) for weight in network.trainable_weights)
+
+
 def network_table(network: keras.Model) -> str:
     """One line for each layer that has parameters, or that is named after what it puts out, and a last one of sums."""
     rows = [
@@ -14,7 +19,6 @@ def network_table(network: keras.Model) -> str:
         for layer in network.layers
         if layer.count_params() or isinstance(layer, keras.layers.InputLayer)
     ]
-    trainable = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     output_shape = "x".join(map(str, network.output.shape[1:]))
     rows.append((network.name, "output and sum", output_shape, f"{network.count_params():,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -22,4 +26,4 @@ def network_table(network: keras.Model) -> str:
         f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {parameters:>{widths[3]}}"
         for name, kind, shape, parameters in rows
     ]
-    return "\n".join([f"{network.name}: {trainable:,} trainable parameters", *lines])
+    return "\n".join([f"{network.name}: {num_trainable(network):,} trainable parameters", *lines])
