@@ -46,11 +46,8 @@ class Progress:
         with contextlib.ExitStack() as stack:
             if self._on_terminal and any(_is_console(handler) for handler in package_logger.handlers):
                 stack.enter_context(logging_redirect_tqdm([package_logger]))
-            self._bar = stack.enter_context(
-                _Bar(total=self._total, initial=self._initial, miniters=1, disable=not self._has_bar)
-            )
-            self._bar.show(self._describe(self._count), f" {self._unit}s", {})
-            self._bar.refresh()
+            options = {"total": self._total, "initial": self._initial, "miniters": 1, "disable": not self._has_bar}
+            self._bar = stack.enter_context(_Bar(self._describe(self._count), f" {self._unit}s", **options))
             self._stack = stack.pop_all()
         return self
 
@@ -94,8 +91,8 @@ class Progress:
 class _Bar(tqdm):
     """A bar that keeps its length, its rate and its time left, and shows as many of the values as fit beside them."""
 
-    def __init__(self, **options: Any) -> None:
-        self._before, self._pace, self._values = "", "", {}
+    def __init__(self, before: str, pace: str, **options: Any) -> None:
+        self.show(before, pace, {})
         super().__init__(bar_format="{before}|{bar}| {n_fmt}/{total_fmt}{pace}{values}", **options)
 
     def show(self, before: str, pace: str, values: Mapping[str, float]) -> None:
