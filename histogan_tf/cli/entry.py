@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv if argv is None else argv)
     with _closed_pipe_ignored():
         if _HELP_FLAGS.intersection(argv):
-            print(command_line.help_text())
+            with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
+                text = command_line.help_text()
+            print(text)
             sys.exit(0)
         _run(argv)
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(argv: Sequence[str]) -> None:
     try:
         log_to_console()
-        with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
+        with quiet_tensorflow():
             config = command_line.parse(argv)
             from histogan_tf.cli import commands
         from histogan_tf.training.loop import Interrupted
