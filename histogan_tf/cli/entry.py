@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 
-import histogan_tf
 from histogan_tf.cli import command_line
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import log_to_console, quiet_tensorflow, wrap
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "-?"}
 _USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
@@ -21,13 +19,20 @@ _USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command line and exits: 0 done, 2 a mistake of the user, 130 or 143 stopped by a signal."""
     argv = list(sys.argv if argv is None else argv)
-    if _HELP_FLAGS.intersection(argv):
-        print(command_line.help_text())
-        sys.exit(0)
+    with _closed_pipe_ignored():
+        if _HELP_FLAGS.intersection(argv):
+            with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
+                text = command_line.help_text()
+            print(text)
+            sys.exit(0)
+        _run(argv)
+
+
+def _run(argv: Sequence[str]) -> None:
     try:
-        config = command_line.parse(argv)
-        _log_to_console()
-        with _quiet_tensorflow():
+        log_to_console()
+        with quiet_tensorflow():
+            config = command_line.parse(argv)
             from histogan_tf.cli import commands
         from histogan_tf.training.loop import Interrupted
 
@@ -46,38 +51,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(wrap(f"error: {message}", sys.stderr), file=sys.stderr)
     sys.exit(2)
 
 
-def _log_to_console() -> None:
-    from histogan_tf.machine.progress import ConsoleHandler
-
-    package_logger = logging.getLogger(histogan_tf.__name__)
-    package_logger.setLevel(logging.INFO)
-    package_logger.addHandler(ConsoleHandler())
-    package_logger.propagate = False  # absl and TensorFlow hang handlers of their own on the root
-
-
 @contextlib.contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Holds back what TensorFlow's C++ prints on stderr while it is imported, and shows it should the import fail.
-
-    TF_CPP_MIN_LOG_LEVEL silences it only once it has started; set it to 0 to see everything.
-    """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
-        yield
-        return
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
+def _closed_pipe_ignored() -> Iterator[None]:
+    """Exits without a word about stdout's reader being gone, as it is after `python main.py --help | head -3`."""
+    try:
         try:
             yield
-        except BaseException:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
         finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout once more at its end
+        sys.exit(0)

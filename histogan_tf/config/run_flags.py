@@ -57,7 +57,7 @@ class WatchingFlags:
 
     sample_freq: int | None = flag(
         None,
-        "Draw samples every so many steps; 200, or an epoch if that is shorter, if left out.",
+        "Steps from one sample sheet to the next; 200, or half an epoch if that is shorter, if left out.",
         section="watching",
         minimum=1,
     )

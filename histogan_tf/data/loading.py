@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,21 @@ def load_dataset(config: Config) -> ImageSet:
     Raises:
         UserError: if the dataset cannot be read, or has no such part, label, cluster or image.
     """
-    whole = _load_dataset(config)
+    whole = find_dataset(config)
     image_set = _select_part(whole, config)
     image_set = _select_label(image_set, config.label)
     image_set = _select_cluster(image_set, config, whole)
-    return _read_if_it_fits(_select_some(image_set, config.train_size, config.seed), config)
+    image_set = _select_some(image_set, config.train_size, config.seed)
+    chosen = {
+        "part": None if whole.labels is None else _part(whole, config),
+        "label": config.label,
+        "clusters": config.clusters,
+        "cluster": None if config.clusters is None else config.cluster,
+        "train_size": config.train_size,
+    }
+    of_all = f" of {len(whole)}" if len(image_set) < len(whole) else ""
+    logger.info("data: %s: %s%s", _name_and_shape(image_set, chosen), _counts(image_set), of_all)
+    return _read_if_it_fits(image_set, config)
 
 
 def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
@@ -55,13 +66,17 @@ def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
     Raises:
         UserError: if the dataset cannot be read or split, or has no labels.
     """
-    image_set = _load_dataset(config)
+    image_set = find_dataset(config)
     if image_set.labels is None:
         raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
     train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
     parts = image_set.select(np.sort(train)), image_set.select(np.sort(validation))
-    logger.info("training part: %s; validation part: %s", *map(_counts, parts))
     training = _select_some(parts[0], config.train_size, config.seed)
+    logger.info(
+        "data: %s; training part: %s; validation part: %s",
+        _name_and_shape(image_set, {"train_size": config.train_size}),
+        *map(_counts, (training, parts[1])),
+    )
     return _read_if_it_fits(training, config), _read_if_it_fits(parts[1], config)
 
 
@@ -85,14 +100,6 @@ def find_dataset(config: Config) -> ImageSet:
     if config.dataset == "lsun":
         return load_lsun(root, **options)
     return load_folder(root, pattern=config.input_fname_pattern, **options)
-
-
-def _load_dataset(config: Config) -> ImageSet:
-    image_set = find_dataset(config)
-    height, width, channels = image_set.image_shape
-    colour = "grey" if channels == 1 else "RGB"
-    logger.info("%s: %s, %dx%d %s", image_set.name, _counts(image_set), height, width, colour)
-    return image_set
 
 
 def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
@@ -129,7 +136,7 @@ def _load_phantom(config: Config) -> ImageSet:
         raise UserError(
             f"the phantom is square, not {size}x{config.output_width}: leave --output_width out, or name a --dataset"
         )
-    logger.info("phantom: built-in, procedural patches; for real ones give --dataset=idc (or a name) and --data_path")
+    logger.info("phantom: built-in patches; for real ones give --dataset=idc (or a name) and --data_path")
     return make_phantom(config.phantom_images, size)
 
 
@@ -151,6 +158,17 @@ def _find_folder(config: Config) -> str:
     )
 
 
+def _name_and_shape(image_set: ImageSet, flags: Mapping[str, object]) -> str:
+    """Such as "phantom --part=train, 50x50 RGB": the flags say what was chosen."""
+    height, width, channels = image_set.image_shape
+    chosen = "".join(f" --{name}={value}" for name, value in flags.items() if value is not None)
+    return f"{image_set.name}{chosen}, {height}x{width} {'grey' if channels == 1 else 'RGB'}"
+
+
+def _part(image_set: ImageSet, config: Config) -> str:
+    return config.part or ("all" if image_set.labels is None else "train")
+
+
 def _counts(image_set: ImageSet) -> str:
     """Such as "909 images (545 non-idc, 364 idc)"."""
     if image_set.labels is None:
@@ -161,15 +179,13 @@ def _counts(image_set: ImageSet) -> str:
 
 
 def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
-    part = config.part or ("all" if image_set.labels is None else "train")
+    part = _part(image_set, config)
     if part == "all":
         return image_set
     if image_set.labels is None:
         raise UserError(f"--part={part}: {image_set.name!r} has no labels, so it is not split; use --part=all")
     train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
-    image_set = image_set.select(np.sort(train if part == "train" else validation))
-    logger.info("part %s: %s; --part=all takes all", part, _counts(image_set))
-    return image_set
+    return image_set.select(np.sort(train if part == "train" else validation))
 
 
 def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
@@ -180,7 +196,6 @@ def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
     image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == _parse_label(image_set, label)))
     if not len(image_set_of_label):
         raise UserError(f"--label={label}: no such image among the {_counts(image_set)}")
-    logger.info("label %s: %d images", label, len(image_set_of_label))
     return image_set_of_label
 
 
@@ -199,15 +214,11 @@ def _select_cluster(image_set: ImageSet, config: Config, whole: ImageSet) -> Ima
     if config.clusters is None:
         return image_set
     path = os.path.expandvars(os.path.expanduser(config.clusters))
-    image_set = restrict(image_set, read_cluster(Path(path), config.cluster), whole=whole)
-    logger.info("cluster %d of %s: %s", config.cluster, config.clusters, _counts(image_set))
-    return image_set
+    return restrict(image_set, read_cluster(Path(path), config.cluster), whole=whole)
 
 
 def _select_some(image_set: ImageSet, train_size: int | None, seed: int) -> ImageSet:
     if train_size is None or train_size >= len(image_set):
         return image_set
     chosen = np.random.default_rng(seed).choice(len(image_set), train_size, replace=False)
-    image_set = image_set.select(np.sort(chosen))
-    logger.info("train_size: %s", _counts(image_set))
-    return image_set
+    return image_set.select(np.sort(chosen))

@@ -1,84 +1,135 @@
-"""Progress of long work: a bar with rate and ETA on a terminal, plain lines elsewhere and in log.txt."""
+"""Progress of long work: a bar with rate and time left on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from histogan_tf.machine.console import details_logger, package_logger, terminal_columns
 
 logger = logging.getLogger(__name__)
 
 _LINE_SECONDS = 30.0
-
-
-class ConsoleHandler(logging.Handler):
-    """Prints log records on stdout without tearing a progress bar, and leaves out what the bar shows anyway."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not getattr(record, "is_on_bar", False):
-            tqdm.write(self.format(record), file=sys.stdout)
-            sys.stdout.flush()
+_SHORTEST_SECONDS = 0.5  # a rate over less time says more of when updates came than of how long the work took
+_SHORTEST_BAR = 10  # characters
 
 
 class Progress:
-    """Counts towards a total.
+    """Counts towards a total, and shows it.
+
+    On a terminal and in a Jupyter notebook it is a bar. Elsewhere it is a line of the log every 30 seconds. The lines
+    are in a run's log.txt in either case.
 
     Args:
-        total: where the work is finished.
-        initial: what was done before.
-        unit: singular, such as `step`.
-        describe: words about a count, such as its epoch.
+        total: the count at which the work is finished.
+        initial: the count that was reached before.
+        unit: what is counted, in the singular, such as `step`.
+        describe: words that belong to a count, such as its epoch.
     """
 
     def __init__(self, total: int, initial: int, unit: str, describe: Callable[[int], str] = lambda count: "") -> None:
-        self._total, self._initial, self._unit, self._describe = total, initial, unit, describe
-        self._count = initial
+        self._total, self._unit, self._describe = total, unit, describe
+        self._count = self._initial = initial
         self._on_terminal = sys.stderr.isatty()
+        self._has_bar = self._on_terminal or _in_notebook()
         self._last_line = float("-inf")
         self._first_update: tuple[float, int] | None = None
 
     def __enter__(self) -> Progress:
-        self._bar = tqdm(
-            total=self._total,
-            initial=self._initial,
-            unit=f" {self._unit}s",
-            disable=not self._on_terminal,
-            dynamic_ncols=True,
-            smoothing=0.05,
-        )
+        with contextlib.ExitStack() as stack:
+            if self._on_terminal and any(_is_console(handler) for handler in package_logger.handlers):
+                stack.enter_context(logging_redirect_tqdm([package_logger]))
+            options = {"total": self._total, "initial": self._initial, "miniters": 1, "disable": not self._has_bar}
+            self._bar = stack.enter_context(_Bar(self._describe(self._count), f" {self._unit}s", **options))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+        self._stack.close()
 
     def update(self, count: int, values: Mapping[str, float] | None = None) -> None:
         """Tells that `count` of the total are done.
 
+        The rate is that since the first update, which is late if the work compiles something at first. So one update
+        must not follow another sooner than the work between them took.
+
         Args:
-            count: in all, with what was done before.
-            values: to show beside it.
+            count: all that is done, with what was done before.
+            values: numbers to show beside it by name, such as losses.
         """
         values = values or {}
-        self._bar.set_description_str(self._describe(count), refresh=False)
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
-        self._bar.update(count - self._count)
-        self._count = count
         now = time.monotonic()
+        done, self._count = count - self._count, count
         self._first_update = self._first_update or (now, count)
+        pace = self._pace(now)
+        self._bar.show(self._describe(count), f", {pace}" if pace else f" {self._unit}s", values)
+        self._bar.update(done)
         if now - self._last_line > _LINE_SECONDS or count == self._total:
             self._last_line = now
-            logger.info(self._line(now, values), extra={"is_on_bar": self._on_terminal})
+            words = [f"{self._unit} {count}/{self._total}", self._describe(count), pace]
+            words += [f"{name} {value:.4f}" for name, value in values.items()]
+            (details_logger if self._has_bar else logger).info("  ".join(filter(None, words)))
 
-    def _line(self, now: float, values: Mapping[str, float]) -> str:
-        words = [f"{self._unit} {self._count}/{self._total}", self._describe(self._count)]
+    def _pace(self, now: float) -> str:
+        """Rate and time left in words; empty before there is a rate."""
         first_time, first_count = self._first_update
-        if self._count > first_count and now > first_time:  # the first update includes compiling, so it tells no rate
-            rate = (self._count - first_count) / (now - first_time)
-            remaining = tqdm.format_interval((self._total - self._count) / rate)
-            shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-            words.append(f"{shown} {self._unit}s/s, {remaining} left")
-        words += [f"{name} {value:.4f}" for name, value in values.items()]
-        return "  ".join(filter(None, words))
+        if self._count <= first_count or now - first_time < _SHORTEST_SECONDS:
+            return ""
+        rate = (self._count - first_count) / (now - first_time)
+        remaining = tqdm.format_interval((self._total - self._count) / rate)
+        shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+        return f"{shown} {self._unit}s/s, {remaining} left"
+
+
+class _Bar(tqdm):
+    """A bar that keeps its length, its rate and its time left, and shows as many of the values as fit beside them."""
+
+    def __init__(self, before: str, pace: str, **options: Any) -> None:
+        self.show(before, pace, {})
+        super().__init__(bar_format="{before}|{bar}| {n_fmt}/{total_fmt}{pace}{values}", **options)
+
+    def show(self, before: str, pace: str, values: Mapping[str, float]) -> None:
+        """Takes what stands before and behind the bar from its next drawing on."""
+        self._before, self._pace, self._values = before and f"{before} ", pace, values
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What `bar_format` is filled with; tqdm asks for it at each drawing."""
+        fields = super().format_dict
+        fields |= {"before": self._before, "pace": self._pace}
+        values = [f"  {name} {value:.3f}" for name, value in self._values.items()]
+        if not _in_notebook():  # which gives a bar all the room there is
+            fields["ncols"] = terminal_columns(self.fp)
+            count = f"{self.n}/{self.total}"
+            room = fields["ncols"] - len(f"{self._before}|| {count}{self._pace}") - _SHORTEST_BAR
+            values = _fitting(values, room)
+        fields["values"] = "".join(values)
+        return fields
+
+
+def _fitting(words: list[str], room: int) -> list[str]:
+    """The words that fit into `room` characters, each whole, the first ones first."""
+    fitting = []
+    for word in words:
+        if len(word) <= room:
+            fitting.append(word)
+            room -= len(word)
+    return fitting
+
+
+def _in_notebook() -> bool:
+    """Whether this is a Jupyter kernel; tqdm tells it in the same way."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return "IPKernelApp" in getattr(shell, "config", {})
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import keras
 
+from histogan_tf.reporting.text_tables import plain_table
+
+
+def num_trainable(network: keras.Model) -> int:
+    """The number of weights that training changes, counted one by one."""
+    return sum(math.prod(weight.shape) for weight in network.trainable_weights)
+
 
 def network_table(network: keras.Model) -> str:
-    """One line for each layer that has parameters, or that is named after what it puts out, and a last one of sums."""
+    """The network's name, a line for each layer that has parameters or is an input, and a line of sums."""
     rows = [
         (layer.name, type(layer).__name__, "x".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
         for layer in network.layers
         if layer.count_params() or isinstance(layer, keras.layers.InputLayer)
     ]
-    trainable = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     output_shape = "x".join(map(str, network.outputs[0].shape[1:]))
     rows.append((network.name, "output and sum", output_shape, f"{network.count_params():,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {parameters:>{widths[3]}}"
-        for name, kind, shape, parameters in rows
-    ]
-    return "\n".join([f"{network.name}: {trainable:,} trainable parameters", *lines])
+    table = textwrap.indent(plain_table(rows, right=(2, 3)), "  ")
+    return f"{network.name}: {num_trainable(network):,} trainable parameters\n{table}"

@@ -3,7 +3,7 @@
 <checkpoint_dir>/<run>/
   config.json     every setting, the dataset with its fingerprint, versions
   metrics.jsonl   the losses of every step
-  log.txt         what the terminal showed
+  log.txt         what the terminal showed, all settings, the layers of each network
   logs/           for TensorBoard
   samples/        reals.png, then sheets of fixed latents from step 0 on
   ckpt/           checkpoints
@@ -28,6 +28,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import details_logger, package_logger
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import checkpoint_folders
@@ -166,17 +167,18 @@ def sole_writer(directory: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise UserError(f"another process is training {directory}: wait for it, or choose another --run") from None
-    package_logger = logging.getLogger(histogan_tf.__name__)
     handler = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    package_logger.addHandler(handler)
+    for log in (package_logger, details_logger):
+        log.addHandler(handler)
     try:
         yield
     except UserError as error:
-        logger.error("%s", error, extra={"is_on_bar": True})  # main prints it on the console
+        details_logger.error("%s", error)  # whoever catches it shows it on the console
         raise
     finally:
-        package_logger.removeHandler(handler)
+        for log in (package_logger, details_logger):
+            log.removeHandler(handler)
         handler.close()
         lock.release()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,7 +22,8 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 from histogan_tf.machine import workers
-from histogan_tf.models.tables import network_table
+from histogan_tf.machine.console import details_logger
+from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, sole_writer
@@ -32,7 +34,7 @@ from histogan_tf.training.dcgan_step import DCGANTrainer
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_SAMPLE_FREQ = 200
+_MOST_STEPS_BETWEEN_SHEETS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,17 +96,17 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         if start_step >= total_steps:
             logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
             return
-        _tell_settings(config, job.trainer, directory, start_step, total_steps)
-        if start_step == 0:
-            for name, images in job.reals.items():
-                loop.save_sheet(run, name, images)
         schedule = loop.Schedule(
             steps_per_epoch=job.steps_per_epoch,
             total_steps=total_steps,
-            sample_freq=config.sample_freq or min(_DEFAULT_SAMPLE_FREQ, job.steps_per_epoch),
+            sample_freq=config.sample_freq or min(_MOST_STEPS_BETWEEN_SHEETS, -(-job.steps_per_epoch // 2)),
             ckpt_freq=config.ckpt_freq,
             ckpt_minutes=config.ckpt_minutes,
         )
+        _tell_settings(config, job.trainer.networks, directory, start_step, schedule)
+        if start_step == 0:
+            for name, images in job.reals.items():
+                loop.save_sheet(run, name, images)
         started = time.monotonic()
         batches = job.batches(start_step, total_steps, *workers.this_worker())
         loop.run_loop(job.trainer, batches, run, checkpoints, schedule)
@@ -171,15 +173,23 @@ def dataset_record(image_set: ImageSet) -> dict[str, Any]:
     }
 
 
-def _tell_settings(config: Config, trainer: loop.Trainer, directory: Path, start_step: int, total_steps: int) -> None:
-    for network in trainer.networks:
-        logger.info(network_table(network))
+def _tell_settings(
+    config: Config, networks: Sequence[keras.Model], directory: Path, start_step: int, schedule: loop.Schedule
+) -> None:
+    """Logs what is trained, where the run and its samples are, and how to stop; tables and settings go to log.txt."""
+    for network in networks:
+        details_logger.info(network_table(network))
     own_section = family_of(config.model).section
     settings = {
         field.name: getattr(config, field.name)
         for field in flag_fields()
         if field.metadata["section"] in ("data", "network", "training", own_section, "watching")
     }
-    logger.info("settings: %s", "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None))
+    shown = "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
+    details_logger.info("settings: %s", shown)
+    parameters = ", ".join(f"{network.name} {num_trainable(network):,}" for network in networks)
+    logger.info("model: %s; parameters: %s", config.model, parameters)
     begin = f"going on after step {start_step}" if start_step else "starting"
-    logger.info("%s, up to step %d; run directory %s", begin, total_steps, directory)
+    logger.info("run: %s, %s, up to step %d; settings in its log.txt", directory, begin, schedule.total_steps)
+    logger.info("samples: %s, one sheet every %d steps", directory / config.sample_dir, schedule.sample_freq)
+    logger.info("stop: Ctrl-C saves a checkpoint; the same command goes on from there")

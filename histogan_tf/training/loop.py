@@ -178,6 +178,7 @@ class _LossLog:
                     f"checkpoint is of step {last_good}. Try a smaller --learning_rate, --precision=float32 or a "
                     f"larger --batch_size in a new --run"
                 )
+        if fetched:  # one update for all: that they were fetched together says nothing of the time that each took
             self._progress.update(step, losses)
 
 

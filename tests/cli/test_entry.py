@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -18,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def run_main(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the program, in this process."""
-    monkeypatch.setattr(entry, "_log_to_console", lambda: None)
+    monkeypatch.setattr(entry, "log_to_console", lambda: None)
     try:
         entry.main(["main.py", *arguments])
         code = 0
@@ -115,8 +120,72 @@ def test_the_whole_program_is_quiet_on_stderr_and_tells_what_it_does(tmp_path: P
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
-    for words in ("built-in", "--dataset", "device: ", "generator: ", "discriminator: ", "step 2/2", "trained 2 steps"):
-        assert words in result.stdout
+    lines = result.stdout.splitlines()
+    for words in ("built-in", "device: ", "data: ", "model: ", "run: ", "samples: ", "stop: ", "step 2/2", "trained 2"):
+        assert sum(words in line for line in lines) == 1, words
+    log = (tmp_path / "dcgan3-phantom" / "log.txt").read_text()
+    for words in ("generator: ", "discriminator: ", "g_h0_lin", "settings: ", "gf_dim=2", "step 2/2"):
+        assert words in log
+    assert "g_h0_lin" not in result.stdout and "gf_dim=2" not in result.stdout
+
+
+def screen_of(program: list[str], folder: Path, columns: int) -> tuple[int, str]:
+    """Exit code of a program, and all that it writes, on a terminal of 24 lines and so many columns."""
+    terminal, other_end = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    process = subprocess.Popen(
+        program,
+        cwd=folder,
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        env=environment | {"COLUMNS": str(columns)},
+    )
+    os.close(other_end)
+    written = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            written += chunk
+    except OSError as error:  # the other end is closed
+        if error.errno != errno.EIO:
+            raise
+    finally:
+        os.close(terminal)
+    return process.wait(), written.decode("utf-8")
+
+
+@pytest.mark.slow
+def test_the_first_minute_on_a_terminal_is_a_dozen_lines_and_a_bar(tmp_path: Path):
+    tiny = ["--gf_dim=2", "--df_dim=2", "--output_height=16", "--max_steps=300"]
+    program = [sys.executable, str(REPOSITORY / "main.py"), "--model=dcgan3", "--epoch=50", *tiny]
+    code, written = screen_of(program, tmp_path, columns=80)
+    assert code == 0
+    # A line feed ends a line; what follows a carriage return is written over the line.
+    drawn = [text.rstrip() for line in written.split("\r\n") for text in line.split("\r")]
+    assert max(map(len, drawn)) <= 80
+    bars = [text for text in drawn if "|" in text]
+    before = [text for text in drawn[: drawn.index(bars[0])] if text]
+    assert 8 <= len(before) <= 14
+    for words in ("device: ", "data: ", "model: ", "run: ", "samples: ", "stop: "):
+        assert sum(line.startswith(words) for line in before) == 1, words
+    assert "samples: checkpoints/dcgan3-phantom/samples, one sheet every 6 steps" in before
+    parts = r"epoch (\d+)/25 \|(.{10,})\| \d+/300(?: steps|, [\d.,]+ steps/s, [\d:]+ left)((?:  \w+ -?\d+\.\d{3})*)"
+    found = [re.fullmatch(parts, bar) for bar in bars]
+    assert all(found), [bar for bar, match in zip(bars, found, strict=True) if not match]
+    assert " left" in bars[-1] and "d_loss " in bars[-1]
+    trained = next(text for text in drawn if text.startswith("trained 300 steps"))
+    assert drawn.index(trained) > drawn.index(bars[-1])
+
+
+@pytest.mark.parametrize("flag", ["--help", "--model=gan"])
+def test_a_closed_pipe_is_no_news(flag):
+    program = [sys.executable, "main.py", flag]
+    process = subprocess.Popen(program, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert process.wait() == (0 if flag == "--help" else 2)
+    assert stderr == "" if flag == "--help" else stderr.startswith("error: --model=gan")
 
 
 def test_a_user_error_is_one_line_whatever_it_was_made_of():

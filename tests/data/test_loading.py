@@ -42,7 +42,7 @@ class TestPhantom:
         expected, _ = split_indices(whole, seed=42, by="image")
         np.testing.assert_array_equal(train.images, whole.images[np.sort(expected)])
         assert "built-in" in caplog.text and "--dataset=idc" in caplog.text and "--data_path" in caplog.text
-        assert "1212 images (606 non-idc, 606 idc), 16x16 RGB" in caplog.text
+        assert "data: phantom --part=train, 16x16 RGB: 812 images (390 non-idc, 422 idc) of 1212" in caplog.messages
 
     def test_seed_does_not_change_the_data(self):
         sets = [load_with(part="all", output_height=16, seed=seed) for seed in (1, 2)]
@@ -180,7 +180,11 @@ class TestPart:
         assert values(load_with(**animals)) == values(whole.select(np.sort(train)))
         assert values(load_with(**animals, part="train")) == values(whole.select(np.sort(train)))
         assert values(load_with(**animals, part="validation")) == values(whole.select(np.sort(validation)))
-        assert "part validation: 10 images" in caplog.text
+        assert caplog.messages[0] == "data: animals --part=all, 18x20 RGB: 30 images (18 Dog, 12 cat)"
+        assert caplog.messages[-1] == "data: animals --part=validation, 18x20 RGB: 10 images (6 Dog, 4 cat) of 30"
+        load_with(**animals, label="cat", train_size=5)
+        words = "data: animals --part=train --label=cat --train_size=5, 18x20 RGB: 5 images (0 Dog, 5 cat) of 30"
+        assert caplog.messages[-1] == words
 
     def test_split_seed_moves_the_split_and_seed_does_not(self, animals):
         parts = [values(load_with(**animals, **seeds)) for seeds in ({}, {"seed": 7}, {"split_seed": 7})]

@@ -67,6 +67,20 @@ def test_everything_happens_when_it_is_due(run):
     assert sheets == [f"sheet_{step:08d}.png" for step in (0, 4, 8, 10)]
 
 
+def test_the_rate_is_that_of_the_steps_though_losses_are_fetched_several_at_once(run, monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def take_time(step):
+        now[0] += 0.3 if step == 1 else 0.4  # losses are fetched about once a second: so after three steps
+
+    go(CountingTrainer(on_step=take_time), run, total_steps=2, sample_freq=100, ckpt_freq=100)
+    assert [line for line in caplog.messages if "/2" in line] == ["step 2/2  epoch 1/1  loss 0.5000"]
+    caplog.clear()
+    go(CountingTrainer(on_step=take_time), run, total_steps=14, sample_freq=100, ckpt_freq=100)
+    assert caplog.messages[-1] == "step 14/14  epoch 3/3  2.5 steps/s, 00:00 left  loss 0.0714"
+
+
 def test_slow_steps_are_saved_by_the_clock(run):
     go(CountingTrainer(), run, total_steps=3, ckpt_freq=100, ckpt_minutes=0.0)
     assert saved_steps(run) == [1, 2, 3]

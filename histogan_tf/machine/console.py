@@ -1,0 +1,95 @@
+"""What people read while the program works: short lines on the console, all details in the log.txt of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from typing import TextIO
+
+import histogan_tf
+from histogan_tf.errors import UserError
+
+package_logger = logging.getLogger(histogan_tf.__name__)
+
+# Lines for a run's log.txt alone: tables of layers, settings, and counts that a progress bar shows on the console. It
+# is no child of the package's logger, so neither our console nor a notebook's own handlers print its lines.
+details_logger = logging.getLogger(f"{histogan_tf.__name__}-details")
+details_logger.propagate = False
+details_logger.setLevel(logging.INFO)
+
+_FALLBACK_COLUMNS = 80
+
+
+def log_to_console() -> None:
+    """Prints the package's log on stdout, wrapped to the terminal's width if stdout is one."""
+    package_logger.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_WrappingFormatter())
+    package_logger.addHandler(handler)
+    package_logger.propagate = False  # absl and TensorFlow hang handlers of their own on the root
+    logging.raiseExceptions = False  # a closed pipe must neither end a training nor fill stderr with tracebacks
+
+
+class _WrappingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return wrap(super().format(record), sys.stdout)
+
+
+def terminal_columns(stream: TextIO) -> int:
+    """Width of the terminal that `stream` writes to, in characters: COLUMNS if set, else what the terminal says."""
+    with contextlib.suppress(ValueError):
+        if (columns := int(os.environ.get("COLUMNS", ""))) > 0:
+            return columns
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        columns = 0
+    return columns or _FALLBACK_COLUMNS  # a terminal whose size nobody has set says 0
+
+
+def wrap(text: str, stream: TextIO) -> str:
+    """Breaks long lines between words, to the width of the terminal that `stream` writes to.
+
+    A word that is longer than a line, such as a path, stays whole, so that it can be copied. Text for a file or a pipe
+    stays as it is.
+    """
+    if not stream.isatty():
+        return text
+    options = {
+        "width": terminal_columns(stream),
+        "subsequent_indent": "  ",
+        "break_long_words": False,
+        "break_on_hyphens": False,
+    }
+    return "\n".join(textwrap.fill(line, **options) for line in text.split("\n"))
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Holds back what TensorFlow's C++ prints on stderr while it is imported, and shows it should the import fail.
+
+    TF_CPP_MIN_LOG_LEVEL silences it only once it has started; set it to 0 to see everything.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except UserError:  # says all itself
+            raise
+        except BaseException:
+            held_back.seek(0)
+            os.write(stderr, held_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
