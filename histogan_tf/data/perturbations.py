@@ -6,20 +6,20 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from histogan_tf.data.symmetries import (
+from histogan_tf.errors import UserError
+from histogan_tf.machine import replicas
+from histogan_tf.metrics.symmetries import (
     FLIP_LEFT_RIGHT,
     FLIP_UP_DOWN,
     TRANSPOSE,
     apply_symmetry,
     symmetries_that_fit,
 )
-from histogan_tf.errors import UserError
-from histogan_tf.machine import replicas
 
 PERTURBATIONS = ("rotation", "flips", "noise")
 NOISE_STDDEV = 8.0  # grey levels, about what an 8-bit slide camera adds
 
-# Numbers of symmetries, as in data/symmetries.py.
+# Numbers of symmetries, as in metrics/symmetries.py.
 _QUARTER_TURNS = frozenset({5, 3, 6})  # by 90, 180 and 270 degrees clockwise
 _FLIPS = frozenset({1, 2, 3})  # left-right, up-down, both
 _ALL = frozenset(range(1, 8))

@@ -12,8 +12,8 @@ import numpy as np
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.folder import list_images
-from histogan_tf.data.symmetries import apply_symmetry, symmetries_that_fit
 from histogan_tf.errors import UserError, listing
+from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from histogan_tf.data.symmetries import apply_symmetry, symmetries_that_fit
 from histogan_tf.errors import UserError
+from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 # Elements of one block of pairs: 32 MiB of float64.
 BLOCK_ELEMENTS = 2**22

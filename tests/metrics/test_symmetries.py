@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from histogan_tf.data.symmetries import apply_symmetry, symmetries_that_fit
+from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 # By NumPy's other functions, in the order of the numbers.
 BY_HAND = (
