@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import keras
+
+from histogan_tf.reporting.text_tables import plain_table
 
 
 def network_table(network: keras.Model) -> str:
@@ -17,9 +20,5 @@ def network_table(network: keras.Model) -> str:
     trainable = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     output_shape = "x".join(map(str, network.output.shape[1:]))
     rows.append((network.name, "output and sum", output_shape, f"{network.count_params():,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {parameters:>{widths[3]}}"
-        for name, kind, shape, parameters in rows
-    ]
-    return "\n".join([f"{network.name}: {trainable:,} trainable parameters", *lines])
+    table = textwrap.indent(plain_table(rows, right=(2, 3)), "  ")
+    return f"{network.name}: {trainable:,} trainable parameters\n{table}"
