@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from benchmarks.results import ContenderResult, WorkloadResult
+from histogan_tf.reporting.text_tables import markdown_table
 
 
 def workload_table(result: WorkloadResult, peaks: Mapping[str, float]) -> str:
@@ -19,7 +20,8 @@ def workload_table(result: WorkloadResult, peaks: Mapping[str, float]) -> str:
     header += ["memory", f"GFLOP per {unit}", "of peak"]
     columns = zip(header, *(_row(result, row, peaks) for row in result.contenders if row.blocks), strict=True)
     told = [column for column in columns if any(column[1:])]
-    lines = [f"**{result.workload.title}**", "", *_aligned(list(zip(*told, strict=True)))]
+    rows = list(zip(*told, strict=True))
+    lines = [f"**{result.workload.title}**", "", markdown_table(rows, right=range(1, len(told)))]
     failed = [f"- {row.name}, {row.precision}: not measured: {row.failure}" for row in result.contenders if row.failure]
     return "\n".join([*lines, *(["", *failed] if failed else [])])
 
@@ -57,14 +59,3 @@ def machine_line(machine: Mapping[str, object]) -> str:
 def _number(value: float) -> str:
     """Three significant digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table whose columns line up: text to the left, numbers to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append(f"| {' | '.join(cells)} |")
-    rule = ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])]
-    return [lines[0], f"| {' | '.join(rule)} |", *lines[1:]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from histogan_tf.classifier import plots
 from histogan_tf.classifier.prediction import backbone_note, require_classifier
-from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions, table, to_json
+from histogan_tf.classifier.results import THRESHOLD, Predictions, metrics_table, read_predictions, to_json
 from histogan_tf.classifier.transfer import feature_cache, load_data
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
@@ -79,7 +79,9 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
         f"it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
         for name, test in tests.items()
     ]
-    text = "\n".join([table(metrics), "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts])
+    text = "\n".join(
+        [metrics_table(metrics), "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts]
+    )
     logger.info("%s", text)
     files.write_text(directory / "comparison.md", text + "\n")
     result = {

@@ -17,6 +17,7 @@ from histogan_tf.classifier.prediction import backbone_note, is_untrained, requi
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
+from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
 from histogan_tf.runs.run_directory import read_run, sole_writer
 
@@ -105,7 +106,7 @@ def evaluate_run(
     metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
     note = backbone_note(run_config)
     title = f"{directory.name}: {note}"
-    logger.info("%s\n%s", title, table({directory.name: metrics}))
+    logger.info("%s\n%s", title, metrics_table({directory.name: metrics}))
     point = None if recall_at_least is None else _operating_point(directory, predictions, recall_at_least, run_config)
     plots.plot_precision_recall(directory / "precision_recall.png", labels, probabilities, title, point)
     plots.plot_roc(directory / "roc.png", labels, probabilities, title, point)
@@ -137,7 +138,7 @@ def _operating_point(
         predictions.labels, predictions.probabilities, threshold, groups=predictions.groups, seed=run_config.seed
     )
     logger.info("recall of at least %g on held-out training images: threshold %.4f", recall_at_least, threshold)
-    logger.info("%s", table({"operating point": metrics}))
+    logger.info("%s", metrics_table({"operating point": metrics}))
     return {
         "recall_at_least": recall_at_least,
         "threshold": threshold,
@@ -154,16 +155,12 @@ def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | 
     }
 
 
-def table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
+def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
     """A Markdown table: a line for each metric, a column for each run, values with their intervals."""
     names = list(next(iter(metrics_of_runs.values())))
     rows = [["metric", *metrics_of_runs]]
     rows += [[name, *(_cell(name, metrics[name]) for metrics in metrics_of_runs.values())] for name in names]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+    return markdown_table(rows)
 
 
 def _cell(name: str, metric: Metric) -> str:

@@ -12,6 +12,7 @@ from histogan_tf.clustering.descriptors import DescriptorSettings
 from histogan_tf.clustering.model import ClusterModel
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
+from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _sample_descriptors(
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(images)).tolist()
     described, total = {}, 0
-    found = descriptors.map_ordered(lambda i: descriptors.describe_image(images[i], settings), order, num_workers)
+    found = map_in_order(lambda i: descriptors.describe_image(images[i], settings), order, num_workers)
     for index, of_image in zip(order, found, strict=False):
         described[index] = of_image
         total += len(of_image)
@@ -152,7 +153,7 @@ def _count_words(
 
     counts = np.empty((len(images), len(words)), np.int32)
     with Progress(len(images), 0, "image") as progress:
-        for index, row in enumerate(descriptors.map_ordered(count, range(len(images)), num_workers)):
+        for index, row in enumerate(map_in_order(count, range(len(images)), num_workers)):
             counts[index] = row
             progress.update(index + 1)
     return counts

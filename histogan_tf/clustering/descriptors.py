@@ -1,4 +1,4 @@
-"""SIFT descriptors of one image, and the ordered parallel map over many.
+"""SIFT descriptors of one image.
 
 SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60(2), 2004.
 """
@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 
 from histogan_tf.errors import UserError
-from histogan_tf.machine.cores import num_usable_cores
 
 DESCRIPTOR_LENGTH = 128  # 4x4 cells of 8 orientations (Lowe, section 6.1)
 DESCRIPTOR_SIDE = 16  # pixels under one descriptor: 4x4 cells of 4x4 samples (Lowe, figure 7 and section 6.1)
 GRID_STEP = 8  # pixels between the centres of dense descriptors: each overlaps its neighbours by half
 _OPENCV_CELL = 1.5  # OpenCV draws a cell 3 * (size / 2) pixels wide around a key point of diameter `size`
-_ITEMS_IN_FLIGHT = 256
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,24 +80,12 @@ def as_points(descriptors: np.ndarray, settings: DescriptorSettings) -> np.ndarr
     return points
 
 
-def map_ordered(function: Callable[[Item], Result], items: Sequence[Item], num_workers: int | None) -> Iterator[Result]:
-    """function(item) for every item, in order, on `num_workers` threads (None: one per core this process may use).
-
-    OpenCV and NumPy release the interpreter's lock, so threads are enough. Few results are in flight at a time:
-    memory does not grow with the number of items.
-    """
-    workers = num_workers or num_usable_cores()
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(items), _ITEMS_IN_FLIGHT):
-            yield from pool.map(function, items[start : start + _ITEMS_IN_FLIGHT])
-
-
 @contextlib.contextmanager
 def one_thread_per_call() -> Iterator[None]:
     """Keep OpenCV, BLAS and OpenMP from starting threads of their own.
 
     Their threads add partial sums in the order in which they happen to finish, so the last bits would differ from run
-    to run; and they would fight the workers of `map_ordered` for the same cores.
+    to run; and they would fight the threads of `map_in_order` for the same cores.
     """
     import cv2
     import sklearn.cluster  # noqa: F401  (threadpoolctl limits only libraries that are already loaded)

@@ -49,16 +49,16 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
         ) from error
     selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
     summary = summarize_clusters(clustering, image_set, selection)
-    montages = _write_montages(clustering, image_set, output_dir, seed)
+    montage_paths = _write_montages(clustering, image_set, output_dir, seed)
     for path in output_dir.iterdir():
-        if _MONTAGE_NAME.fullmatch(path.name) and path not in montages:
+        if _MONTAGE_NAME.fullmatch(path.name) and path not in montage_paths:
             path.unlink()
     with files.written_aside(output_dir / "k_selection.png") as aside:
         montages.save_k_selection(aside, selection, clustering.model.num_clusters)
     with files.written_aside(output_dir / "vocabulary.npz") as aside:
         save_model(aside, clustering.model)
     with files.written_aside(output_dir / "clusters.csv") as aside:
-        write_csv(aside, clustering, image_set)
+        write_assignments(aside, clustering, image_set)
     files.write_json(output_dir / "summary.json", summary)
     return summary
 
@@ -131,8 +131,8 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
     return written
 
 
-def write_csv(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
-    """Write the COLUMNS of each image of `image_set`, which `clustering` is of.
+def write_assignments(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
+    """Writes a clusters.csv: one line for each image of `image_set`, with the columns CLUSTER_COLUMNS.
 
     Unknown labels and patients, and the distance of an image without descriptors, are left empty.
     """

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import io
-import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, TypeVar
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
-from histogan_tf.machine.cores import num_usable_cores
+from histogan_tf.machine.parallel import map_in_order
 
 logger = logging.getLogger("histogan_tf")
 
-Result = TypeVar("Result")
 Prepare = Callable[[np.ndarray], np.ndarray]  # uint8 HWC in and out; raises UnusableImageError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-_IMAGES_PER_TASK = 64
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> channels
@@ -200,7 +195,7 @@ def gather(
         UserError: if no image can be used, if images differ in size, or, being strict, if one image cannot be used.
     """
     images, kept, reason, num_unwanted = np.empty((0, 0, 0, 0), np.uint8), [], "there is none", 0
-    with contextlib.closing(map_in_order(lambda index: _read_or_error(read, index), len(names))) as results:
+    with contextlib.closing(map_in_order(lambda index: _read_or_error(read, index), range(len(names)))) as results:
         for index, result in enumerate(results):
             if isinstance(result, UnusableImageError):
                 reason = f"{str(names[index])!r}: {result}"
@@ -249,25 +244,3 @@ def different_sizes(name: str, size: tuple[int, int], other_name: str, other_siz
         f"{other_size[0]}x{other_size[1]}; resize all with --output_height=64, or cut the centre out first with "
         f"--crop --input_height={min(*size, *other_size)}"
     )
-
-
-def map_in_order(function: Callable[[int], Result], count: int) -> Iterator[Result]:
-    """function(0), function(1), …, computed on all cores; not much more is computed than is taken."""
-
-    def compute_some(start: int) -> list[Result]:
-        return [function(index) for index in range(start, min(start + _IMAGES_PER_TASK, count))]
-
-    num_workers = num_usable_cores()
-    starts = iter(range(0, count, _IMAGES_PER_TASK))
-    with ThreadPoolExecutor(num_workers) as executor:
-        pending = collections.deque(
-            executor.submit(compute_some, start) for start in itertools.islice(starts, 2 * num_workers)
-        )
-        try:
-            while pending:
-                results = pending.popleft().result()
-                pending.extend(executor.submit(compute_some, start) for start in itertools.islice(starts, 1))
-                yield from results
-        finally:
-            for future in pending:
-                future.cancel()

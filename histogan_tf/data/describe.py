@@ -14,10 +14,11 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.data import class_sheets, loading
-from histogan_tf.data.decoding import UnusableImageError, map_in_order
+from histogan_tf.data.decoding import UnusableImageError
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
@@ -94,7 +95,7 @@ def survey_images(image_set: ImageSet) -> Survey:
 
     count = len(image_set)
     survey = Survey([None] * count, [None] * count, np.full((count, 3), np.nan), {})
-    with contextlib.closing(map_in_order(look, count)) as results, Progress(count, 0, "image") as progress:
+    with contextlib.closing(map_in_order(look, range(count))) as results, Progress(count, 0, "image") as progress:
         for index, result in enumerate(results):
             if isinstance(result, UnusableImageError):
                 survey.errors[index] = str(result)

@@ -54,11 +54,7 @@ def load_domains(config: Config) -> tuple[Domain, Domain]:
 
 def _domain(image_set: ImageSet, flag: str, label: str) -> Domain:
     names = image_set.class_names
-    try:
-        number = label_number(label, names)
-    except UserError as error:  # it names --label
-        known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
-        raise UserError(f"--{flag}={label}: this dataset has the labels {known}") from error
+    number = label_number(label, names, flag)
     indices = np.flatnonzero(image_set.labels == number)
     if not len(indices):
         raise UserError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from histogan_tf.data.lazy_images import LazyImages
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, listing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,18 +117,29 @@ class ImageSet:
         return digest.hexdigest()
 
 
-def label_number(label: str, class_names: Sequence[str]) -> int:
-    """The number of a label given by number or, in any case, by class name.
+def label_number(label: str, class_names: Sequence[str], flag: str = "label") -> int:
+    """The number of a label that a flag names.
+
+    The text is a class name in its exact spelling; or else the only class name that is equal in another case; or else
+    the number of a class. So a class that is called "1" is found by that name, whatever its number.
+
+    Args:
+        label: the flag's value.
+        class_names: the names of labels 0, 1, …; empty if the images have no labels.
+        flag: name of the flag, for the message.
 
     Raises:
-        UserError: if there is no such label.
+        UserError: if there is no such label, or several that differ in case alone.
     """
-    names = [name.casefold() for name in class_names]
-    if label.casefold() in names:
-        return names.index(label.casefold())
-    if label.isdecimal() and int(label) < len(names):
-        return int(label)
-    known = (
-        ", ".join(f"{number} ({name})" for number, name in enumerate(class_names)) or "none: its images are unlabelled"
-    )
-    raise UserError(f"--label={label}: this dataset has the labels {known}")
+    if not class_names:
+        raise UserError(f"--{flag}={label}: the images have no labels; leave --{flag} out")
+    names, folded = list(class_names), [name.casefold() for name in class_names]
+    if label in names:
+        return names.index(label)
+    if folded.count(label.casefold()) == 1:
+        return folded.index(label.casefold())
+    numbers = [str(number) for number in range(len(names))]
+    if label in numbers:
+        return numbers.index(label)
+    known = listing((f"{number} ({name})" for number, name in enumerate(names)), most=20)
+    raise UserError(f"--{flag}={label}: the labels are {known}; choose one, by its name or number")

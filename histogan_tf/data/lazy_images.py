@@ -18,11 +18,11 @@ from histogan_tf.data.decoding import (
     decode_image,
     different_sizes,
     gather,
-    map_in_order,
     report_unusable,
 )
 from histogan_tf.errors import UserError
 from histogan_tf.machine.cores import num_usable_cores
+from histogan_tf.machine.parallel import map_in_order
 
 _PROBED = 64  # images whose sizes and channels stand for those of all
 _FINGERPRINTED = 256  # images whose pixels are part of the fingerprint
@@ -221,7 +221,7 @@ class LazyImages:
                 return error
             return None
 
-        with contextlib.closing(map_in_order(try_one, len(self))) as results:
+        with contextlib.closing(map_in_order(try_one, range(len(self)))) as results:
             for index, error in enumerate(results):
                 if error:
                     report_unusable(_Names(self)[index], error, strict=True)

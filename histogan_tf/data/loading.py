@@ -11,7 +11,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.data.decoding import sizing
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.sources.folder import load_folder
 from histogan_tf.data.sources.idc import load_idc
@@ -191,23 +191,11 @@ def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
 def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
     if label is None:
         return image_set
-    if image_set.labels is None:
-        raise UserError(f"--label={label}: {image_set.name!r} has no labels; leave --label out")
-    image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == _parse_label(image_set, label)))
+    number = label_number(label, image_set.class_names)
+    image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == number))
     if not len(image_set_of_label):
         raise UserError(f"--label={label}: no such image among the {_counts(image_set)}")
     return image_set_of_label
-
-
-def _parse_label(image_set: ImageSet, label: str) -> int:
-    """A class name, in its exact spelling or else in any case; or else the number of a class."""
-    names = image_set.class_names
-    for candidates in (names, [name.casefold() for name in names], [str(number) for number in range(len(names))]):
-        for spelling in (label, label.casefold()):
-            if spelling in candidates:
-                return list(candidates).index(spelling)
-    numbered = listing((f"{number} = {name}" for number, name in enumerate(names)), most=20)
-    raise UserError(f"--label={label}: choose one of {numbered}, of {_counts(image_set)}")
 
 
 def _select_cluster(image_set: ImageSet, config: Config, whole: ImageSet) -> ImageSet:

@@ -1,7 +1,4 @@
-"""Perturbed views of images: the symmetries of a square, and noise. TensorFlow operations without state.
-
-Tissue has no upside and no left side, so a patch turned or mirrored is as good a patch, and exact: no pixel is made up.
-"""
+"""Perturbed views of images: the symmetries of a square, and noise. TensorFlow operations without state."""
 
 from __future__ import annotations
 
@@ -11,23 +8,25 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.machine import replicas
+from histogan_tf.metrics.symmetries import (
+    FLIP_LEFT_RIGHT,
+    FLIP_UP_DOWN,
+    TRANSPOSE,
+    apply_symmetry,
+    symmetries_that_fit,
+)
 
 PERTURBATIONS = ("rotation", "flips", "noise")
-NUM_SYMMETRIES = 8
 NOISE_STDDEV = 8.0  # grey levels, about what an 8-bit slide camera adds
 
-# Bits of a symmetry, applied in this order.
-_TRANSPOSE, _FLIP_LEFT_RIGHT, _FLIP_UP_DOWN = 4, 1, 2
+# Numbers of symmetries, as in metrics/symmetries.py.
 _QUARTER_TURNS = frozenset({5, 3, 6})  # by 90, 180 and 270 degrees clockwise
 _FLIPS = frozenset({1, 2, 3})  # left-right, up-down, both
-_SQUARE_ONLY = frozenset({4, 5, 6, 7})
+_ALL = frozenset(range(1, 8))
 
 
 def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
-    """Turns and mirrors each image of a batch by one of the eight symmetries of a square (its dihedral group).
-
-    Symmetry 0 is the identity. Its bits mean: 4 transpose, then 1 flip left-right, then 2 flip up-down; so 5, 3 and 6
-    turn by 90, 180 and 270 degrees clockwise.
+    """Turns and mirrors each image of a batch by a symmetry of its own.
 
     Args:
         images: (batch, height, width, channels), any type.
@@ -37,15 +36,10 @@ def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
         As `images`.
     """
     symmetries = tf.cast(symmetries, tf.int32)
-    operations = [
-        (_FLIP_LEFT_RIGHT, lambda batch: tf.reverse(batch, [2])),
-        (_FLIP_UP_DOWN, lambda batch: tf.reverse(batch, [1])),
-    ]
-    if images.shape[1] == images.shape[2]:
-        operations.insert(0, (_TRANSPOSE, lambda batch: tf.transpose(batch, (0, 2, 1, 3))))
-    for bit, operation in operations:
-        is_set = tf.bitwise.bitwise_and(symmetries, bit) > 0
-        images = tf.where(is_set[:, tf.newaxis, tf.newaxis, tf.newaxis], operation(images), images)
+    is_square = images.shape[1] == images.shape[2]
+    for operation in (TRANSPOSE, FLIP_LEFT_RIGHT, FLIP_UP_DOWN) if is_square else (FLIP_LEFT_RIGHT, FLIP_UP_DOWN):
+        is_set = tf.bitwise.bitwise_and(symmetries, operation) > 0
+        images = tf.where(is_set[:, tf.newaxis, tf.newaxis, tf.newaxis], apply_symmetry(images, operation), images)
     return images
 
 
@@ -73,10 +67,8 @@ def symmetries_of(perturbations: Collection[str], image_shape: tuple[int, int, i
     if "flips" in perturbations:
         found |= _FLIPS
     if {"rotation", "flips"} <= set(perturbations):
-        found |= _SQUARE_ONLY
-    if image_shape[0] != image_shape[1]:
-        found -= _SQUARE_ONLY
-    return sorted(found)
+        found |= _ALL
+    return sorted(found.intersection(symmetries_that_fit(image_shape)))
 
 
 def perturbed_view(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from histogan_tf.data.decoding import read_images
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError, listing
+from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 logger = logging.getLogger(__name__)
 
@@ -135,16 +136,12 @@ def refuse_copies(synthetic: ImageSet, validation: ImageSet) -> None:
         )
 
 
-def _digests(image_set: ImageSet, every_symmetry: bool = False):
+def _digests(image_set: ImageSet, every_symmetry: bool = False) -> Iterator[tuple[bytes, str]]:
     """(digest, id) of each image, and of its symmetries if asked."""
-    from histogan_tf.data.perturbations import apply_symmetries, symmetries_of
-
-    shape = image_set.image_shape
-    symmetries = symmetries_of(("rotation", "flips"), shape) if every_symmetry else []
+    symmetries = symmetries_that_fit(image_set.image_shape) if every_symmetry else (0,)
     for start in range(0, len(image_set), _COPY_BATCH):
         batch = image_set.images[start : start + _COPY_BATCH]
         names = image_set.ids[start : start + _COPY_BATCH]
-        turned = (apply_symmetries(batch, np.full(len(batch), symmetry)).numpy() for symmetry in symmetries)
-        for images in (batch, *turned):
-            for image, name in zip(images, names, strict=True):
+        for symmetry in symmetries:
+            for image, name in zip(apply_symmetry(batch, symmetry), names, strict=True):
                 yield hashlib.blake2b(image.tobytes(), digest_size=16).digest(), str(name)

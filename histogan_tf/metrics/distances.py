@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from histogan_tf.errors import UserError
+from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 # Elements of one block of pairs: 32 MiB of float64.
 BLOCK_ELEMENTS = 2**22
@@ -48,8 +49,8 @@ def feature_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray
 def pixel_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Mean squared differences in grey levels, in the best of a query's orientations.
 
-    Tissue has no up, so that a turned or mirrored copy is a copy. The orientations are the eight of the dihedral group,
-    or the four that keep the shape if images are not square. Inner products of whole numbers in float64 are exact.
+    Tissue has no up, so that a turned or mirrored copy is a copy. The orientations are those of `symmetries_that_fit`.
+    Inner products of whole numbers in float64 are exact.
 
     Args:
         queries: uint8 (num_queries, height, width, channels).
@@ -58,7 +59,8 @@ def pixel_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
     Returns:
         float64 (num_queries, num_references), in [0, 255**2].
     """
-    orientations = [_flat(oriented) for oriented in _orientations(queries)]
+    symmetries = symmetries_that_fit(queries.shape[1:])
+    orientations = [_flat(apply_symmetry(queries, symmetry)) for symmetry in symmetries]
     query_squares = np.einsum("ij,ij->i", orientations[0], orientations[0])[:, None]
     nearest_yet = np.full((len(queries), len(references)), np.inf)
     for start in range(0, len(references), _REFERENCES_AT_ONCE):
@@ -105,15 +107,6 @@ def nearest(
         indices[rows] = np.take_along_axis(found, order, axis=1)
         squares[rows] = np.take_along_axis(block, indices[rows], axis=1)
     return Neighbours(squares, indices)
-
-
-def _orientations(images: np.ndarray) -> Iterator[np.ndarray]:
-    """All turns and mirrorings of images (num_images, height, width, channels) that keep their shape."""
-    is_square = images.shape[1] == images.shape[2]
-    for quarter_turns in range(0, 4, 1 if is_square else 2):
-        turned = np.rot90(images, quarter_turns, axes=(1, 2))
-        yield turned
-        yield turned[:, :, ::-1]
 
 
 def _flat(images: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from histogan_tf.paper.estimate import machine_pace
 from histogan_tf.paper.stages import Stage, Stages
 from histogan_tf.paper.study import Study
 from histogan_tf.paper.study_images import find_images
+from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
 from histogan_tf.runs.run_directory import run_directory, sole_writer, versions
 
@@ -86,18 +87,13 @@ def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> 
         cost = stage.cost()
         seconds, num_bytes = seconds + cost.seconds(pace), num_bytes + cost.num_bytes
         rows.append((stage.name, stage.kind, f"{cost.seconds(pace) / 60:.1f}", f"{cost.num_bytes / 1e6:.0f}", reason))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])).rstrip()
-        for row in rows
-    ]
     existing = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     logger.info(
         "the plan, in %s:\n  %s\nin all about %.1f hours on this machine as it is now (half or three times that), "
         "and %.2f GB of %.0f GB free; nothing was done",
         directory,
-        "\n  ".join(lines),
+        plain_table(rows).replace("\n", "\n  "),
         seconds / 3600,
         num_bytes / 1e9,
         free / 1e9,

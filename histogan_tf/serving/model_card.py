@@ -10,6 +10,7 @@ from typing import Any
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.trained.load import TrainedNetwork
 
@@ -123,11 +124,10 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
     """Metrics as Markdown: of each its value and interval, or those columns for several sets of images."""
     is_flat = all("value" in row for row in rows.values())
     columns = ["value"] if is_flat else list(next(iter(rows.values())))
-    lines = ["| metric | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    lines = [["metric", *columns]]
     for name, row in rows.items():
-        cells = [_shown_metric(row)] if is_flat else [_shown_metric(row[column]) for column in columns]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines)
+        lines.append([name, *([_shown_metric(row)] if is_flat else [_shown_metric(row[column]) for column in columns])])
+    return markdown_table(lines)
 
 
 def _shown_metric(metric: dict[str, float | None]) -> str:

@@ -16,6 +16,7 @@ from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV
+from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.trained.load import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -176,11 +177,11 @@ def interface(model: onnx.ModelProto) -> str:
     """Inputs and outputs as a Markdown table."""
     import onnx
 
-    lines = ["| tensor | type | shape |", "| --- | --- | --- |"]
+    rows = [("tensor", "type", "shape")]
     for role, values in (("input", model.graph.input), ("output", model.graph.output)):
         for value in values:
             tensor = value.type.tensor_type
             sides = ", ".join(side.dim_param or str(side.dim_value) for side in tensor.shape.dim)
             kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-            lines.append(f"| {role} `{value.name}` | {kind} | ({sides}) |")
-    return "\n".join(lines)
+            rows.append((f"{role} `{value.name}`", kind, f"({sides})"))
+    return markdown_table(rows)

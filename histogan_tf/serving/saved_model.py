@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.serving.signatures import Signature, signatures_of
 from histogan_tf.serving.warmup import write_warmup_requests
 from histogan_tf.trained.load import TrainedNetwork
@@ -51,12 +52,12 @@ def _name_dimensions(folder: Path) -> None:
 
 
 def _interface(signatures: Mapping[str, Signature]) -> str:
-    lines = ["| signature | inputs | outputs | from what to what |", "| --- | --- | --- | --- |"]
+    rows = [("signature", "inputs", "outputs", "from what to what")]
     for name, signature in signatures.items():
         tensors = (signature.inputs, signature.function.structured_outputs)
         cells = [", ".join(map(_tensor, named.items())) for named in tensors]
-        lines.append(f"| `{name}` | {cells[0]} | {cells[1]} | {signature.meaning} |")
-    return "\n".join(lines)
+        rows.append((f"`{name}`", *cells, signature.meaning))
+    return markdown_table(rows)
 
 
 def _tensor(named: tuple[str, tf.TensorSpec | tf.Tensor]) -> str:

@@ -22,6 +22,7 @@ from histogan_tf.metrics.checks import check_images, checked_features
 from histogan_tf.metrics.memorization import FALSE_ALARM_RATE, Copies, NearestTraining, find_copies
 from histogan_tf.models.feature_extractors import FeatureExtractor
 from histogan_tf.reporting import pictures
+from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
@@ -138,14 +139,11 @@ def report_table(report: SynthesisReport) -> str:
     """The metrics as a table to read, and what was found of copies."""
     rows = [("metric", "synthetic", "floor (real images)", "ceiling (noise)")]
     rows += [(name, *(_cell(columns[column]) for column in REPORT_COLUMNS)) for name, columns in report.metrics.items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     num_synthetic, num_suspected = report.settings["num_synthetic"], int(report.copies.is_suspected.sum())
-    lines.append(
-        f"suspected copies of training images: {num_suspected} of {num_synthetic} "
+    return (
+        f"{plain_table(rows)}\nsuspected copies of training images: {num_suspected} of {num_synthetic} "
         f"({2 * FALSE_ALARM_RATE * num_synthetic:.2g} expected by chance)"
     )
-    return "\n".join(lines)
 
 
 def report_json(report: SynthesisReport, real_ids: np.ndarray, synthetic_ids: np.ndarray) -> dict[str, Any]:

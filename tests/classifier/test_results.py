@@ -11,8 +11,8 @@ from sklearn import metrics
 from histogan_tf.classifier.results import (
     Predictions,
     evaluate_run,
+    metrics_table,
     read_predictions,
-    table,
     to_json,
     write_predictions,
 )
@@ -127,7 +127,7 @@ def test_the_plots_are_there(real_run):
 
 def test_a_table_shows_values_with_intervals():
     nan = float("nan")
-    shown = table(
+    shown = metrics_table(
         {
             "a": {"recall": Metric(0.5, 0.25, 0.75, 0), "true_positives": Metric(1.0, 0.0, 12.0, 0)},
             "b": {"recall": Metric(nan, nan, nan, 9), "true_positives": Metric(3.0, nan, nan, 0)},

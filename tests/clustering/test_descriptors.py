@@ -1,5 +1,3 @@
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -65,23 +63,6 @@ def test_smallest_size():
         descriptors.check_size((30, 7, 3), DescriptorSettings(upsample=2))
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     assert descriptors.describe_image(noise, DescriptorSettings(upsample=2, dense=True)).shape == (1, 128)
-
-
-@pytest.mark.parametrize("num_workers", [None, 1, 3])
-def test_map_keeps_the_order(num_workers):
-    def slow_at_first(item: int) -> int:
-        time.sleep(0.02 if item == 0 else 0)
-        return item**2
-
-    assert list(descriptors.map_ordered(slow_at_first, range(600), num_workers)) == [item**2 for item in range(600)]
-
-
-def test_map_holds_few_results():
-    started = []
-    results = descriptors.map_ordered(started.append, range(10_000), 2)
-    next(results)
-    results.close()
-    assert len(started) <= 256
 
 
 def test_libraries_get_their_threads_back():

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from histogan_tf.clustering import assign_images, cluster_images, load_model, montages, outputs, write_clusters
+from histogan_tf.clustering.outputs import write_assignments
+from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.errors import UserError
 
 FILES = ["clusters.csv", "k_selection.png", "summary.json", "vocabulary.npz"]
@@ -109,3 +111,36 @@ def test_output_that_is_a_file(clustering, textures_and_flat, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(UserError, match="taken cannot be made a directory"):
         write_clusters(clustering, textures_and_flat, tmp_path / "taken")
+
+
+@pytest.fixture
+def csv_path(clustering, textures_and_flat, tmp_path):
+    path = tmp_path / "clusters.csv"
+    write_assignments(path, clustering, textures_and_flat)
+    return path
+
+
+def test_rows(clustering, csv_path):
+    rows = [line.split(",") for line in csv_path.read_text().splitlines()]
+    assert rows[0] == ["id", "label", "patient", "cluster", "distance"]
+    assert len(rows) == 81
+    assert rows[4] == ["3.png", "0", "p1", "-1", ""]
+    assert rows[51] == ["50.png", "2", "p0", "-1", ""]
+    assert rows[80][:4] == ["79.png", "3", "p1", str(clustering.assignment[79])]
+    assert float(rows[80][4]) == pytest.approx(clustering.distance[79], rel=1e-5)
+
+
+def test_unknown_labels_and_patients_are_empty(clustering, textures_and_flat, tmp_path):
+    unlabelled = type(textures_and_flat)(textures_and_flat.images, None, textures_and_flat.ids, None, "plain")
+    write_assignments(tmp_path / "clusters.csv", clustering, unlabelled)
+    assert (tmp_path / "clusters.csv").read_text().splitlines()[4] == "3.png,,,-1,"
+
+
+@pytest.mark.parametrize("cluster", [-1, 0, 3])
+def test_a_cluster_comes_back(clustering, textures_and_flat, csv_path, cluster):
+    chosen = restrict(textures_and_flat, read_cluster(csv_path, cluster))
+    expected = np.flatnonzero(clustering.assignment == cluster)
+    assert len(expected) > 0
+    np.testing.assert_array_equal(chosen.ids, textures_and_flat.ids[expected])
+    np.testing.assert_array_equal(chosen.images, textures_and_flat.images[expected])
+    np.testing.assert_array_equal(chosen.labels, textures_and_flat.labels[expected])

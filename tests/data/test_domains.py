@@ -35,7 +35,7 @@ def test_a_set_without_labels_or_without_the_label_is_refused(tmp_path, write_im
     flags = ["--dataset=mine", f"--data_path={tmp_path}"]
     with pytest.raises(UserError, match="mine has none: sort its images into sub-folders"):
         load_domains(make_config(*flags))
-    with pytest.raises(UserError, match=r"--domain_a=cat: this dataset has the labels 0 \(non-idc\), 1 \(idc\)"):
+    with pytest.raises(UserError, match=r"--domain_a=cat: the labels are 0 \(non-idc\), 1 \(idc\); choose one"):
         load_domains(make_config("--domain_a=cat"))
     with pytest.raises(UserError, match="--domain_a and --domain_b are both idc"):
         load_domains(make_config("--domain_a=1", "--domain_b=idc"))

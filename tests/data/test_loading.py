@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from histogan_tf.config import Config, resolve
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError
@@ -228,17 +228,24 @@ class TestLabel:
             write(tmp_path / name / "a.png", value)
         assert values(load_with(dataset="set", data_path=str(tmp_path), label="a", part="all")) == [1]
 
+    def test_names_that_differ_in_case_alone_need_their_spelling(self):
+        assert label_number("ab", ("AB", "ab", "c")) == 1
+        with pytest.raises(UserError, match=r"--domain_a=Ab: the labels are 0 \(AB\), 1 \(ab\), 2 \(c\); choose one"):
+            label_number("Ab", ("AB", "ab", "c"), "domain_a")
+        with pytest.raises(UserError, match="--label=0: the images have no labels; leave --label out"):
+            label_number("0", ())
+
     def test_within_the_part(self, animals):
         train_cats = load_with(**animals, label="cat")
         assert values(train_cats) == [value for value in values(load_with(**animals)) if value < 12]
 
     @pytest.mark.parametrize("label", ["mouse", "2", "-1"])
     def test_unknown(self, animals, label):
-        with pytest.raises(UserError, match=r"choose one of 0 = Dog, 1 = cat, of 30 images \(18 Dog, 12 cat\)"):
+        with pytest.raises(UserError, match=r"the labels are 0 \(Dog\), 1 \(cat\); choose one"):
             load_with(**animals, label=label, part="all")
 
     def test_unlabelled_set(self, animals, tmp_path):
-        with pytest.raises(UserError, match="has no labels; leave --label out"):
+        with pytest.raises(UserError, match="--label=cat: the images have no labels; leave --label out"):
             load_with(dataset="cats", data_path=str(tmp_path / "data" / "animals" / "cat"), label="cat")
 
     def test_class_without_images(self, tmp_path):

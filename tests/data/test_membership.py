@@ -1,42 +1,32 @@
 import numpy as np
 import pytest
 
-from histogan_tf.clustering.outputs import write_csv
+from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.errors import UserError
 
 
 @pytest.fixture
-def csv_path(clustering, textures_and_flat, tmp_path):
+def patches():
+    """Ten flat images, 0.png to 9.png."""
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1).repeat(3, axis=3)
+    return ImageSet(images, None, np.array([f"{index}.png" for index in range(10)]), None, "patches")
+
+
+@pytest.fixture
+def csv_path(patches, tmp_path):
+    """A clusters.csv with the even patches in cluster 0, the odd ones in cluster 3, and patch 9 in none."""
     path = tmp_path / "clusters.csv"
-    write_csv(path, clustering, textures_and_flat)
+    rows = [f"{name},,,{-1 if index == 9 else 3 * (index % 2)}," for index, name in enumerate(patches.ids)]
+    path.write_text("\n".join(["id,label,patient,cluster,distance", *rows]))
     return path
 
 
-def test_rows(clustering, csv_path):
-    rows = [line.split(",") for line in csv_path.read_text().splitlines()]
-    assert rows[0] == ["id", "label", "patient", "cluster", "distance"]
-    assert len(rows) == 81
-    assert rows[4] == ["3.png", "0", "p1", "-1", ""]
-    assert rows[51] == ["50.png", "2", "p0", "-1", ""]
-    assert rows[80][:4] == ["79.png", "3", "p1", str(clustering.assignment[79])]
-    assert float(rows[80][4]) == pytest.approx(clustering.distance[79], rel=1e-5)
-
-
-def test_unknown_labels_and_patients_are_empty(clustering, textures_and_flat, tmp_path):
-    unlabelled = type(textures_and_flat)(textures_and_flat.images, None, textures_and_flat.ids, None, "plain")
-    write_csv(tmp_path / "clusters.csv", clustering, unlabelled)
-    assert (tmp_path / "clusters.csv").read_text().splitlines()[4] == "3.png,,,-1,"
-
-
-@pytest.mark.parametrize("cluster", [-1, 0, 3])
-def test_a_cluster_comes_back(clustering, textures_and_flat, csv_path, cluster):
-    chosen = restrict(textures_and_flat, read_cluster(csv_path, cluster))
-    expected = np.flatnonzero(clustering.assignment == cluster)
-    assert len(expected) > 0
-    np.testing.assert_array_equal(chosen.ids, textures_and_flat.ids[expected])
-    np.testing.assert_array_equal(chosen.images, textures_and_flat.images[expected])
-    np.testing.assert_array_equal(chosen.labels, textures_and_flat.labels[expected])
+@pytest.mark.parametrize(("cluster", "expected"), [(-1, [9]), (0, [0, 2, 4, 6, 8]), (3, [1, 3, 5, 7])])
+def test_images_of_a_cluster(patches, csv_path, cluster, expected):
+    chosen = restrict(patches, read_cluster(csv_path, cluster))
+    assert chosen.ids.tolist() == [f"{index}.png" for index in expected]
+    assert chosen.images[:, 0, 0, 0].tolist() == expected
 
 
 def test_columns_in_another_order_and_a_byte_order_mark(tmp_path):
@@ -72,16 +62,16 @@ def test_missing_file_and_folder(tmp_path):
         read_cluster(tmp_path, 0)
 
 
-def test_ids_of_another_dataset(textures):
-    with pytest.raises(UserError, match=r"2 of 3 ids are not in the dataset textures: x\.png, y\.png"):
-        restrict(textures, np.array(["x.png", "4.png", "y.png"]))
+def test_ids_of_another_dataset(patches):
+    with pytest.raises(UserError, match=r"2 of 3 ids are not in the dataset patches: x\.png, y\.png"):
+        restrict(patches, np.array(["x.png", "4.png", "y.png"]))
 
 
-def test_a_part_needs_only_its_own(textures):
-    part = textures.select(np.arange(0, 80, 2))
+def test_a_part_needs_only_its_own(patches):
+    part = patches.select(np.arange(0, 10, 2))
     ids = np.array(["3.png", "4.png", "9.png"])
-    assert restrict(part, ids, whole=textures).ids.tolist() == ["4.png"]
+    assert restrict(part, ids, whole=patches).ids.tolist() == ["4.png"]
     with pytest.raises(UserError, match="2 of 3 ids are not in the dataset"):
         restrict(part, ids)
     with pytest.raises(UserError, match="none of the 1 images of the cluster is in the chosen part"):
-        restrict(part, ids[:1], whole=textures)
+        restrict(part, ids[:1], whole=patches)

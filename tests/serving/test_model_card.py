@@ -48,5 +48,8 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
     (run / "evaluation" / "synthesis.json").write_text(json.dumps({"metrics": synthesis}))
     (run / "metrics.json").write_text(json.dumps({"metrics": classification}))
     card = card_of(dataclasses.replace(plain, directory=run), tmp_path)
-    assert "| metric | synthetic | floor |\n| --- | --- | --- |\n| kid-n8 | 0.25 ± 0.031 | 0.0125 |\n" in card
-    assert "| recall | 0.75 (0.5 to 0.9) |\n| f1 | undefined |\n" in card
+    assert (
+        "| metric | synthetic    | floor  |\n| ------ | ------------ | ------ |\n| kid-n8 | 0.25 ± 0.031 | 0.0125 |\n"
+        in card
+    )
+    assert "| recall | 0.75 (0.5 to 0.9) |\n| f1     | undefined         |\n" in card

@@ -1,0 +1,46 @@
+"""The eight symmetries of a square (its dihedral group): what turning and mirroring can make of an image.
+
+Tissue has no upside and no left side, so a patch turned or mirrored is as good a patch, and exact: no pixel is made up.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+
+Images = TypeVar("Images")  # an array of NumPy, or a tensor of TensorFlow
+
+# A symmetry is a number in [0, 8), whose bits are applied in this order. 0 is the identity; 5, 3 and 6 turn by 90, 180
+# and 270 degrees clockwise; 1, 2 and 3 flip left-right, up-down and both.
+TRANSPOSE, FLIP_LEFT_RIGHT, FLIP_UP_DOWN = 4, 1, 2
+
+
+def symmetries_that_fit(image_shape: tuple[int, ...]) -> range:
+    """The symmetries that keep the shape of images (height, width, …): all eight if square, the first four if not."""
+    return range(8 if image_shape[0] == image_shape[1] else 4)
+
+
+def apply_symmetry(images: Images, symmetry: int) -> Images:
+    """Turns and mirrors all images of a batch by one symmetry.
+
+    Args:
+        images: (batch, height, width, channels), of NumPy or of TensorFlow, any type.
+        symmetry: in [0, 8).
+
+    Returns:
+        As `images`, with height and width exchanged by symmetries from 4 on. For NumPy, a view.
+    """
+    if isinstance(images, np.ndarray):
+        transpose, reverse = np.transpose, np.flip
+    else:
+        import tensorflow as tf
+
+        transpose, reverse = tf.transpose, tf.reverse
+    if symmetry & TRANSPOSE:
+        images = transpose(images, (0, 2, 1, 3))
+    if symmetry & FLIP_LEFT_RIGHT:
+        images = reverse(images, (2,))
+    if symmetry & FLIP_UP_DOWN:
+        images = reverse(images, (1,))
+    return images
