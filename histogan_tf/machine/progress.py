@@ -104,7 +104,9 @@ class _Bar(tqdm):
         """What `bar_format` is filled with; tqdm asks for it at each drawing."""
         fields = super().format_dict
         fields |= {"before": self._before, "pace": self._pace}
-        values = [f"  {name} {value:.3f}" for name, value in self._values.items()]
+        # The parts of a loss, such as d_loss_real of d_loss, come last: they are the first to be left out.
+        names = sorted(self._values, key=lambda name: any(name.startswith(f"{other}_") for other in self._values))
+        values = [f"  {name} {self._values[name]:.3f}" for name in names]
         if not _in_notebook():  # which gives a bar all the room there is
             fields["ncols"] = terminal_columns(self.fp)
             count = f"{self.n}/{self.total}"

@@ -13,11 +13,13 @@ from histogan_tf.config import Config
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
 from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
-from histogan_tf.reporting.html import Cell, Figure, Picture, Report, Table, write_html_report
+from histogan_tf.reporting.html import Cell, Figure, Picture, Report, ReportTable, write_html_report
 from histogan_tf.synthesis.measure import REPORT_COLUMNS as SYNTHESIS_COLUMNS
 
 _FEW_PATIENTS = 10
 _NONE = "–"
+# Files of the study that the report's numbers are read from.
+_TABLE1, _DATASET, _STUDY = "table1.json", "split/dataset.json", "study.json"
 
 
 def write_study_report(directory: Path, config: Config) -> None:
@@ -27,7 +29,7 @@ def write_study_report(directory: Path, config: Config) -> None:
         directory: of the study, all other stages of which are done.
         config: of --mode=paper, resolved.
     """
-    table, dataset = _read(directory / "table1.json"), _read(directory / "split" / "dataset.json")
+    table, dataset, study = (_read(directory / name) for name in (_TABLE1, _DATASET, _STUDY))
     configs = StudyConfigs(config)
     folders = [configs.folder(seed) for seed in configs.seeds]
     counts = [
@@ -43,12 +45,15 @@ def write_study_report(directory: Path, config: Config) -> None:
             f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
             f"{backbone_note(configs.data(model='resnet18'))}.",
         ),
+        summary_made_from=_DATASET,
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
+        answer_made_from=_TABLE1,
         tables=(_table1(table), _differences(table)),
         figures=list(_figures(directory, folders[0], dataset["class_names"])),
-        details=(_synthesis(folders[0]),),
-        settings=_settings(directory),
+        details=(_synthesis(directory, folders[0]),),
+        settings=_settings(study),
+        settings_made_from=_STUDY,
         command=command_line(config),
     )
     write_html_report(directory / "report.html", report)
@@ -94,7 +99,7 @@ def _interval(cell: Mapping[str, Any], form: str = "{:.3f}") -> str:
     return f"{form.format(cell['low'])} to {form.format(cell['high'])}"
 
 
-def _table1(table: Mapping[str, Any]) -> Table:
+def _table1(table: Mapping[str, Any]) -> ReportTable:
     """Every row with its intervals, spread, and the paper's numbers beside."""
     rows = {}
     for row in table["rows"]:
@@ -120,10 +125,10 @@ def _table1(table: Mapping[str, Any]) -> Table:
         f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity where the row's "
         f"ROC curve, of the same images, reaches Real's recall."
     )
-    return Table("Table 1", text, columns, rows)
+    return ReportTable("Table 1", text, columns, rows, made_from=(_TABLE1,))
 
 
-def _differences(table: Mapping[str, Any]) -> Table:
+def _differences(table: Mapping[str, Any]) -> ReportTable:
     """What each row changes, with verdicts."""
     rows = {}
     for row in table["rows"]:
@@ -148,7 +153,7 @@ def _differences(table: Mapping[str, Any]) -> Table:
         "independent, which those of one patient are not."
     )
     columns = ["against Real", *(name.replace("_", " ") for name in TABLE1_COLUMNS), "McNemar's p"]
-    return Table("Against Real", text, columns, rows)
+    return ReportTable("Against Real", text, columns, rows, made_from=(_TABLE1,))
 
 
 def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Figure]:
@@ -219,13 +224,14 @@ def _selected(folder: Path) -> Iterator[Picture]:
                         yield Picture(path, f"{SYNTHETIC[name]}, label {label}: {sort} by {rule}")
 
 
-def _synthesis(folder: Path) -> Table:
-    """Synthesis metrics of each set of images, of the first repeat."""
-    reports = {
-        f"{title}, label {label}": _read(folder / "synthesis" / f"{name}-{label}" / "synthesis.json")
+def _synthesis(directory: Path, folder: Path) -> ReportTable:
+    """Synthesis metrics of each set of images, of the first repeat, whose folder is given."""
+    paths = {
+        f"{title}, label {label}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
         for name, title in SYNTHETIC.items()
         for label in (0, 1)
     }
+    reports = {heading: _read(path) for heading, path in paths.items()}
     rows = {}
     for heading, found in reports.items():
         rows[heading] = [_synthesis_cell(columns) for columns in found["metrics"].values()]
@@ -238,7 +244,8 @@ def _synthesis(folder: Path) -> Table:
         "Synthetic against real training images of the same label, of the first repeat. Below each value: what other "
         "real images reach (a perfect generator's), and what white noise reaches."
     )
-    return Table("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows)
+    made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
+    return ReportTable("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows, made_from)
 
 
 def _synthesis_cell(columns: Mapping[str, Mapping[str, float | None]]) -> Cell:
@@ -246,7 +253,6 @@ def _synthesis_cell(columns: Mapping[str, Mapping[str, float | None]]) -> Cell:
     return Cell(synthetic, f"{floor} … {ceiling}")
 
 
-def _settings(directory: Path) -> dict[str, str]:
-    study = _read(directory / "study.json")
+def _settings(study: Mapping[str, Any]) -> dict[str, str]:
     shown = {name: value for name, value in study["settings"].items() if value is not None}
     return {**{f"--{name}": str(value) for name, value in shown.items()}, **study["versions"]}

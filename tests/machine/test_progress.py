@@ -94,8 +94,8 @@ def test_a_log_that_others_print_gets_no_second_printer(clock, monkeypatch, capl
     [
         (60, []),
         (80, ["d_loss 1.500"]),
-        (110, ["d_loss 1.500", "d_loss_real 0.250", "g_loss 3.125"]),  # d_loss_fake would be too long, g_loss is not
-        (130, ["d_loss 1.500", "d_loss_real 0.250", "d_loss_fake 12.750", "g_loss 3.125"]),
+        (110, ["d_loss 1.500", "g_loss 3.125", "d_loss_real 0.250"]),
+        (130, ["d_loss 1.500", "g_loss 3.125", "d_loss_real 0.250", "d_loss_fake 12.750"]),
     ],
 )
 def test_the_bar_keeps_ten_characters_and_shows_the_losses_that_fit(clock, monkeypatch, columns, shown):
