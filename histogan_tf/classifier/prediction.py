@@ -17,8 +17,8 @@ from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
+from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.folder import list_images
-from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.precision import dtype_policy
@@ -157,11 +157,11 @@ def _read_in_turn(
 
 def _preparation(trained: TrainedNetwork) -> Prepare:
     """What the run did to its own images, and grey to RGB."""
-    fit, channels = sizing(trained.config), trained.image_shape[-1]
+    before_sizing = reader_of(trained.config.dataset).before_sizing
+    size, channels = sizing(trained.config), trained.image_shape[-1]
 
     def prepare(image: np.ndarray) -> np.ndarray:
-        padded = pad_to_patch(image) if trained.config.dataset == "idc" else image
-        fitted = fit(padded)
+        fitted = size(before_sizing(image) if before_sizing else image)
         return np.repeat(fitted, channels, axis=-1) if fitted.shape[-1] < channels else fitted
 
     return prepare

@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 
 from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.config.flag import help_of
 from histogan_tf.errors import UserError
 
 _TYPES = typing.get_type_hints(Config)
@@ -27,7 +28,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Declares every field of Config as an absl flag."""
     for field in flag_fields():
         kind, options = _base_type(field.name), {"flag_values": flag_values}
-        name, default, help_text = field.name, field.default, field.metadata["help"]
+        name, default, help_text = field.name, field.default, help_of(field)
         if kind is bool:
             flags.DEFINE_boolean(name, default, help_text, **options)
         elif kind is int:
@@ -88,7 +89,7 @@ def help_text() -> str:
 def _flag_help(field: dataclasses.Field) -> list[str]:
     default, choices = field.default, field.metadata["choices"]
     name = f"--[no]{field.name}" if _base_type(field.name) is bool else f"--{field.name}"
-    text = field.metadata["help"]
+    text = help_of(field)
     if choices:
         text += f" One of {', '.join(choices)}."
     if default is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from histogan_tf.config.flag import flag
+from histogan_tf.config.flag import Table, flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,8 +13,10 @@ class DataFlags:
 
     dataset: str = flag(
         "phantom",
-        "phantom (built in), idc, idc-full, mnist, lsun, or the name of any folder of images below --data_dir.",
+        "Which images. {entries}; any other name: the folder of that name below --data_dir, with a sub-folder for each "
+        "label.",
         section="data",
+        described=Table("histogan_tf.data.sources:READERS"),
     )
     phantom_images: int = flag(
         1212, "Images of the phantom, half of each label.", section="data", minimum=24, maximum=1_000_000

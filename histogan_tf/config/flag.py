@@ -43,6 +43,7 @@ def flag(
     *,
     section: str,
     choices: Collection[str] | None = None,
+    described: Table | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     fixed: bool | None = None,
@@ -51,10 +52,11 @@ def flag(
 
     Args:
         default: None means "see the help".
-        help_text: shown by --help, without the default.
+        help_text: shown by --help, without the default and the choices.
         section: of --help; flags of the sections data, network, training, cyclegan and classifier are
             fixed once a run has begun.
         choices: the allowed values; a `Table` where they are the entries of one.
+        described: a `Table` whose entries have a `help` of their own; they are put where `help_text` has {entries}.
         minimum: smallest allowed value.
         maximum: largest allowed value.
         fixed: overrides the section's rule.
@@ -65,11 +67,20 @@ def flag(
         "help": help_text,
         "section": section,
         "choices": choices,
+        "described": described,
         "minimum": minimum,
         "maximum": maximum,
         "fixed": fixed,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def help_of(field: dataclasses.Field) -> str:
+    """The help text of a flag, with the entries of the table that it describes."""
+    help_text, described = field.metadata["help"], field.metadata["described"]
+    if described is None:
+        return help_text
+    return help_text.format(entries="; ".join(f"{name}: {entry.help}" for name, entry in described.items()))
 
 
 def check(field: dataclasses.Field, value: Any) -> None:

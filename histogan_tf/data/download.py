@@ -7,14 +7,12 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from histogan_tf.config import Config
-from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import folder_of
-from histogan_tf.data.sources.idc import load_idc
-from histogan_tf.data.sources.mnist import load_mnist
+from histogan_tf.data.sources import reader_of
 from histogan_tf.errors import UserError
 from histogan_tf.runs import files
 
@@ -32,7 +30,6 @@ class PublicSet:
         layout: what has to lie in its folder.
         images_per_class: of the whole set.
         image_shape: (height, width, channels).
-        load: the set from its folder.
         files: the files it needs, and the other names under which they may come; all of them as they come if empty.
     """
 
@@ -40,17 +37,12 @@ class PublicSet:
     layout: str
     images_per_class: Mapping[str, int]
     image_shape: tuple[int, int, int]
-    load: Callable[[str], ImageSet]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def page(self) -> str:
         """Where a person finds it."""
         return f"https://www.kaggle.com/datasets/{self.handle}"
-
-
-def _load_patches(root: str) -> ImageSet:
-    return load_idc(root, name="idc", prepare=lambda image: image)
 
 
 _DIGITS = (6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958)
@@ -60,7 +52,6 @@ PUBLIC_SETS: Mapping[str, PublicSet] = {
         layout="X.npy and Y.npy",
         images_per_class={"non-idc": 2759, "idc": 2788},
         image_shape=(50, 50, 3),
-        load=_load_patches,
         files={"X.npy": "X.npy", "Y.npy": "Y.npy"},
     ),
     "idc-full": PublicSet(
@@ -68,14 +59,12 @@ PUBLIC_SETS: Mapping[str, PublicSet] = {
         layout="PATIENT/0/*.png and PATIENT/1/*.png",
         images_per_class={"non-idc": 198738, "idc": 78786},
         image_shape=(50, 50, 3),
-        load=_load_patches,
     ),
     "mnist": PublicSet(
         handle="hojjatk/mnist-dataset",
         layout="train-images-idx3-ubyte, train-labels-idx1-ubyte and the two of t10k",
         images_per_class=dict(zip("0123456789", _DIGITS, strict=True)),
         image_shape=(28, 28, 1),
-        load=lambda root: load_mnist(root, name="mnist", prepare=lambda image: image),
         files={
             f"{part}-{kind}-ubyte": f"{part}-{kind}-ubyte".replace("-idx", ".idx")
             for part in ("train", "t10k")
@@ -100,7 +89,7 @@ def download(config: Config) -> None:
         raise UserError(f"--dataset={config.dataset} cannot be downloaded: choose one of {', '.join(PUBLIC_SETS)}")
     folder = Path(folder_of(config))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        _check(public_set, folder)
+        _check(config.dataset, folder)
         logger.info("%s is in %s already", config.dataset, folder)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -109,9 +98,9 @@ def download(config: Config) -> None:
     if public_set.files:
         with files.written_aside(folder) as aside:
             _copy_files(public_set, fetched, aside)
-            _check(public_set, aside)
+            _check(config.dataset, aside)
     else:
-        _check(public_set, fetched)
+        _check(config.dataset, fetched)
         os.replace(fetched, folder)
     files.remove(cache)
     where = f" --data_path={folder}" if config.data_path else ""
@@ -157,9 +146,10 @@ def _copy_files(public_set: PublicSet, fetched: Path, target: Path) -> None:
         shutil.copyfile(found[0], target / file_name)
 
 
-def _check(public_set: PublicSet, folder: Path) -> None:
+def _check(name: str, folder: Path) -> None:
+    public_set = PUBLIC_SETS[name]
     try:
-        image_set = public_set.load(str(folder))
+        image_set = reader_of(name).load(root=str(folder), name=name, prepare=lambda image: image)
         found = (image_set.counts(), image_set.image_shape)
     except UserError as error:
         raise UserError(f"{folder} does not hold this set ({error}): remove it and download anew") from error

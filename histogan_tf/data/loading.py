@@ -13,17 +13,11 @@ from histogan_tf.config import Config
 from histogan_tf.data.decoding import sizing
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
-from histogan_tf.data.sources.folder import load_folder
-from histogan_tf.data.sources.idc import load_idc
-from histogan_tf.data.sources.lsun import load_lsun
-from histogan_tf.data.sources.mnist import load_mnist
-from histogan_tf.data.sources.phantom import make_phantom
+from histogan_tf.data.sources import reader_of
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger("histogan_tf")
-
-PHANTOM_SIZE = 50
 
 
 def load_dataset(config: Config) -> ImageSet:
@@ -89,17 +83,15 @@ def find_dataset(config: Config) -> ImageSet:
     Raises:
         UserError: if there is no such dataset.
     """
-    if config.dataset == "phantom":
-        return _load_phantom(config)
-    root = _find_folder(config)
-    options = {"name": config.dataset, "prepare": sizing(config)}
-    if config.dataset in ("idc", "idc-full"):
-        return load_idc(root, edge_patches=config.edge_patches, **options)
-    if config.dataset == "mnist":
-        return load_mnist(root, **options)
-    if config.dataset == "lsun":
-        return load_lsun(root, **options)
-    return load_folder(root, pattern=config.input_fname_pattern, **options)
+    reader = reader_of(config.dataset)
+    options = {name: getattr(config, name) for name in reader.flags}
+    if reader.has_folder:
+        return reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
+    if config.data_path is not None:
+        raise UserError(
+            f"--data_path={config.data_path} needs a --dataset: idc, or any name of yours for a folder of images"
+        )
+    return reader.load(name=config.dataset, **options)
 
 
 def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
@@ -122,22 +114,6 @@ def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
         logger.info("--strict: reading each of them once")
         image_set.images.check()
     return image_set
-
-
-def _load_phantom(config: Config) -> ImageSet:
-    if config.data_path is not None:
-        raise UserError(
-            f"--data_path={config.data_path} needs a --dataset: idc, or any name of yours for a folder of images"
-        )
-    if config.crop:
-        raise UserError("--crop is for images from files; the phantom is drawn at --output_height, so leave --crop out")
-    size = config.output_height or PHANTOM_SIZE
-    if config.output_width not in (None, size):
-        raise UserError(
-            f"the phantom is square, not {size}x{config.output_width}: leave --output_width out, or name a --dataset"
-        )
-    logger.info("phantom: built-in patches; for real ones give --dataset=idc (or a name) and --data_path")
-    return make_phantom(config.phantom_images, size)
 
 
 def folder_of(config: Config) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from histogan_tf.data.sources.idc import PATCH_SIZE
+from histogan_tf.data.sources import reader_of
 from histogan_tf.trained.load import TrainedNetwork
 
 MAX_PIXELS = 2**22
@@ -49,7 +49,7 @@ def decode_bytes(file: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
-    """What a run did to its own images, to an image that was decoded: padded (idc), cropped, resized.
+    """Does to a decoded image what a run did to its own: what their reader does first, then --crop and a new size.
 
     Args:
         image: uint8 (height, width, channels).
@@ -62,8 +62,8 @@ def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
         InvalidArgumentError: in the server, if that does not give an image of their size.
     """
     config, (height, width, _) = trained.config, trained.image_shape
-    if config.dataset == "idc":
-        image = _pad_to_patch(image)
+    if before_sizing := reader_of(config.dataset).tensor_before_sizing:
+        image = before_sizing(image)
     if config.crop:
         image = _center_crop(image, config.input_height, config.input_width)
     if config.output_height:
@@ -101,14 +101,6 @@ def _to_grey(image: tf.Tensor) -> tf.Tensor:
     """uint8 (height, width, 1)."""
     grey = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, axis=-1, keepdims=True)
     return tf.cast((grey + 2**15) // 2**16, tf.uint8)
-
-
-def _pad_to_patch(image: tf.Tensor) -> tf.Tensor:
-    """`data.idc.pad_to_patch`; images that it would not take stay as they are."""
-    missing = PATCH_SIZE - tf.shape(image)[:2]
-    fits = tf.reduce_all((missing >= 0) & (missing < tf.shape(image)[:2]))
-    missing = tf.where(fits, missing, 0)
-    return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], mode="REFLECT")
 
 
 def _center_crop(image: tf.Tensor, height: int, width: int) -> tf.Tensor:

@@ -84,9 +84,10 @@ def fit(image: np.ndarray, trained) -> tf.Tensor:
     return tf.function(lambda pixels: image_files.fit(pixels, trained), of_any_size, autograph=False)(image)
 
 
-def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained):
+@pytest.mark.parametrize("dataset", ["idc", "idc-full"])
+def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained, dataset):
     image = noise(50, 31, 3)
-    fitted = fit(image, trained((50, 50, 3), dataset="idc"))
+    fitted = fit(image, trained((50, 50, 3), dataset=dataset))
     np.testing.assert_array_equal(fitted, pad_to_patch(image))
 
 

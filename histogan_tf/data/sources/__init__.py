@@ -1,1 +1,84 @@
-"""Readers of datasets: one module for each layout."""
+"""Readers of datasets: one module for each layout, and the table of all.
+
+To add one: a module with a function from the dataset's folder to an ImageSet, and an entry in `READERS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.sources.folder import load_folder
+from histogan_tf.data.sources.idc import load_idc, pad_tensor_to_patch, pad_to_patch
+from histogan_tf.data.sources.lsun import load_lsun
+from histogan_tf.data.sources.mnist import load_mnist
+from histogan_tf.data.sources.phantom import load_phantom
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How datasets of one layout are read, and what else the program must know of them.
+
+    Attributes:
+        help: what they are and how they lie in their folder, for the help of --dataset.
+        load: a function that makes the ImageSet, whole and in its order. Its keyword arguments are `name`, the value of
+            --dataset; `root`, the dataset's folder, which exists; `prepare`, the function that crops and resizes an
+            image as the flags say; and the values of `flags`, under their names. It raises UserError if the folder does
+            not hold such a dataset.
+        flags: names of the flags that `load` takes besides.
+        has_folder: whether the images lie in a folder. If not, `load` takes neither `root` nor `prepare`.
+        before_sizing: what is done to an image, uint8 (height, width, channels), before it is cropped and resized; None
+            for nothing. `load` has to do it itself; prediction, which takes images of any folder, does it by this.
+        tensor_before_sizing: the same in a graph of TensorFlow, for served models; None for nothing.
+    """
+
+    help: str
+    load: Callable[..., ImageSet]
+    flags: tuple[str, ...] = ()
+    has_folder: bool = True
+    before_sizing: Callable[[np.ndarray], np.ndarray] | None = None
+    tensor_before_sizing: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+
+READERS: dict[str, Reader] = {
+    "phantom": Reader(
+        "built-in, procedural H&E patches in two classes",
+        load_phantom,
+        flags=("phantom_images", "crop", "output_height", "output_width"),
+        has_folder=False,
+    ),
+    "idc": Reader(
+        "50x50 patches of breast tissue, with invasive ductal carcinoma or without, as X.npy and Y.npy, in "
+        "PATIENT/LABEL/ or in LABEL/",
+        load_idc,
+        flags=("edge_patches",),
+        before_sizing=pad_to_patch,
+        tensor_before_sizing=pad_tensor_to_patch,
+    ),
+    "idc-full": Reader(
+        "the same layouts, for all patients",
+        load_idc,
+        flags=("edge_patches",),
+        before_sizing=pad_to_patch,
+        tensor_before_sizing=pad_tensor_to_patch,
+    ),
+    "mnist": Reader("handwritten digits, as four idx files", load_mnist),
+    "lsun": Reader("scenes, as LSUN's LMDB", load_lsun),
+}
+"""By the value of --dataset. Any other value is the name of a folder, which FOLDER_READER reads."""
+
+FOLDER_READER = Reader(
+    "a folder of images, with a sub-folder for each label", load_folder, flags=("input_fname_pattern",)
+)
+
+
+def reader_of(dataset: str) -> Reader:
+    """The reader of a value of --dataset."""
+    return READERS.get(dataset, FOLDER_READER)

@@ -68,7 +68,7 @@ def sort_class_names(class_names: set[str]) -> list[str]:
     return sorted(class_names, key=lambda name: (int(name) if are_numbers else 0, name))
 
 
-def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare) -> ImageSet:
+def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: str = "*") -> ImageSet:
     """The images below a folder, as lazy ones, ordered by class and then by path.
 
     Each sub-folder of `root` that holds images, however deep, is a class. The set is unlabelled if images lie in `root`
@@ -77,13 +77,13 @@ def load_folder(root: str, *, name: str, pattern: str, prepare: Prepare) -> Imag
     Args:
         root: an existing folder.
         name: of the set.
-        pattern: glob of the files to take, as in `list_images`.
         prepare: crops and resizes, as in `ImageSource`.
+        input_fname_pattern: glob of the files to take, as `list_images` takes it.
 
     Raises:
         UserError: as `list_images` does.
     """
-    names = list_images(root, pattern)
+    names = list_images(root, input_fname_pattern)
     class_of = {path: path.partition("/")[0] if "/" in path else "" for path in names}
     class_names = sort_class_names(set(class_of.values()))
     if "" in class_names and len(class_names) > 1:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError, listing
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 logger = logging.getLogger("histogan_tf")
 
@@ -95,6 +99,16 @@ def pad_to_patch(image: np.ndarray) -> np.ndarray:
     if height == width == PATCH_SIZE:
         return image
     return np.pad(image, ((0, PATCH_SIZE - height), (0, PATCH_SIZE - width), (0, 0)), mode="reflect")
+
+
+def pad_tensor_to_patch(image: tf.Tensor) -> tf.Tensor:
+    """`pad_to_patch` in a graph, where sizes are unknown; an image that it would refuse stays as it is."""
+    import tensorflow as tf
+
+    missing = PATCH_SIZE - tf.shape(image)[:2]
+    fits = tf.reduce_all((missing >= 0) & (missing < tf.shape(image)[:2]))
+    missing = tf.where(fits, missing, 0)
+    return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], mode="REFLECT")
 
 
 def _list_patches(root: str) -> list[tuple[int, str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import numpy as np
 
@@ -10,7 +11,10 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.phantom_tissue import IDC, NON_IDC, draw_tissue
 from histogan_tf.errors import UserError
 
+logger = logging.getLogger("histogan_tf")
+
 NUM_PATIENTS = 12
+PHANTOM_SIZE = 50
 MIN_PHANTOM_SIZE = 16
 
 # Optical density in red, green and blue of one unit of hematoxylin and of eosin (Ruifrok & Johnston, Anal. Quant.
@@ -68,7 +72,7 @@ def _scan(rng: np.random.Generator, concentrations: np.ndarray, patient: _Patien
     return np.clip(np.rint(np.minimum(light, 1) * patient.white + noise), 0, 255).astype(np.uint8)
 
 
-def make_phantom(num_images: int = 1212, size: int = 50, seed: int = 42) -> ImageSet:
+def make_phantom(num_images: int = 1212, size: int = PHANTOM_SIZE, seed: int = 42) -> ImageSet:
     """Procedural H&E patches: first the non-IDC half (label 0), then the IDC half (label 1); twelve patients.
 
     They stand in for real patches where there are none: to try the program, to test it, to compare settings. IDC has
@@ -111,3 +115,22 @@ def make_phantom(num_images: int = 1212, size: int = 50, seed: int = 42) -> Imag
         name="phantom",
         class_names=("non-idc", "idc"),
     )
+
+
+def load_phantom(
+    *, name: str, phantom_images: int, crop: bool, output_height: int | None, output_width: int | None
+) -> ImageSet:
+    """The phantom as the flags of those names ask for it, by the seed that never changes.
+
+    Raises:
+        UserError: if a flag is for images from files only, or asks for patches that are not square.
+    """
+    if crop:
+        raise UserError("--crop is for images from files; the phantom is drawn at --output_height, so leave --crop out")
+    size = output_height or PHANTOM_SIZE
+    if output_width not in (None, size):
+        raise UserError(
+            f"the phantom is square, not {size}x{output_width}: leave --output_width out, or name a --dataset"
+        )
+    logger.info("%s: built-in patches; for real ones give --dataset=idc (or a name) and --data_path", name)
+    return dataclasses.replace(make_phantom(phantom_images, size), name=name)

@@ -27,7 +27,9 @@ def root(tmp_path):
 
 
 def load(root, pattern="*", strict=False):
-    return load_folder(root, name="set", pattern=pattern, prepare=lambda image: image).in_memory(strict=strict)
+    return load_folder(root, name="set", input_fname_pattern=pattern, prepare=lambda image: image).in_memory(
+        strict=strict
+    )
 
 
 class TestListImages:
@@ -106,7 +108,7 @@ class TestLoadFolder:
 
     def test_images_stay_on_disk(self, root, write):
         write("a.png", 1)
-        lazy = load_folder(root, name="set", pattern="*", prepare=lambda image: image[:1])
+        lazy = load_folder(root, name="set", prepare=lambda image: image[:1])
         write("a.png", 2)
         assert lazy.is_lazy and lazy.images[0].tolist() == [[[2]] * 3]
 
