@@ -26,8 +26,8 @@ from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.training.jobs import TrainingJob, dataset_record, train_network
 from histogan_tf.training.loop import StepResult
-from histogan_tf.training.losses import LOSSES, PENALTIES, AdversarialLoss, Penalty
-from histogan_tf.training.optimizers import Adam
+from histogan_tf.training.losses import DISCRIMINATOR_PENALTIES, LOSSES, AdversarialLoss, Penalty
+from histogan_tf.training.optimizers import make_adam
 from histogan_tf.training.sampling import Sampler
 
 TINY = ("--gf_dim=2", "--df_dim=2", "--z_dim=3", "--batch_size=4", "--output_height=16", "--train_size=8")
@@ -68,7 +68,7 @@ def test_a_loss_and_a_penalty_are_lines_in_their_tables(tmp_path, monkeypatch):
 
     toy = AdversarialLoss(toy_discriminator_loss, toy_generator_loss, generator_sees_real=True)
     monkeypatch.setitem(LOSSES, "toy", toy)
-    monkeypatch.setitem(PENALTIES, "toy_penalty", Penalty(toy_penalty, weight_flag="r1_gamma"))
+    monkeypatch.setitem(DISCRIMINATOR_PENALTIES, "toy_penalty", Penalty(toy_penalty, weight_flag="r1_gamma"))
     assert "hinge, relativistic, toy." in " ".join(command_line.help_text().split())
     with pytest.raises(UserError, match="the toy loss has no target to smooth"):
         command_line.parse(["main.py", "--adversarial_loss=toy", "--label_smoothing=0.9"])
@@ -105,7 +105,9 @@ class ToyTrainer:
             [keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(1, kernel_initializer="zeros")],
             name="discriminator",
         )
-        self._g_optimizer, self._d_optimizer = Adam(config.learning_rate), Adam(config.learning_rate)
+        self._g_optimizer, self._d_optimizer = (
+            make_adam(config.learning_rate, config.beta1, cpu_kernels=config.cpu_kernels) for _ in range(2)
+        )
         self._g_optimizer.build(self._generator.trainable_variables)
         self._d_optimizer.build(self._discriminator.trainable_variables)
 

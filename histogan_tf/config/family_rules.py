@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from histogan_tf.config.training_flags import DIFFAUGMENT_POLICIES, LOSSES
+from histogan_tf.config.training_flags import ADVERSARIAL_LOSSES, DIFFAUGMENT_POLICIES
 from histogan_tf.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
             f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some of these"
         )
     loss = config.adversarial_loss or preset["adversarial_loss"]
-    if not LOSSES[loss].has_target:
+    if not ADVERSARIAL_LOSSES[loss].has_target:
         if config.label_smoothing not in (None, 1.0):
             raise UserError(
                 f"--label_smoothing={config.label_smoothing}: the {loss} loss has no target to smooth; leave it out"
@@ -38,6 +38,10 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
 
 def _each_layer_filled_in(config: Config) -> Config:
     """Gives each transposed convolution its stride and its kernel size; the strides say how many there are."""
+    if not config.strides:
+        raise UserError(
+            "--strides= is empty: give one number, or one for each of the generator's transposed convolutions"
+        )
     num_layers = len(config.strides)
     if num_layers == 1:
         num_layers = _CONDITIONAL_LAYERS if config.conditional else _LAYERS

@@ -7,7 +7,7 @@ import dataclasses
 from histogan_tf.config.flag import Table, flag
 
 DIFFAUGMENT_POLICIES = Table("histogan_tf.training.augmentation:POLICIES")
-LOSSES = Table("histogan_tf.training.losses:LOSSES")
+ADVERSARIAL_LOSSES = Table("histogan_tf.training.losses:LOSSES")
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 
 
@@ -113,7 +113,7 @@ class TrainingFlags:
         "Loss by which discriminator and generator play; as published, cross_entropy for the DCGANs and least_squares "
         "for cyclegan, if left out.",
         section="training",
-        choices=LOSSES,
+        choices=ADVERSARIAL_LOSSES,
     )
     ema_decay: float = flag(
         0.0,

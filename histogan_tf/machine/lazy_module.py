@@ -1,4 +1,4 @@
-"""Modules that are imported when they are first used."""
+"""Modules that are imported when they are first used, and TensorFlow as one of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 class LazyModule(types.ModuleType):
     """Stands in for a module that takes seconds to import, and imports it when one of its attributes is first read.
 
-    With `tf = LazyModule("tensorflow")` a table of functions that use TensorFlow can be read without it, so that --help
-    and a mistyped flag are answered at once. Type hints must stay strings (`from __future__ import annotations`), and
-    nothing may read an attribute while the file itself is imported: no decorator, no default, no base class.
+    With `from histogan_tf.machine.lazy_module import tensorflow as tf`, a module that holds a table of functions can be
+    imported without TensorFlow, so that --help and a mistyped flag are answered at once. Its type hints must stay
+    strings (`from __future__ import annotations`), and nothing in it may read an attribute of `tf` while the module
+    itself is imported: no decorator, no default value, no base class.
 
     The standard library's `importlib.util.LazyLoader` would put an unfinished module where every other importer of
     TensorFlow finds it.
@@ -23,3 +24,6 @@ class LazyModule(types.ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(importlib.import_module(self.__name__), attribute)
+
+
+tensorflow = LazyModule("tensorflow")

@@ -10,9 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from histogan_tf.machine.lazy_module import LazyModule
-
-tf = LazyModule("tensorflow")
+from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
 class Replica(NamedTuple):

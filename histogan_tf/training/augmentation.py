@@ -1,7 +1,7 @@
 """Differentiable augmentation of what a discriminator sees, for few images: DiffAugment, and ADA on top of it.
 
 To add a policy, write a function of images and a seed and a line in `POLICIES`, from which --diffaugment takes its
-choices.
+choices. The flag reads the table, so TensorFlow is only imported when images are augmented.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from histogan_tf.machine import replicas
-from histogan_tf.machine.lazy_module import LazyModule
-
-tf = LazyModule("tensorflow")  # the flags read the table of this module
+from histogan_tf.machine.lazy_module import tensorflow as tf
 
 Policy = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 

@@ -89,7 +89,7 @@ class DCGANTrainer:
         self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
         self._penalties = {
             name: (weight, penalty.function)
-            for name, penalty in losses.PENALTIES.items()
+            for name, penalty in losses.DISCRIMINATOR_PENALTIES.items()
             if (weight := getattr(config, penalty.weight_flag))
         }
         self._augmentation = _augmentation_of(config)

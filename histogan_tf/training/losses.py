@@ -1,8 +1,10 @@
 """The losses of the GANs and their tables: pure functions of logits or of images.
 
 To add an adversarial loss, write its two functions and a line in `LOSSES`: --adversarial_loss then offers it to the
-DCGANs and to CycleGAN. To add a penalty on the discriminator, write one function, a line in `PENALTIES` and a flag for
-its weight.
+DCGANs and to CycleGAN. To add a penalty on the discriminator, write its function, a line in `DISCRIMINATOR_PENALTIES`
+and a flag for its weight.
+
+The flags read the tables, so TensorFlow is only imported when a loss is computed.
 """
 
 from __future__ import annotations
@@ -10,9 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from histogan_tf.machine.lazy_module import LazyModule
-
-tf = LazyModule("tensorflow")  # the flags read the tables of this module
+from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
 def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
@@ -260,6 +260,6 @@ class Penalty:
     weight_flag: str
 
 
-PENALTIES: Mapping[str, Penalty] = {
+DISCRIMINATOR_PENALTIES: Mapping[str, Penalty] = {
     "r1_penalty": Penalty(r1_penalty, weight_flag="r1_gamma"),
 }

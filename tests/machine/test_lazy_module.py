@@ -6,9 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from histogan_tf.machine.lazy_module import LazyModule
-
-lazy_tf = LazyModule("tensorflow")
+from histogan_tf.machine.lazy_module import tensorflow as lazy_tf
 
 
 def test_a_module_is_imported_when_an_attribute_is_first_read():

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.training import losses
-from histogan_tf.training.losses import LOSSES, PENALTIES
+from histogan_tf.training.losses import DISCRIMINATOR_PENALTIES, LOSSES
 
 LOG_2 = math.log(2.0)
 
@@ -173,7 +173,7 @@ def test_r1_penalty_of_known_gradients():
         return weight * tf.reduce_sum(images, axis=(1, 2, 3), keepdims=True) ** 2 / 2
 
     with tf.GradientTape() as tape:
-        penalty = PENALTIES["r1_penalty"].function(discriminate, images, tf.zeros_like(images))
+        penalty = DISCRIMINATOR_PENALTIES["r1_penalty"].function(discriminate, images, tf.zeros_like(images))
     mean_square = (3.0**2 + 6.0**2) / 2
     assert float(penalty) == pytest.approx(0.5**2 * 6 * mean_square)
     assert float(tape.gradient(penalty, weight)) == pytest.approx(2 * 0.5 * 6 * mean_square)
