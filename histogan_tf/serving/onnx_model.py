@@ -44,8 +44,8 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
     difference = largest_difference(model, network, example_inputs(trained))
     if not difference <= _TOLERANCE:
         raise UserError(
-            f"{trained.name} as ONNX differs by {difference:.2g} from the Keras network (at most {_TOLERANCE:g} is allowed), "
-            f"so it was not written: try other versions of tf2onnx and onnxruntime"
+            f"{trained.name} as ONNX differs by {difference:.2g} from the Keras network (at most {_TOLERANCE:g} is "
+            f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return interface(model)

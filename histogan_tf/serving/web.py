@@ -62,8 +62,8 @@ def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
             break
     else:
         raise UserError(
-            f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} is "
-            f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
+            f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} "
+            f"is allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     page = importlib.resources.files("histogan_tf.serving") / "page"
     for name in _PAGE_FILES:
