@@ -1,4 +1,4 @@
-"""Fine-tuning of the backbone, a step beyond the paper: Adam on log loss, stopped early by held-out training images."""
+"""Fine-tunes the backbone (the paper does not): Adam on log loss, until held-out training images stop improving."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ PATIENCE_EPOCHS = 5
 class FineTuner:
     """Trains the head and a part of the backbone together.
 
-    Each epoch ends with a checkpoint that holds all of the state, so a run that was killed goes on as if it had not
-    been. Replicas share the training images; every worker looks at all held-out ones, and the chief's verdict counts.
+    Each epoch ends with a checkpoint of the whole state, so a run that was killed goes on to the same result. The
+    replicas share the training images among them. Every worker measures all held-out images; the chief's result counts.
 
     Args:
-        config: --fine_tune, its learning rate, --batch_size, --epoch, --perturbations and --seed.
-        classifier: with its head fitted to the images of `training`; it is changed.
+        config: the Config of the run; it gives --fine_tune, its learning rate, --batch_size, --epoch, --perturbations
+            and --seed.
+        classifier: the classifier, whose head is already fitted to the images of `training`; its weights are changed.
         training: labelled images to train on.
         held_out: labelled images that decide when to stop; never those of the validation part.
     """
@@ -57,7 +58,7 @@ class FineTuner:
         self._best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def state(self) -> dict[str, object]:
-        """All that a checkpoint must hold."""
+        """Returns all that a checkpoint must hold."""
         return {
             **self._classifier.state(),
             "optimizer": self._optimizer,
@@ -70,12 +71,12 @@ class FineTuner:
         """Trains until --epoch, or until the held-out log loss has not fallen for PATIENCE_EPOCHS.
 
         Args:
-            run: where losses are logged, by step.
-            directory: of its checkpoints.
+            run: the run that logs the losses.
+            directory: the folder of the checkpoints.
 
         Returns:
-            float64 (num_held_out,): probabilities of the held-out images by the best epoch's network, which is what the
-            classifier then is. The best epoch may be 0, the head alone.
+            float64 (num_held_out,), probabilities of label 1 of the held-out images, by the network of the best epoch,
+            whose weights the classifier then has. Epoch 0 is the network before fine-tuning.
 
         Raises:
             UserError: if a loss is not finite, or a checkpoint cannot be read or written.
@@ -98,11 +99,11 @@ class FineTuner:
         for variable, best in zip(self._variables, self._best, strict=True):
             variable.assign(best)
         best_epoch, best_loss = self._best_epoch.numpy(), self._best_loss.numpy()
-        logger.info("fine-tuning: best after epoch %d, log loss %.4f", best_epoch, best_loss)
+        logger.info("fine-tuning: best after epoch %d, with a held-out log loss of %.4f", best_epoch, best_loss)
         return self._predict(self._held_out.images)
 
     def _train_epoch(self, epoch: int) -> float:
-        """Mean log loss of the epoch's batches, each before its own step."""
+        """Trains one epoch; returns the mean log loss of its batches, each computed before the batch's own update."""
         first = epoch * self._steps_per_epoch
         last = first + self._steps_per_epoch
         batches = pipeline.batches(

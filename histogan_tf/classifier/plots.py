@@ -1,4 +1,4 @@
-"""Plots of classifiers: curves, confusion, calibration; the paper's Figures 7 and 8."""
+"""Draws the plots of classifiers: curves, confusion matrix, calibration, and the paper's Figures 7 and 8."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _new(title: str, size: tuple[float, float] = (5.2, 4.6)) -> tuple[Figure, Ax
 def plot_precision_recall(
     path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str, point: Mapping[str, Any] | None = None
 ) -> None:
-    """The precision-recall curve with its average precision, and the share of positives as the level of chance.
+    """Draws the precision-recall curve with its average precision, and the share of positives as the level of chance.
 
     Args:
-        path: of the PNG.
-        labels: (num_images,), 0 or 1, with some of each.
-        probabilities: (num_images,), of label 1.
-        title: above the plot.
-        point: an operating point to mark, as metrics.json has it.
+        path: the PNG to write.
+        labels: int (num_images,), the true labels; both 0 and 1 must occur.
+        probabilities: float (num_images,), the predicted probabilities of label 1.
+        title: text above the plot.
+        point: an operating point to mark, in the form of metrics.json.
     """
     from sklearn.metrics import average_precision_score
 
@@ -58,7 +58,7 @@ def plot_precision_recall(
 def plot_roc(
     path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str, point: Mapping[str, Any] | None = None
 ) -> None:
-    """The ROC curve with its area. Arguments are those of `plot_precision_recall`."""
+    """Draws the ROC curve with the area under it. It takes the arguments of `plot_precision_recall`."""
     from sklearn.metrics import roc_auc_score
 
     false_positive_rate, recall, _ = classification.roc_curve(labels, probabilities)
@@ -75,7 +75,7 @@ def plot_roc(
 
 
 def _mark(axes: Axes, x: float | None, y: float | None, point: Mapping[str, Any]) -> None:
-    if x is None or y is None:  # nothing is called positive at this threshold
+    if x is None or y is None:  # no image is called positive at this threshold
         return
     label = f"threshold {point['threshold']:.3f}, for recall {point['recall_at_least']:g} in training"
     axes.plot([x], [y], "o", color="black", label=label, clip_on=False)
@@ -84,7 +84,7 @@ def _mark(axes: Axes, x: float | None, y: float | None, point: Mapping[str, Any]
 def plot_confusion_matrix(
     path: Path, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], title: str
 ) -> None:
-    """Counts by label (row) and prediction (column), 0 or 1, with their share of the row."""
+    """Draws the numbers of images by true label (row) and predicted label (column), with their share of the row."""
     counts = classification.confusion_matrix(labels, predictions.astype(np.int32))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _new(title, (4.2, 4.0))
@@ -102,7 +102,7 @@ def plot_confusion_matrix(
 
 
 def plot_reliability(path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str) -> None:
-    """Observed frequency of label 1 over the probability that was said, by tenths; below, images in each."""
+    """Draws how often label 1 occurs over its predicted probability, in ten bins; below, the images in each bin."""
     from matplotlib.figure import Figure
 
     bins = classification.reliability_bins(labels, probabilities)
@@ -126,13 +126,13 @@ def plot_reliability(path: Path, labels: np.ndarray, probabilities: np.ndarray, 
 def plot_comparison(
     path: Path, metrics_of_runs: Mapping[str, Mapping[str, Metric]], names: Sequence[str], title: str
 ) -> None:
-    """Bars of some metrics for each run, with their 95 % intervals (the paper's Figure 7).
+    """Draws some metrics of each run as bars with their 95 % intervals (the paper's Figure 7).
 
     Args:
-        path: of the PNG.
-        metrics_of_runs: metrics by name, by run.
-        names: of the metrics to draw.
-        title: above the plot.
+        path: the PNG to write.
+        metrics_of_runs: for each run, by name, its metrics, by name.
+        names: names of the metrics to draw.
+        title: text above the plot.
     """
     figure, axes = _new(title, (max(6.0, 1.2 + 0.55 * len(names) * len(metrics_of_runs)), 4.2))
     width = 0.8 / len(metrics_of_runs)
@@ -140,7 +140,7 @@ def plot_comparison(
     for number, (run, metrics) in enumerate(metrics_of_runs.items()):
         values = np.array([metrics[name].value for name in names])
         low, high = (np.array([getattr(metrics[name], bound) for name in names]) for bound in ("low", "high"))
-        # A percentile interval may leave the value itself outside; a bar of negative length cannot be drawn.
+        # A percentile interval may exclude the value itself; an error bar of negative length cannot be drawn.
         errors = np.nan_to_num(np.maximum([values - low, high - values], 0))
         centres = places + (number - (len(metrics_of_runs) - 1) / 2) * width
         axes.bar(centres, np.nan_to_num(values), width * 0.94, yerr=errors, capsize=2, label=run, ecolor="0.25")
@@ -161,13 +161,13 @@ def plot_neighbours(
     neighbours: Sequence[Sequence[tuple[np.ndarray, str, bool]]],
     title: str,
 ) -> None:
-    """A row for each query: the image, then its nearest training images, framed by origin (the paper's Figure 8).
+    """Draws a row for each query: the image, then the nearest training images, framed by origin (the paper's Figure 8).
 
     Args:
-        path: of the PNG.
-        queries: image, uint8 (height, width, channels), and caption.
-        neighbours: for each query, image, caption and whether it is real.
-        title: above the sheet.
+        path: the PNG to write.
+        queries: for each query, its image, uint8 (height, width, channels), and caption.
+        neighbours: for each query, the nearest training images, each with its caption and whether it is real.
+        title: text above the sheet.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

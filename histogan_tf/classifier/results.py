@@ -1,4 +1,4 @@
-"""What a classifier run's predictions are worth: metrics.json and the plots beside it."""
+"""Reads and writes a classifier run's predictions, and measures them: metrics.json and the plots beside it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _COLUMNS = ("id", "patient", "label", "probability")
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Of labelled images, as a CSV file holds them.
+    """A classifier's predictions for labelled images, as a CSV file holds them.
 
     Attributes:
-        ids: str (num_images,).
+        ids: str (num_images,), the id of each image.
         groups: str (num_images,), the patient of each image; None if unknown.
-        labels: int32 (num_images,), 0 or 1.
-        probabilities: float64 (num_images,), of label 1.
+        labels: int32 (num_images,), the true labels, 0 or 1.
+        probabilities: float64 (num_images,), the predicted probabilities of label 1.
     """
 
     ids: np.ndarray
@@ -46,7 +46,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions, run_config: Config) -> None:
-    """Writes id, patient (empty if unknown), label and probability of each image; and that a backbone is untrained."""
+    """Writes id, patient (empty if unknown), label and probability of each image; marks untrained backbones."""
     extra = {"backbone": backbone_note(run_config)} if is_untrained(run_config) else {}
     groups = [""] * len(predictions.ids) if predictions.groups is None else predictions.groups
     with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
@@ -57,7 +57,7 @@ def write_predictions(path: Path, predictions: Predictions, run_config: Config) 
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What `write_predictions` wrote.
+    """Reads a file that `write_predictions` wrote.
 
     Raises:
         UserError: if the file is missing or damaged.
@@ -71,14 +71,14 @@ def read_predictions(path: Path) -> Predictions:
         labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): train its run to the end, or anew with --restart"
+            f"{path} cannot be read ({type(error).__name__}: {error}): finish its run, or begin it anew with --restart"
         ) from error
     groups = columns["patient"] if all(columns["patient"]) else None
     return Predictions(columns["id"], groups, labels, probabilities)
 
 
 def measure_classifier(config: Config) -> None:
-    """Measures a run's predictions for its validation part again, with --recall_at_least or without.
+    """Measures a run's predictions for its validation part again; --recall_at_least adds an operating point.
 
     Raises:
         UserError: if there is no such run, or if its training is not finished.
@@ -98,10 +98,10 @@ def evaluate_run(
     labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
     if groups is not None and len(np.unique(groups)) < _FEW_PATIENTS:
         logger.warning(
-            "%d patients in the validation part: intervals by patient are too narrow below about %d%s",
+            "%d patients in the validation part: with fewer than about %d, intervals by patient are too narrow%s",
             len(np.unique(groups)),
             _FEW_PATIENTS,
-            ", and undefined for one" if len(np.unique(groups)) == 1 else "",
+            "; with one, there are none" if len(np.unique(groups)) == 1 else "",
         )
     metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
     note = backbone_note(run_config)
@@ -131,7 +131,7 @@ def evaluate_run(
 def _operating_point(
     directory: Path, predictions: Predictions, recall_at_least: float, run_config: Config
 ) -> dict[str, Any]:
-    """Precision and specificity at the threshold that reaches the recall on held-out training images."""
+    """Measures the validation part at the threshold that reaches `recall_at_least` on held-out training images."""
     folds = read_predictions(directory / "training_folds.csv")
     threshold = choose_threshold(folds.labels, folds.probabilities, recall_at_least)
     metrics = operating_point(
@@ -148,7 +148,7 @@ def _operating_point(
 
 
 def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | None]]:
-    """Metrics as JSON can hold them: null where they are undefined."""
+    """Returns metrics in a form for JSON: undefined numbers (NaN) become None."""
     return {
         name: {key: None if math.isnan(number) else number for key, number in dataclasses.asdict(metric).items()}
         for name, metric in metrics.items()
@@ -156,7 +156,7 @@ def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | 
 
 
 def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
-    """A Markdown table: a line for each metric, a column for each run, values with their intervals."""
+    """Returns a Markdown table: a row for each metric, a column for each run, values with their intervals."""
     names = list(next(iter(metrics_of_runs.values())))
     rows = [["metric", *metrics_of_runs]]
     rows += [[name, *(_cell(name, metrics[name]) for metrics in metrics_of_runs.values())] for name in names]
@@ -164,7 +164,7 @@ def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
 
 
 def _cell(name: str, metric: Metric) -> str:
-    """Such as "0.812 (0.770 to 0.851)", and whole numbers for counts."""
+    """Returns text such as "0.812 (0.770 to 0.851)"; counts are whole numbers."""
     if math.isnan(metric.value):
         return "undefined"
     form = "{:.0f}" if name.endswith(("positives", "negatives")) else "{:.3f}"

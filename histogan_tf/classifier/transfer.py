@@ -1,13 +1,13 @@
-"""Trains the transferred classifier in a run directory.
+"""Trains a classifier by transfer learning: fits a new head to a pretrained backbone.
 
-To what every run has, it adds:
+The run directory holds, beside the files of every run:
 
-  features/             features of the frozen backbone, by content
-  fine_tuning/          checkpoints of --fine_tune, until it is done
-  training.json         what the head was fitted to, and how
+  features/             features of the frozen backbone, named by the content that they were computed from
+  fine_tuning/          checkpoints of --fine_tune; removed when it is done
+  training.json         the images that the head was fitted to, and its penalty
   training_folds.csv    predictions for held-out training images, from which thresholds are chosen
   predictions.csv       predictions for the validation part: id, patient, label, probability
-  metrics.json          what they are worth, and the plots beside it
+  metrics.json          metrics of the predictions for the validation part; plots of them lie beside it
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierData:
-    """Images to train on and to measure on. Training images are numbered real ones first, then synthetic ones.
+    """Images to train on and to measure on. Training images are numbered: first the real ones, then the synthetic ones.
 
     Attributes:
         real: the training part of the dataset; empty with --train_on=synthetic.
@@ -61,33 +61,33 @@ class ClassifierData:
 
     @property
     def parts(self) -> list[ImageSet]:
-        """The sets of training images."""
+        """The sets of training images, without empty ones."""
         return [part for part in (self.real, self.synthetic) if part is not None and len(part)]
 
     @property
     def labels(self) -> np.ndarray:
-        """int32 (num_training,)."""
+        """The labels of the training images, int32 (num_training,)."""
         return np.concatenate([part.labels for part in self.parts])
 
     @property
     def ids(self) -> np.ndarray:
-        """str (num_training,)."""
+        """The ids of the training images, str (num_training,)."""
         return np.concatenate([part.ids for part in self.parts])
 
     @property
     def groups(self) -> np.ndarray | None:
-        """str (num_training,): a synthetic image belongs to no patient, and so is one of its own; None if unknown."""
+        """The patient of each training image, str (num_training,); a synthetic image has its own; None if unknown."""
         if not len(self.real) or self.real.groups is None:
             return None
         return np.concatenate([self.real.groups, *([] if self.synthetic is None else [self.synthetic.ids])])
 
     @property
     def is_real(self) -> np.ndarray:
-        """bool (num_training,)."""
+        """Whether each training image is real, bool (num_training,)."""
         return np.arange(len(self.labels)) < len(self.real)
 
     def images_at(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 (num_indices, height, width, channels): some training images."""
+        """Returns the training images of these numbers, uint8 (num_indices, height, width, channels)."""
         images = np.empty((len(indices), *self.validation.image_shape), np.uint8)
         is_real = indices < len(self.real)
         images[is_real] = self.real.images[indices[is_real]]
@@ -96,14 +96,14 @@ class ClassifierData:
         return images
 
     def training_set(self) -> ImageSet:
-        """All training images as one set; in memory if there are real and synthetic ones."""
+        """Returns all training images as one set, in memory if there are both real and synthetic ones."""
         if len(self.parts) == 1:
             return self.parts[0]
         images = np.concatenate([np.asarray(part.images) for part in self.parts])
         return dataclasses.replace(self.real, images=images, labels=self.labels, ids=self.ids, groups=self.groups)
 
     def description(self) -> dict[str, Any]:
-        """What the run records of its images."""
+        """Returns what the run records of its images."""
         parts = {"training": self.real, "synthetic": self.synthetic, "validation": self.validation}
         return {
             "name": self.validation.name,
@@ -118,17 +118,16 @@ class ClassifierData:
 
 
 def load_data(config: Config) -> ClassifierData:
-    """The dataset's two parts and the synthetic images, checked.
+    """Loads and checks the dataset's two parts and the synthetic images.
 
     Raises:
-        UserError: as `load_parts` and `load_synthetic` do; if there are no labels, or not two of them; if a label is
-            missing in training or in validation; if synthetic images have another shape than real ones, or one is a
-            copy of a validation image.
+        UserError: if images cannot be loaded; if there are not exactly two labels; if a label is missing in training or
+            in validation; if synthetic images differ in shape from real ones, or one is a copy of a validation image.
     """
     real, validation = load_parts(config)
     if validation.num_classes != 2:
         raise UserError(
-            f"a classifier tells two labels apart, and {validation.name!r} has {validation.num_classes}: sort its "
+            f"a classifier needs exactly two labels, and {validation.name!r} has {validation.num_classes}: sort its "
             f"images into two sub-folders"
         )
     synthetic = None
@@ -160,14 +159,14 @@ def _shape(image_set: ImageSet) -> str:
 
 
 def train_classifier(config: Config, features_directory: Path | None = None) -> None:
-    """Trains the head, and with --fine_tune the backbone; then measures on the validation part.
+    """Trains the head, and with --fine_tune the backbone too; then measures on the validation part.
 
-    A run that was stopped goes on from its cached features and its last epoch of fine-tuning. Both are made on every
-    replica of --distribution; the head is fitted by the chief's process alone.
+    A run that was stopped goes on from its cached features and its last epoch of fine-tuning. All replicas of
+    --distribution compute features and fine-tune; only the chief's process fits the head.
 
     Args:
-        config: resolved.
-        features_directory: of cached features, where runs share them; the run's own features/ if None.
+        config: the resolved Config.
+        features_directory: folder of cached features that several runs share; None for the run's own features/.
 
     Raises:
         UserError: for a mistake of the user.
@@ -194,7 +193,7 @@ def _train(config: Config, features_directory: Path | None) -> None:
     directory = begin_run(config, {**data.description(), "backbone": weights_fingerprint(classifier.features)})
     with sole_writer(directory), workers.workers_watched():
         if (directory / "metrics.json").exists():
-            logger.info("%s is finished; --mode=evaluate measures it again", directory)
+            logger.info("%s is finished: use --mode=evaluate to measure it again", directory)
             return
         logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
         cache = feature_cache(config, classifier.features, features_directory or directory / "features")
@@ -207,9 +206,11 @@ def _train(config: Config, features_directory: Path | None) -> None:
 def _train_and_measure(
     config: Config, classifier: ResNetClassifier, directory: Path, data: ClassifierData, cache: FeatureCache
 ) -> None:
-    """Writes everything in the run directory; metrics.json, which says that it is finished, at last."""
+    """Trains, and writes all files of the run; metrics.json comes last, because it marks the run as finished."""
     features, validation_features = _features(config, cache, data)
-    checkpoints = Checkpoints(directory / "ckpt", classifier.state())  # in all workers: variables are made together
+    checkpoints = Checkpoints(
+        directory / "ckpt", classifier.state()
+    )  # made in every worker, because all workers create variables together
     if config.fine_tune == "none" and not workers.is_chief():
         return
     training_features = TrainingFeatures(features, data.labels, data.groups, data.is_real)
@@ -245,16 +246,19 @@ def _train_and_measure(
 
 
 def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
-    """The cache of features in a folder."""
+    """Returns the cache of features in a folder."""
     settings = (config.classifier_size, config.precision)
     return FeatureCache(directory, features, settings, config.seed)
 
 
 def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (num_views, num_training, 512) and (num_validation, 512).
+    """Returns the features of training and validation images.
+
+    Returns:
+        float32 (num_views, num_training, 512) and float32 (num_validation, 512).
 
     Raises:
-        UserError: if one is not finite.
+        UserError: if a feature is not finite.
     """
     perturbations = config.perturbations or ()
     num_views = config.views if perturbations else 0
@@ -278,7 +282,7 @@ def _fine_tune(
     fitter: HeadFitter,
     penalty: float,
 ) -> HeldOut:
-    """Fine-tunes on all training images but one fold, which says when to stop; from a head that has not seen it."""
+    """Fine-tunes on all training images but one fold, which decides when to stop; the head is not fitted to it."""
     folds, by = make_folds(training_features, config.seed)
     held_out = folds[0]
     is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)

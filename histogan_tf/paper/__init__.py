@@ -1,1 +1,1 @@
-"""The paper's study from end to end, with the uncertainty that it left out: --mode=paper."""
+"""The paper's study from end to end (--mode=paper), with the confidence intervals that the paper does not give."""

@@ -1,4 +1,4 @@
-"""The Config of each command that the study gives, made from the flags that it was given itself."""
+"""Makes the Config of each command that the study runs, from the flags that --mode=paper was given."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from histogan_tf.runs.run_directory import run_directory
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
 _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
 _EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "cyclegan": 25}
-# The recipe flags/dcgan_small.cfg.
+# The settings of the recipe flags/dcgan_small.cfg.
 SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
 _DECISIVE = (
     "epoch",
     "max_steps",
     "decay_epoch",
-)  # not fixed, but a finished run is one of these
+)  # can change while a run goes on, yet they decide what a finished run made
 
 
 class StudyConfigs:
-    """Makes the Configs.
+    """Makes the Config of every command of one study.
 
     Args:
-        config: of --mode=paper, resolved.
+        config: the resolved Config of --mode=paper.
     """
 
     def __init__(self, config: Config) -> None:
@@ -37,28 +37,28 @@ class StudyConfigs:
 
     @property
     def seeds(self) -> range:
-        """One for each repeat."""
+        """The seeds of the repeats, one each."""
         return range(self._config.seed, self._config.seed + self._config.repeats)
 
     def folder(self, seed: int) -> Path:
-        """Of everything that a repeat makes: the checkpoint_dir of its runs, too."""
+        """Returns the folder of everything that a repeat makes; it is the --checkpoint_dir of the repeat's runs."""
         return self.directory / f"seed-{seed}"
 
     def data(self, **changes: Any) -> Config:
-        """Of a command that reads the dataset."""
+        """Returns the Config of a command that reads the dataset."""
         return self._make(seed=self._config.seed, **changes)
 
     def dcgan(self, kind: str, seed: int, **changes: Any) -> Config:
-        """Of training a DCGAN; `kind` is the stage's, which says for how long."""
+        """Returns the Config that trains a DCGAN; `kind`, the kind of the stage, decides the number of epochs."""
         batch_size = {"batch_size": self._config.batch_size}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **changes})
 
     def cyclegan(self, seed: int) -> Config:
-        """Of training the CycleGAN."""
+        """Returns the Config that trains the CycleGAN."""
         return self._train("cyclegan", seed, model="cyclegan", run="cyclegan")
 
     def classifier(self, row: Row, seed: int, *, synthetic_dir: Path | None) -> Config:
-        """Of training a row's classifier; on real images alone if there are no synthetic ones."""
+        """Returns the Config that trains a row's classifier: on real images alone if `synthetic_dir` is None."""
         return self._make(
             model="resnet18",
             run=f"classifier-{row.name}",
@@ -72,7 +72,7 @@ class StudyConfigs:
         )
 
     def command(self, mode: str, seed: int, **changes: Any) -> Config:
-        """Of a command that reads a repeat's runs; flags of theirs that it leaves out are taken from them."""
+        """Returns the Config of a command that reads a repeat's runs; settings missing in `changes` come from those."""
         return self._make(mode=mode, checkpoint_dir=str(self.folder(seed)), seed=seed, **changes)
 
     def _train(self, kind: str, seed: int, **changes: Any) -> Config:
@@ -84,7 +84,12 @@ class StudyConfigs:
 
 
 def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
-    """Flags of some sections, and model and seed, that decide what a run makes; but for where files lie."""
+    """Returns the settings that decide what a run makes; paths of files are left out.
+
+    Args:
+        config: the Config of the run.
+        sections: sections of flags to look at, beside `command` and `data`.
+    """
     return {
         field.name: getattr(config, field.name)
         for field in flag_fields()
@@ -96,7 +101,7 @@ def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
 
 
 def command_line(config: Config) -> str:
-    """The command that repeats a study."""
+    """Returns the command line that repeats a study."""
     shown = {name: getattr(config, name) for name in sorted(config.given.difference(_NO_PART_OF_THE_COMMAND))}
     words = []
     for name, value in shown.items():

@@ -1,4 +1,7 @@
-"""What stages would take, for --dry_run: multiply-adds of the networks at this machine's pace, and their files."""
+"""Estimates the time and disk space that the stages need, for --dry_run.
+
+Time is the multiply-adds of the networks, divided by what this machine does in a second.
+"""
 
 from __future__ import annotations
 
@@ -17,32 +20,32 @@ from histogan_tf.models.cyclegan import build_cyclegan_discriminator
 from histogan_tf.training.cyclegan_step import cyclegan_generator
 from histogan_tf.training.dcgan_step import dcgan_discriminator, dcgan_generator
 
-_OVERHEAD_SECONDS = 5.0  # of any stage: reading, compiling, drawing
-_RESNET18 = 1.82e9  # multiply-adds of an image of 224x224
+_OVERHEAD_SECONDS = 5.0  # of every stage, for reading, compiling and drawing
+_RESNET18 = 1.82e9  # multiply-adds of one forward pass of one image of 224x224
 _RESNET18_BYTES = 45e6
-_ADAM_COPIES = 3  # a weight, and its two moments
-_SHEET_BYTES = 1.5e6  # of samples, loss plot and log
+_ADAM_COPIES = 3  # numbers stored for each weight: the weight and its two moments
+_SHEET_BYTES = 1.5e6  # of sample sheets, loss plot and log
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a stage takes.
+    """The work and the disk space of one stage.
 
     Attributes:
-        multiply_adds: in networks, forwards and backwards.
-        num_bytes: that it leaves on disk.
+        multiply_adds: multiply-adds of its networks, forwards and backwards.
+        num_bytes: bytes that it leaves on disk.
     """
 
     multiply_adds: float = 0.0
     num_bytes: float = _SHEET_BYTES
 
     def seconds(self, pace: float) -> float:
-        """At so many multiply-adds a second."""
+        """Returns the seconds that the stage takes at `pace` multiply-adds a second."""
         return _OVERHEAD_SECONDS + self.multiply_adds / pace
 
 
 def multiply_adds(network: keras.Model) -> float:
-    """Of one image in one forward pass: those of its convolutions and dense layers."""
+    """Counts the multiply-adds of one forward pass of one image: those of convolutions and dense layers."""
     total = 0.0
     for layer in network.layers:
         kernel = getattr(layer, "kernel", None)
@@ -55,12 +58,12 @@ def multiply_adds(network: keras.Model) -> float:
 
 
 def training_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
-    """Of training a GAN.
+    """Estimates the cost of training a GAN.
 
     Args:
-        config: of the run.
-        image_set: of the dataset, for shape and classes.
-        num_images: in an epoch.
+        config: the Config of the run.
+        image_set: the dataset; only its image shape and classes are read.
+        num_images: images in an epoch.
     """
     cost = family_of(config.model).call("step_cost", config, image_set)
     steps = min(config.epoch * (num_images // config.batch_size), config.max_steps or np.inf)
@@ -71,12 +74,12 @@ def training_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
 
 
 class StepCost(NamedTuple):
-    """What one image costs in a training step.
+    """The cost of one image in a training step.
 
     Attributes:
-        multiply_adds: in all passes of all networks, forwards and backwards.
-        num_weights: of all networks.
-        generator_multiply_adds: in one forward pass of one generator.
+        multiply_adds: multiply-adds of all passes of all networks, forwards and backwards.
+        num_weights: number of weights of all networks.
+        generator_multiply_adds: multiply-adds of one forward pass of one generator.
     """
 
     multiply_adds: float
@@ -85,7 +88,7 @@ class StepCost(NamedTuple):
 
 
 def dcgan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
-    """The cost of a DCGAN's step: a pass with its gradient costs three forward passes."""
+    """Estimates the cost of a DCGAN's training step; a pass with its gradient counts as three forward passes."""
     shape, num_classes = image_set.image_shape, image_set.num_classes if config.conditional else 0
     networks = [build(config, shape, num_classes) for build in (dcgan_generator, dcgan_discriminator)]
     generator, discriminator = map(multiply_adds, networks)
@@ -95,10 +98,11 @@ def dcgan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
 
 
 def cyclegan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
-    """The cost of a CycleGAN's step.
+    """Estimates the cost of a CycleGAN's training step.
 
-    Generators make six passes, each with its gradient, which costs twice a pass; each of the two discriminators makes
-    two with their gradient, and two that only lead it through.
+    The generators make six passes. Each has a gradient, which costs twice the pass. Each of the two discriminators
+    makes two passes with the gradient of its weights, and two through which the gradient only flows back to a
+    generator.
     """
     shape = image_set.image_shape
     networks = [
@@ -111,19 +115,19 @@ def cyclegan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
 
 
 def sampling_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
-    """Of making images with a trained generator; uncompressed, they take as much as in memory."""
+    """Estimates the cost of making images with a trained generator, which are stored uncompressed, a byte a value."""
     forward = family_of(config.model).call("step_cost", config, image_set).generator_multiply_adds
     return Cost(forward * num_images, float(np.prod(image_set.image_shape)) * num_images)
 
 
 def classifier_cost(config: Config, num_images: int) -> Cost:
-    """Of the features of so many images that no run before has seen; the head is fitted in seconds."""
+    """Estimates the cost of a classifier: the features of `num_images` new images; fitting the head takes seconds."""
     forward = _RESNET18 * (config.classifier_size / 224) ** 2
     return Cost(forward * num_images, _RESNET18_BYTES + 4.0 * 512 * num_images)
 
 
 def machine_pace() -> float:
-    """Multiply-adds that this machine makes in a second, in a convolution of middling size."""
+    """Measures the multiply-adds that this machine makes in a second, in a convolution of medium size."""
     size, channels, repeats = 48, 32, 10
     images = tf.random.stateless_normal((16, size, size, channels), (0, 0))
     kernel = tf.random.stateless_normal((5, 5, channels, channels), (0, 1))

@@ -1,4 +1,4 @@
-"""The rows of Table 1: what each classifier is trained on, and the paper's numbers where it has them."""
+"""The rows of Table 1: what each classifier is trained on, and the paper's numbers for the rows that it has."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class Row:
     """One way to train the classifier.
 
     Attributes:
-        name: of the row in files.
-        title: in the table.
-        train_on: as --train_on.
-        synthetic: the set of synthetic images, one of SYNTHETIC; None without.
-        rule: the rule of `selection` that they have to pass; None for all.
+        name: the row's name in file names.
+        title: the row's title in the table.
+        train_on: the value of --train_on.
+        synthetic: the set of synthetic images, a key of SYNTHETIC; None if the row uses no synthetic images.
+        rule: the rule of `selection` that chooses among the synthetic images; None if all are used.
         is_perturbed: whether real images are also shown turned, mirrored and with noise.
-        published: precision, recall and accuracy in the paper's Table 1; None for rows that it has not.
+        published: precision, recall and accuracy in the paper's Table 1; None for rows that the paper does not have.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Row:
 
     @property
     def images(self) -> str | None:
-        """Name of the folder of its synthetic images; None without."""
+        """The name of the folder of the row's synthetic images; None if it uses no synthetic images."""
         return self.synthetic if self.rule is None else f"{self.synthetic}-{self.rule}"
 
 

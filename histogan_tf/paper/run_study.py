@@ -1,4 +1,4 @@
-"""--mode=paper: begins a study, or goes on with it."""
+"""Runs --mode=paper: begins a study, or goes on with one that was stopped."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 def run_study(config: Config, perform: Callable[[Config], None]) -> None:
-    """Does the stages that are not done, of --stages or all; with --dry_run, only tells them.
+    """Runs the stages of --stages (all if it is not given) that are not done; with --dry_run, only lists them.
 
-    The data and the classifier's weights are looked at first, so that what is wrong with them costs no hours of
-    training.
+    The dataset and the classifier's weights are checked first: a mistake in them shows before hours of training.
 
     Args:
-        config: of --mode=paper, resolved.
-        perform: does what a Config of another mode says.
+        config: the resolved Config of --mode=paper.
+        perform: runs the command of a Config of another mode.
 
     Raises:
         UserError: for a mistake of the user.
@@ -54,7 +53,7 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
 
 
 def _backbone(config: Config) -> str:
-    """A digest of the classifier's pretrained weights; random ones are a function of the seed."""
+    """Returns a digest of the classifier's pretrained weights, or "random": those follow from the seed."""
     if config.weights == "random":
         return "random"
     return weights_fingerprint(load_backbone(config.weights, seed=0, size=config.classifier_size))
@@ -63,17 +62,19 @@ def _backbone(config: Config) -> str:
 def _prepare(directory: Path, *, restart: bool) -> None:
     is_study = (directory / "study.json").exists()
     if directory.exists() and not is_study and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory} exists and is no study of this program: choose another --run or --checkpoint_dir")
+        raise UserError(
+            f"{directory} exists and is not a study of this program: choose another --run or --checkpoint_dir"
+        )
     if restart and is_study:
         files.remove(directory)
         logger.info("--restart: removed %s", directory)
     directory.mkdir(parents=True, exist_ok=True)
     if not is_study or restart:
-        files.write_json(directory / "study.json", {})  # from here on it is known to be a study, should it be stopped
+        files.write_json(directory / "study.json", {})  # marks the folder as a study from now on
 
 
 def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> None:
-    """Logs what would be done, with an estimate for each stage, and room on the disk."""
+    """Logs what would be done, with an estimate of time and disk space for each stage, and the free disk space."""
     reasons = Stages(directory, stages).plan()
     pace = machine_pace()
     rows, seconds, num_bytes = [("stage", "--stages", "minutes", "MB", "")], 0.0, 0.0
@@ -90,8 +91,8 @@ def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> 
     existing = next(folder for folder in (directory, *directory.resolve().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     logger.info(
-        "the plan, in %s:\n  %s\nin all about %.1f hours on this machine as it is now (half or three times that), "
-        "and %.2f GB of %.0f GB free; nothing was done",
+        "the plan, in %s:\n  %s\nin all about %.1f hours on this machine at its present load (it may take half or "
+        "three times that), and %.2f GB of %.0f GB free; nothing was done",
         directory,
         plain_table(rows).replace("\n", "\n  "),
         seconds / 3600,

@@ -1,4 +1,4 @@
-"""Which of a repeat's synthetic images each rule lets into the training set."""
+"""Chooses, by each rule, which of a repeat's synthetic images the classifier is trained on."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class _OneLabel:
     """Synthetic images of one label, and what the rules look at.
 
     Attributes:
-        images: of the label.
-        features: float32 (num_images, d).
-        probabilities: float64 (num_images,), of label 1, by the classifier of real images.
-        real_features: float32 (num_real, d), of the training images of the label.
-        source_features: float32 (num_images, d), of the images that these were translated from; None if of none.
+        images: the synthetic images of the label.
+        features: float32 (num_images, d), their features.
+        probabilities: float64 (num_images,), their probability of label 1, by the classifier of real images.
+        real_features: float32 (num_real, d), features of the real training images of the label.
+        source_features: float32 (num_images, d), features of the real images that they were translated from; None if
+            they were not translated.
     """
 
     images: ImageSet
@@ -56,10 +57,11 @@ def select_images(config: Config, synthetic_dir: Path, rules: tuple[str, ...], o
     selection.csv and sheets of kept and rejected images.
 
     Args:
-        config: of the classifier's run on real training images, whose opinion `confidence` asks; and --features.
-        synthetic_dir: images of both labels; index.csv in it names their sources, if they were translated.
-        rules: of `confidence`, `realism`, `distance`; the last for translated images.
-        output_directory: beginning of the folders' names.
+        config: names the run of the classifier trained on real images, whose predictions the rule `confidence` uses,
+            and --features.
+        synthetic_dir: folder with images of both labels; its index.csv names their sources, if they were translated.
+        rules: some of `confidence`, `realism` and `distance`, which is for translated images only.
+        output_directory: path whose name the names of the written folders begin with.
 
     Raises:
         UserError: if the images or the run cannot be read, or are too few for a rule.
@@ -85,7 +87,7 @@ def select_images(config: Config, synthetic_dir: Path, rules: tuple[str, ...], o
 
 
 def _sources(index: Path, real: ImageSet, synthetic: ImageSet) -> np.ndarray | None:
-    """Index of the real image that each synthetic one was translated from; None if they were not translated."""
+    """Returns the index of the real image that each synthetic one was translated from; None if none was translated."""
     if not index.exists():
         return None
     with index.open(encoding="utf-8", newline="") as file:
@@ -103,5 +105,5 @@ def _write(directory: Path, label: int, images: ImageSet, chosen: Selection) -> 
 
 
 def has_images(directory: Path) -> bool:
-    """Whether a rule kept any image."""
+    """Tells whether a rule kept any image in the folder."""
     return any(directory.glob("*.npz"))

@@ -1,8 +1,9 @@
-"""Stages of a study: each is skipped while its inputs and outputs are what they were, and redone when they are not.
+"""Runs the stages of a study: skips those whose inputs and outputs are unchanged, and redoes the others.
 
-A stage's record, stages/<name>.json below the study's directory, holds the settings that decide what it makes, a digest
-of what it read from each stage before it, and one of every file that it wrote. A stage that was stopped has a record
-without outputs: one that can go on inside does so, any other is cleared away and begun anew.
+Each stage has a record, stages/<name>.json below the study's directory. It holds the settings that decide what the
+stage makes, a digest of what it read from each earlier stage, and a digest of every file that it wrote. A stage that
+was stopped has a record without outputs. It goes on where it was stopped if it can; otherwise its outputs are removed
+and it begins anew.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from histogan_tf.runs import files
 logger = logging.getLogger(__name__)
 
 _UNFINISHED = "was begun and not finished"
-# Of a run directory: what a later command may change, and what no result is made of.
+# Files of a run directory that a later command may change and that no result depends on.
 _UNRECORDED = ("log.txt", ".lock", "logs")
-_DATED = "config.json"  # holds when the run was begun, so that another run of the same stage has another
+_DATED = "config.json"  # holds the time when the run was begun, so it differs between equal runs of a stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Stage:
     """One step of the study.
 
     Attributes:
-        name: of the stage, and of the file of its record.
-        kind: what --stages calls it; stages of several repeats share one.
-        settings: all that decides its outputs, beside what it reads from other stages; as JSON can hold them.
+        name: name of the stage and of its record's file.
+        kind: its name in --stages; the stages that do the same in several repeats share one kind.
+        settings: everything that decides its outputs, beside what it reads from other stages; JSON values.
         needs: names of the stages that it reads from.
         outputs: files and folders that it writes, relative to the study's directory.
-        run: does it.
+        run: does the work.
         can_resume: whether `run` goes on with outputs that were left unfinished.
-        cost: estimates what it takes.
+        cost: estimates the time and disk space that it takes.
     """
 
     name: str
@@ -53,18 +54,18 @@ class Stage:
     cost: Callable[[], Cost] = Cost
 
     def settings_changed(self, record: Mapping[str, Any]) -> str | None:
-        """In what a record's settings differ from the stage's own, in words; None if in nothing."""
+        """Says in words which settings differ between a record and the stage; None if all are equal."""
         was, now = record["settings"], json.loads(json.dumps(self.settings))
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
         return listing(f"{name} was {was.get(name)} and is now {now.get(name)}" for name in names) if names else None
 
 
 class Stages:
-    """The stages of one study, in an order in which each comes after those that it needs.
+    """The stages of one study.
 
     Args:
-        directory: of the study.
-        stages: all of them.
+        directory: the study's directory.
+        stages: all stages, each after the stages that it needs.
     """
 
     def __init__(self, directory: Path, stages: Sequence[Stage]) -> None:
@@ -76,7 +77,7 @@ class Stages:
             assert set(stage.needs) <= {earlier.name for earlier in stages[:number]}, stage.name
 
     def plan(self) -> dict[str, str]:
-        """What there is to do: the reason by the name of each stage that is not done; also if one before it is not."""
+        """Returns the name of each stage that must run, with the reason; so must all that follow such a stage."""
         reasons: dict[str, str] = {}
         for stage in self._stages.values():
             reason = self._reason(stage)
@@ -88,7 +89,7 @@ class Stages:
         return reasons
 
     def tell_invalidated(self) -> None:
-        """Says which stages that were begun are invalidated by other settings, before any is redone."""
+        """Warns of all stages that changed settings invalidate, before any of them is redone."""
         for stage in self._stages.values():
             record = self._record(stage)
             changed = record and stage.settings_changed(record)
@@ -98,7 +99,7 @@ class Stages:
                 logger.warning("settings have changed: %s (%s)%s", stage.name, changed, more)
 
     def _following(self, name: str) -> list[str]:
-        """Recorded stages that read from one, be it through others."""
+        """Returns the recorded stages that read from the named one, directly or through other stages."""
         reached = {name}
         for stage in self._stages.values():
             if reached.intersection(stage.needs):
@@ -106,10 +107,10 @@ class Stages:
         return [other for other in self._stages if other in reached - {name} and self._record(self._stages[other])]
 
     def run(self, kinds: Collection[str]) -> None:
-        """Does what is to be done of some kinds of stages, in order.
+        """Runs, in order, the stages of the given kinds that are not done.
 
         Raises:
-            UserError: if a stage needs one that is not done and not of these kinds.
+            UserError: if a stage needs another that is neither done nor of these kinds.
         """
         for number, stage in enumerate(self._stages.values(), start=1):
             if stage.kind not in kinds:
@@ -143,7 +144,7 @@ class Stages:
         files.write_json(self._record_path(stage), {**record, "outputs": outputs, "seconds": round(seconds, 2)})
 
     def _reason(self, stage: Stage) -> str | None:
-        """Why a stage is to be done; None if it is done, and its outputs are as it wrote them."""
+        """Says why a stage must run; None if it is done and its outputs are as it wrote them."""
         record = self._record(stage)
         if record is None:
             return "not done yet"
@@ -152,7 +153,7 @@ class Stages:
             return changed
         others = [need for need, digest in self._inputs(stage).items() if record["inputs"].get(need) != digest]
         if others:
-            return f"{listing(others, most=3)} made something else than before"
+            return f"the outputs of {listing(others, most=3)} have changed"
         return _UNFINISHED if record["outputs"] is None else self._damage(stage, record["outputs"])
 
     def _damage(self, stage: Stage, recorded: Mapping[str, str]) -> str | None:
@@ -165,7 +166,7 @@ class Stages:
         return None
 
     def _inputs(self, stage: Stage) -> dict[str, str | None]:
-        """A digest of the outputs of each stage that it needs; None if there are none."""
+        """Returns a digest of the outputs of each stage that this one needs; None for those without outputs."""
         return {need: self._outputs_digest(self._stages[need]) for need in stage.needs}
 
     def _outputs_digest(self, stage: Stage) -> str | None:
@@ -176,7 +177,7 @@ class Stages:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     def _written(self, stage: Stage) -> Iterator[str]:
-        """Files that a stage wrote, relative to the study's directory, sorted."""
+        """Yields the files that a stage wrote, sorted, relative to the study's directory."""
         for output in stage.outputs:
             top = self._directory / output
             found = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
@@ -189,7 +190,7 @@ class Stages:
         return self._directory / "stages" / f"{stage.name}.json"
 
     def _record(self, stage: Stage) -> dict[str, Any] | None:
-        """What is known of a stage; None if nothing is, be it because the record is damaged."""
+        """Returns the record of a stage; None if there is none or it is damaged."""
         path = self._record_path(stage)
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -201,7 +202,7 @@ class Stages:
             return None
 
     def _digest(self, path: str) -> str:
-        """Of a file; read once while its time and size stay."""
+        """Returns the SHA-256 of a file; the file is read again only if its time or size has changed."""
         absolute = self._directory / path
         status = absolute.stat()
         key = (path, status.st_mtime_ns, status.st_size)

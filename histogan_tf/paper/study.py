@@ -1,16 +1,16 @@
-"""The study: which stages there are, and what each does.
+"""Defines the stages of the study: what each reads, does and writes. The study's directory holds:
 
 <checkpoint_dir>/<run>/
   study.json        every setting, the dataset, versions
   log.txt           what the terminal showed
-  stages/           what each stage was made of and made
-  description/      of the dataset: its classes and their mean colours (Figures 1 and 2)
-  split/            which image is for training, which for validation
-  clusters/         of the training images of label 1 (Figure 4)
-  seed-<seed>/      the runs of each repeat, synthetic/ (Figure 3 among them) and synthesis/ metrics of its images
-  features/         of the classifier's backbone, by content
+  stages/           the record of each stage: its settings, inputs and outputs
+  description/      a description of the dataset: its classes and their mean colours (Figures 1 and 2)
+  split/            which images are for training and which for validation
+  clusters/         clusters of the training images of label 1 (Figure 4)
+  seed-<seed>/      one repeat: its runs, its synthetic images in synthetic/ (Figure 3), their metrics in synthesis/
+  features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
-  table1.json       Table 1, its intervals and tests; and table1.csv
+  table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
   report.html       all of it, in one file
 """
 
@@ -43,13 +43,13 @@ FIGURE5_MODELS = ("dcgan1", "dcgan2", "dcgan3")
 
 
 class Study:
-    """Makes the stages.
+    """Makes the stages of one study.
 
     Args:
-        config: of --mode=paper, resolved.
-        images: of its dataset.
+        config: the resolved Config of --mode=paper.
+        images: the images of its dataset, with their split.
         backbone: digest of the classifier's pretrained weights.
-        perform: does what a Config of another mode says.
+        perform: runs the command of a Config of another mode.
     """
 
     def __init__(self, config: Config, images: StudyImages, backbone: str, perform: Callable[[Config], None]) -> None:
@@ -58,7 +58,7 @@ class Study:
         self._directory = self._configs.directory
 
     def stages(self) -> list[Stage]:
-        """All of them, in order."""
+        """Returns all stages, each after the stages that it needs."""
         stages = [*self._data_stages(), *self._figure5_stages()]
         for seed in self._configs.seeds:
             stages += self._image_stages(seed)
@@ -79,7 +79,7 @@ class Study:
         yield Stage("cluster", "cluster", settings, ("split",), ("clusters",), run)
 
     def _figure5_stages(self) -> Iterator[Stage]:
-        """The three DCGANs on the largest cluster of label 1, of the first repeat."""
+        """Yields the stages of Figure 5: three DCGANs on the largest cluster of label 1, in the first repeat alone."""
         seed = self._configs.seeds[0]
         for model in FIGURE5_MODELS:
             config = self._configs.dcgan(
@@ -98,7 +98,7 @@ class Study:
         summary = json.loads((self._directory / "clusters" / "summary.json").read_text(encoding="utf-8"))
         size = next(row["size"] for row in summary["clusters"] if row["cluster"] == config.cluster)
         if size < config.batch_size:
-            logger.warning("the cluster has %d images: %s learns it in batches of so many", size, config.model)
+            logger.warning("the cluster has only %d images: %s is trained in batches of that size", size, config.model)
             config = dataclasses.replace(config, batch_size=size)
         self._perform(config)
 
@@ -115,7 +115,7 @@ class Study:
         sections = ("network", "training", *([own_section] if own_section else []))
         train = train or self._perform
         counts = [self._images.num_training(label) for label in LABELS]
-        # CycleGAN's epoch ends with its larger domain; of a cluster, all that is known is the class that holds it.
+        # A CycleGAN's epoch is as long as its larger domain. A cluster's size is not known yet: its class bounds it.
         num_images = max(counts) if config.label is None and not config.conditional else sum(counts)
         num_images = counts[int(config.label)] if config.label else num_images
         return Stage(
@@ -130,7 +130,7 @@ class Study:
         )
 
     def _image_stages(self, seed: int) -> Iterator[Stage]:
-        """Generators of a repeat, and the synthetic images that they make."""
+        """Yields the stages of one repeat that train generators and make synthetic images with them."""
         configs, synthetic = self._configs, f"seed-{seed}/synthetic"
         for kind, prefix, changes in (("dcgan", "dcgan3", {}), ("small", "small", SMALL_DATA)):
             runs = {label: f"{prefix}-{label}" for label in LABELS}
@@ -154,7 +154,7 @@ class Study:
         yield Stage(f"translate-seed-{seed}", "translate", {}, (name,), (output,), run, cost=cost)
 
     def _generation(self, images: str, seed: int, needs: tuple[str, ...], runs: dict[int, str]) -> Stage:
-        """As many images of each label as there are to train on."""
+        """Returns the stage that makes as many synthetic images of each label as it has real training images."""
         counts = {label: self._images.num_training(label) for label in LABELS}
         output = f"seed-{seed}/synthetic/{images}"
 
@@ -179,14 +179,14 @@ class Study:
         return Stage(f"generate-{images}-seed-{seed}", "generate", settings, needs, (output,), generate, cost=cost)
 
     def _source_stage(self, images: str, seed: int) -> str:
-        """The stage that makes a set of synthetic images."""
+        """Returns the name of the stage that makes a set of synthetic images."""
         by_rule = {f"{name}-{rule}": name for name, rules in SELECTION_ROWS.items() for rule in rules}
         if images in by_rule:
             return f"select-{by_rule[images]}-seed-{seed}"
         return f"{'translate' if images == 'ccan' else f'generate-{images}'}-seed-{seed}"
 
     def _classifier_stages(self, seed: int) -> Iterator[Stage]:
-        """A classifier for each row; that of real images first, for the selection asks it."""
+        """Yields the stages that train classifiers, select images (by the classifier of real ones) and measure them."""
         baseline, *others = ROWS
         yield self._classifier_stage(baseline, seed)
         for name, rules in SELECTION_ROWS.items():
@@ -207,13 +207,13 @@ class Study:
         def train() -> None:
             of_row = config
             if row.rule and not has_images(synthetic_dir):
-                logger.warning("%s: the rule kept no image, which leaves real images alone", row.title)
+                logger.warning("%s: the rule kept no synthetic image; training on real images alone", row.title)
                 of_row = self._configs.classifier(row, seed, synthetic_dir=None)
             train_classifier(of_row, self._directory / "features")
 
         name = f"classifier-{row.name}"
         output = f"seed-{seed}/{name}"
-        # Features of real images are kept for all rows; only those of new images are made.
+        # The features of real images are computed once for all rows; each other row adds those of its new images.
         num_images = len(self._images.whole) if row.name == BASELINE else int(self._images.is_training.sum())
         cost = functools.partial(classifier_cost, config, num_images * (config.views if row.is_perturbed else 1))
         return Stage(f"{name}-seed-{seed}", "classify", settings, needs, (output,), train, can_resume=True, cost=cost)
@@ -242,7 +242,7 @@ class Study:
         return Stage(f"synthesis-{images}-seed-{seed}", "synthesis", settings, needs, outputs, measure)
 
     def _result_stages(self) -> Iterator[Stage]:
-        """What all of it comes to: Figures 7 and 8 of the first repeat, Table 1, the report."""
+        """Yields the last stages: Figures 7 and 8 of the first repeat, Table 1, and the report."""
         first = self._configs.seeds[0]
         needs = tuple(f"classifier-{name}-seed-{first}" for name in PUBLISHED_ROWS)
         config = self._configs.command(

@@ -1,4 +1,4 @@
-"""The study's images: the dataset with its split, checked before anything is trained on it."""
+"""The study's images: the dataset and its split, which are checked before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -22,36 +22,39 @@ LABELS = (0, 1)
 
 @dataclasses.dataclass(frozen=True)
 class StudyImages:
-    """The dataset, with its split.
+    """A dataset and its split into training and validation images.
 
     Attributes:
-        whole: all images; lazy if they are files.
-        is_training: bool (num_images,), false for those of the validation part.
+        whole: all images; image files are read only when they are needed.
+        is_training: bool (num_images,), true for training images, false for validation images.
     """
 
     whole: ImageSet
     is_training: np.ndarray
 
     def num_training(self, label: int) -> int:
-        """Training images of a label."""
+        """Counts the training images of a label."""
         return int(np.sum(self.is_training & (self.whole.labels == label)))
 
     @property
     def num_validation(self) -> int:
-        """Images of the validation part."""
+        """The number of validation images."""
         return int(np.sum(~self.is_training))
 
 
 def find_images(config: Config) -> StudyImages:
-    """The dataset of a study, checked before anything is trained on it.
+    """Finds the dataset of a study, splits it, and checks that the study can be done with it.
 
     Raises:
-        UserError: if there is no such dataset; if it has not two labels, or too few training images of one for a batch;
-            if images are too small for the CycleGAN.
+        UserError: if there is no such dataset; if it does not have two labels; if a label has fewer training images
+            than a batch, or no validation image; if images are too small for the CycleGAN.
     """
     whole = find_dataset(config)
     if whole.num_classes != 2:
-        raise UserError(f"the study is of two labels, and {whole.name!r} has {whole.num_classes}")
+        raise UserError(
+            f"the study needs exactly two labels, and {whole.name!r} has {whole.num_classes}: sort its images into two "
+            f"sub-folders, or give another --dataset"
+        )
     train, _ = split_indices(whole, seed=config.split_seed, by=config.split_by)
     images = StudyImages(whole, np.isin(np.arange(len(whole)), train))
     for label in LABELS:
@@ -73,7 +76,7 @@ def find_images(config: Config) -> StudyImages:
 
 
 def write_split(images: StudyImages, config: Config, directory: Path) -> None:
-    """Writes split.csv, a line for each image, and dataset.json, what there is of what in each part."""
+    """Writes split.csv, a line for each image, and dataset.json, the number of images of each label in each part."""
     whole, is_training = images.whole, images.is_training
     groups = np.full(len(whole), "") if whole.groups is None else whole.groups
     parts = np.where(is_training, "train", "validation")

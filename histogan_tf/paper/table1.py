@@ -1,4 +1,4 @@
-"""Table 1 from the predictions of all classifiers: values, spread over the repeats, intervals, tests, and an answer."""
+"""Computes Table 1 from the predictions of all classifiers: values, spread, intervals, tests, and an answer."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def write_table(directory: Path, folders: Sequence[Path]) -> None:
     """Writes table1.json and table1.csv.
 
     Args:
-        directory: of the study.
-        folders: of the repeats, which hold the classifiers' runs.
+        directory: the study's directory.
+        folders: the folders of the repeats, which hold the classifiers' runs.
 
     Raises:
         UserError: if predictions are missing or damaged.
@@ -59,7 +59,7 @@ def write_table(directory: Path, folders: Sequence[Path]) -> None:
 
 
 def _num_training(run: Path) -> dict[str, int]:
-    """Real and synthetic images that a classifier was trained on."""
+    """Returns the numbers of `real` and `synthetic` images that a classifier was trained on."""
     training = json.loads((run / "training.json").read_text(encoding="utf-8"))
     return {name: sum(training[f"{name}_images"].values()) for name in ("real", "synthetic")}
 
@@ -67,11 +67,11 @@ def _num_training(run: Path) -> dict[str, int]:
 def make_table(
     predictions: Mapping[str, Sequence[Predictions]], num_images: Mapping[str, Sequence[Mapping[str, int]]]
 ) -> dict[str, Any]:
-    """What table1.json holds.
+    """Computes the content of table1.json.
 
     Args:
-        predictions: of each row's repeats, for the same images in the same order.
-        num_images: `real` and `synthetic` images that each repeat was trained on.
+        predictions: for each row, by name, the predictions of its repeats; all for the same images in the same order.
+        num_images: for each row, by name, the numbers of `real` and `synthetic` images that each repeat was trained on.
     """
     reference = predictions[BASELINE][0]
     groups = reference.groups
@@ -106,7 +106,7 @@ def make_table(
 def _measure(
     reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """The columns of one row, as means over its repeats."""
+    """Computes the columns of one row, as means over its repeats."""
     labels, groups = reference.labels, reference.groups
     means = mean_metrics(labels, probabilities, threshold=THRESHOLD, groups=groups)
     values = [point_estimates(labels, run, THRESHOLD) for run in probabilities]
@@ -115,14 +115,15 @@ def _measure(
         _at_recall(reference, run, point_estimates(labels, baseline, THRESHOLD)["recall"])
         for run, baseline in zip(probabilities, baselines, strict=True)
     ]
-    # The threshold of each repeat is another, so that the interval is the mean of theirs: of one repeat, as it were.
+    # Each repeat has a threshold of its own. Value and bounds are averaged over the repeats, so the interval is about
+    # as wide as that of a single repeat.
     mean = Metric(*(float(np.mean([getattr(point, end) for point in points])) for end in ("value", "low", "high")), 0)
     columns[AT_RECALL] = _column(mean, [point.value for point in points])
     return columns
 
 
 def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float) -> Metric:
-    """Specificity where the row's own ROC curve, of the validation images, reaches a recall."""
+    """Computes the specificity at the point of a row's ROC curve, on the validation images, that reaches `recall`."""
     if not recall > 0:
         return Metric(1.0, 1.0, 1.0, 0)  # nothing need be called positive
     threshold = choose_threshold(reference.labels, probabilities, recall)
@@ -130,7 +131,7 @@ def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float)
 
 
 def _column(mean: Metric, values: Sequence[float]) -> dict[str, Any]:
-    """A cell: the mean with its interval, the repeats' own values, and their standard deviation."""
+    """Returns a cell: the mean with its interval, the value of each repeat, and their standard deviation (`spread`)."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     cell = {**dataclasses.asdict(mean), "spread": spread, "repeats": [float(value) for value in values]}
     del cell["num_undefined"]
@@ -147,7 +148,7 @@ def _finite(value: float) -> float | None:
 def _against_real(
     reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Differences from Real, what they amount to, and McNemar's test of each repeat."""
+    """Computes a row's differences from the row Real, the effect of each, and McNemar's test for each repeat."""
     labels, groups = reference.labels, reference.groups
     differences = mean_metrics(labels, probabilities, baselines=baselines, threshold=THRESHOLD, groups=groups)
     measured = [[point_estimates(labels, run, THRESHOLD) for run in runs] for runs in (probabilities, baselines)]
@@ -164,7 +165,7 @@ def _against_real(
 
 
 def effect(difference: Mapping[str, Any]) -> str:
-    """One of EFFECTS: a difference is clear if its interval leaves out 0 and every repeat has its sign."""
+    """Returns one of EFFECTS: a difference is clear if its interval excludes 0 and all repeats share its sign."""
     if difference["value"] is None or difference["low"] is None:
         return "cannot be told"
     for sign, word in ((1, "raises"), (-1, "lowers")):
@@ -175,7 +176,7 @@ def effect(difference: Mapping[str, Any]) -> str:
 
 
 def answer(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Which augmentation, if any, raises precision without losing recall, in words."""
+    """Says in words which rows, if any, raise precision without a clear loss of recall."""
     others = [row for row in rows if row["against_real"]]
     effects = {
         row["title"]: {name: row["against_real"]["differences"][name]["effect"] for name in ("precision", "recall")}
@@ -184,16 +185,16 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> str:
     winners = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] != "lowers"]
     traders = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] == "lowers"]
     if all(of["precision"] == "cannot be told" for of in effects.values()):
-        return "It cannot be told: the validation images are of too few patients for an interval."
+        return "It cannot be told: the validation images come from too few patients for an interval."
     if winners:
         text = f"Precision rises without a clear loss of recall with: {'; '.join(winners)}."
     else:
-        text = "None: no clear effect, in that no way of training raises precision without losing recall."
-    return text + (f" Precision rises at the expense of recall with: {'; '.join(traders)}." if traders else "")
+        text = "No row raises precision clearly without losing recall."
+    return text + (f" Precision rises, but recall falls, with: {'; '.join(traders)}." if traders else "")
 
 
 def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
-    """A line for each row: value, bounds and spread of each column, the published values, effects and p-values."""
+    """Writes a line for each row: value, bounds and spread of each column, published values, effects and p-values."""
     ends = ("value", "low", "high", "spread")
     columns = (*TABLE1_COLUMNS, AT_RECALL)
     header = ["row", *(name if end == "value" else f"{name}_{end}" for name in columns for end in ends)]

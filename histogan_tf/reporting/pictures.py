@@ -1,4 +1,4 @@
-"""Every picture and plot."""
+"""Makes sheets of images, and writes pictures, animations and plots of losses to files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WHITE = 255
 
 
 def tile(images: np.ndarray, num_columns: int | None = None, gap_pixels: int = 2) -> np.ndarray:
-    """One sheet of any number of images, row by row, as square as it gets (the original's `merge`).
+    """Puts images side by side, row by row, on one sheet (the original's `merge`).
 
     Args:
         images: uint8 (num_images, height, width, channels).
-        num_columns: as square as it gets if None.
+        num_columns: images in a row; None makes as many columns as rows, or one more.
         gap_pixels: white pixels between images.
 
     Returns:
@@ -40,12 +40,12 @@ def tile(images: np.ndarray, num_columns: int | None = None, gap_pixels: int = 2
 
 
 def to_pillow(image: np.ndarray) -> Image.Image:
-    """A uint8 image (height, width, channels) with 1 or 3 channels as Pillow has it."""
+    """Returns a uint8 image (height, width, channels) with 1 or 3 channels as a Pillow image."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Writes a uint8 image (height, width, channels) with 1 or 3 channels."""
+    """Writes a uint8 image (height, width, channels) with 1 or 3 channels as PNG."""
     with written_aside(path) as aside:
         to_pillow(image).save(aside, format="PNG")
 
@@ -54,12 +54,12 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float) -> None:
     """Writes an endless animation.
 
     Args:
-        path: of the file.
-        frames: uint8 (height, width, channels) each.
-        seconds: that one turn takes.
+        path: the GIF to write.
+        frames: images, each uint8 (height, width, channels).
+        seconds: how long one turn through all frames takes.
     """
     pictures = [to_pillow(frame) for frame in frames]
-    milliseconds = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down what is faster
+    milliseconds = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down shorter frames
     with written_aside(path) as aside:
         pictures[0].save(aside, format="GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
 
@@ -71,13 +71,13 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 
 def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Sequence[str], title: str) -> None:
-    """Draws losses over steps: every step faintly, and their running mean (the paper's Figure 5).
+    """Draws losses over steps: the value of every step faintly, and the running mean (the paper's Figure 5).
 
     Args:
-        path: of the PNG.
-        metrics: a mapping with `step` and the losses for each step.
-        names: of the losses to draw.
-        title: above the plot.
+        path: the PNG to write.
+        metrics: one mapping for each step, with `step` and the losses by name.
+        names: names of the losses to draw.
+        title: text above the plot.
     """
     from matplotlib.figure import Figure
 

@@ -1,6 +1,6 @@
-"""Models that leave the house: for TF Serving, as ONNX, and as a page in the browser.
+"""Exports trained networks for use without this program: for TF Serving, as ONNX, and as a web page.
 
-export.py is the command. trained.py reads networks from their runs; signatures.py and image_files.py say what a server
-offers and saved_model.py writes it, with its warm-up requests (warmup.py) and the server's own files
-(server_files.py); onnx_model.py and web.py write the other two formats; model_card.py says of each what it is.
+export.py is the command. saved_model.py writes a SavedModel, whose functions signatures.py and image_files.py define;
+warmup.py and server_files.py write the other files that TF Serving reads. onnx_model.py and web.py write the other two
+formats. model_card.py writes the description that goes with every export.
 """

@@ -1,4 +1,4 @@
-"""What --mode=export does: a run's networks into EXPORT_DIR/<name>/<version>/, whole or not at all."""
+"""Runs --mode=export: writes each network of a run to EXPORT_DIR/<name>/<version>/, whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
-# TF Serving takes the highest version in a model's folder, whatever it is: only SavedModels may lie there.
+# TF Serving loads the highest version in a model's folder, so the other formats have folders of their own.
 _WRITERS = {"saved_model": (write_saved_model, ""), "onnx": (write_onnx, "-onnx"), "web": (write_web_page, "-web")}
 
 
 def export(config: Config) -> None:
-    """Writes the networks of a run in --format to --export_dir, each as the next version under its name.
+    """Writes the networks of a run to --export_dir, in the format --format, each as the next version of its name.
 
     Raises:
-        UserError: if there is no such run, it has no checkpoint or does not suit the format, a package is missing, or
-            the folder cannot be written.
+        UserError: if there is no such run, it has no checkpoint, the format does not fit its networks, a package is
+            missing, or the folder cannot be written.
     """
     networks = load_networks(config, precision="float32")
     export_directory = Path(config.export_dir).expanduser() if config.export_dir else networks[0].directory / "exported"
@@ -45,8 +45,8 @@ def export(config: Config) -> None:
                 write_model_card(aside / "MODEL_CARD.md", trained, interface)
         except (OSError, tf.errors.ResourceExhaustedError) as error:
             raise UserError(
-                f"{folder} cannot be written ({error}), and nothing of it was left: make room, or mend the folder, and "
-                f"run the same command again"
+                f"{folder} cannot be written ({error}), and nothing of it is left behind: free disk space, or make the "
+                f"folder writable, and run the same command again"
             ) from error
         logger.info("exported %s to %s", trained.name, folder)
     if config.format == "saved_model":
@@ -55,7 +55,7 @@ def export(config: Config) -> None:
 
 
 def next_version(model_directory: Path) -> int:
-    """The integer after the highest version in a model's folder; 1 if there is none."""
+    """Returns the version that follows the highest one in a model's folder; 1 if there is none."""
     if not model_directory.is_dir():
         return 1
     return 1 + max((int(path.name) for path in model_directory.iterdir() if path.name.isdecimal()), default=0)
@@ -68,5 +68,5 @@ def _check_folder(export_directory: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"--export_dir={export_directory}: {error.strerror}; give a folder that can be written, or a new one"
+            f"--export_dir={export_directory}: {error.strerror}; give a folder that can be written or created"
         ) from error

@@ -1,4 +1,4 @@
-"""PNG and JPEG files become images inside the graph of a model that a server runs."""
+"""Decodes PNG and JPEG files inside the graph of an exported model, so that clients can send files to a server."""
 
 from __future__ import annotations
 
@@ -8,58 +8,64 @@ from histogan_tf.data.sources import reader_of
 from histogan_tf.trained.load import TrainedNetwork
 
 MAX_PIXELS = 2**22
-"""Of one image: what an unknown client sends must not fill the server's memory."""
+"""The most pixels that a sent image may have, so that no client can fill the server's memory."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_HEADER_BYTES = 24
-_GREY_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 luma, as Pillow rounds it
+_GREY_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 luma in units of 2**-16, as in Pillow
 
 
 def checked(value: tf.Tensor, condition: tf.Tensor, message: str, *details: tf.Tensor) -> tf.Tensor:
-    """The value; but an InvalidArgumentError with the message, which a client gets to read, if the condition is false.
+    """Returns `value`, but fails with an InvalidArgumentError in the server if `condition` is false.
 
     Args:
         value: any tensor.
         condition: bool ().
-        message: says what is wrong and what is allowed.
-        details: shown after it.
+        message: says what is wrong and what is allowed; the client reads it in the error.
+        details: tensors whose values are shown after the message.
     """
     with tf.control_dependencies([tf.debugging.Assert(condition, [message, *details])]):
         return tf.identity(value)
 
 
 def decode_bytes(file: tf.Tensor, channels: int) -> tf.Tensor:
-    """A PNG or JPEG file as uint8 (height, width, channels), channels 1 or 3.
+    """Decodes a PNG or JPEG file as `data.decoding.decode_image` does, but ignores its EXIF orientation.
 
-    As `data.decoding.decode` does it: transparent pixels show white. But no EXIF orientation is heeded.
+    Args:
+        file: string (), the content of the file.
+        channels: 1 for a grey image, 3 for RGB.
+
+    Returns:
+        uint8 (height, width, channels); transparent pixels show white.
 
     Raises:
-        InvalidArgumentError: in the server, if it is no such file, is damaged, or has more than MAX_PIXELS pixels.
+        InvalidArgumentError: in the server, if it is another kind of file, is damaged, or has more than MAX_PIXELS
+            pixels.
     """
     is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
     is_jpeg = tf.strings.substr(file, 0, len(_JPEG_START)) == _JPEG_START
     is_long = tf.strings.length(file) >= _PNG_HEADER_BYTES
-    file = checked(file, is_long & (is_png | is_jpeg), "image_bytes must hold a whole PNG or JPEG file")
+    file = checked(file, is_long & (is_png | is_jpeg), "image_bytes must be a whole PNG or JPEG file")
     size = tf.cond(is_png, lambda: _png_size(file), lambda: tf.image.extract_jpeg_shape(file, tf.int64)[:2])
     is_small = tf.reduce_prod(size) <= MAX_PIXELS
-    file = checked(file, is_small, f"an image may have {MAX_PIXELS} pixels; height and width are", size)
+    file = checked(file, is_small, f"an image may have at most {MAX_PIXELS} pixels; height and width are", size)
     image = tf.cond(is_png, lambda: _decode_png(file), lambda: _decode_jpeg(file))
     return image if channels == 3 else _to_grey(image)
 
 
 def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
-    """Does to a decoded image what a run did to its own: what their reader does first, then --crop and a new size.
+    """Prepares a decoded image as the run did its training images: by their reader, then by --crop and a new size.
 
     Args:
         image: uint8 (height, width, channels).
-        trained: with the run's settings.
+        trained: the network, with the settings of its run.
 
     Returns:
-        uint8, of the shape of the training images.
+        uint8, in the shape of the training images.
 
     Raises:
-        InvalidArgumentError: in the server, if that does not give an image of their size.
+        InvalidArgumentError: in the server, if the result does not have the size of the training images.
     """
     config, (height, width, _) = trained.config, trained.image_shape
     if before_sizing := reader_of(config.dataset).tensor_before_sizing:
@@ -80,31 +86,31 @@ def fit(image: tf.Tensor, trained: TrainedNetwork) -> tf.Tensor:
 
 
 def _png_size(file: tf.Tensor) -> tf.Tensor:
-    """Height and width, int64 (2,), that a PNG's header states."""
+    """Reads height and width, int64 (2,), from the header of a PNG file."""
     width_and_height = tf.io.decode_raw(tf.strings.substr(file, 16, 8), tf.int32, little_endian=False)
     return tf.cast(width_and_height[::-1], tf.int64)
 
 
 def _decode_png(file: tf.Tensor) -> tf.Tensor:
-    """uint8 (height, width, 3)."""
+    """Decodes a PNG file to uint8 (height, width, 3); transparent pixels show white."""
     pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.int32)
     colours, opacity = pixels[..., :3], pixels[..., 3:]
     return tf.cast((colours * opacity + 255 * (255 - opacity) + 127) // 255, tf.uint8)
 
 
 def _decode_jpeg(file: tf.Tensor) -> tf.Tensor:
-    """uint8 (height, width, 3)."""
+    """Decodes a JPEG file to uint8 (height, width, 3)."""
     return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def _to_grey(image: tf.Tensor) -> tf.Tensor:
-    """uint8 (height, width, 1)."""
+    """Converts an RGB image to grey, uint8 (height, width, 1)."""
     grey = tf.reduce_sum(tf.cast(image, tf.int32) * _GREY_WEIGHTS, axis=-1, keepdims=True)
     return tf.cast((grey + 2**15) // 2**16, tf.uint8)
 
 
 def _center_crop(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """`data.decoding.center_crop`."""
+    """Does what `data.decoding.center_crop` does."""
     size = tf.shape(image)[:2]
     message = f"images must have at least {height}x{width} pixels; height and width are"
     image = checked(image, tf.reduce_all(size >= (height, width)), message, size)

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what an exported model was trained on, how, what it is worth, and what it is not for."""
+"""Writes MODEL_CARD.md: what an exported model was trained on and how, its metrics, and its intended use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NOT_A_MEDICAL_DEVICE = (
 
 
 def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> None:
-    """Writes the card of an export.
+    """Writes the model card of an export.
 
     Args:
-        path: of the file.
+        path: the file to write.
         trained: the network.
-        interface: Markdown, of the inputs and outputs.
+        interface: Markdown that describes the inputs and outputs.
     """
     family = family_of(trained.config.model)
     parts = [
@@ -42,7 +42,7 @@ def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> Non
 
 
 def data_facts(trained: TrainedNetwork) -> dict[str, str]:
-    """What the model saw, by a word that says what it is."""
+    """Returns facts about the images that the model was trained on, by name; facts without content are empty."""
     config, dataset = trained.config, trained.dataset
     height, width, channels = trained.image_shape
     facts = {
@@ -60,13 +60,13 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
 
 
 def _restrictions(config: Config) -> tuple[str, ...]:
-    """Flags that leave out some of a dataset's images."""
+    """Returns the names of the flags that leave out some of a dataset's images."""
     names = ("label", "part", "clusters", "cluster", "train_size")
     return names if config.part == "all" else (*names, "split_seed", "split_by")
 
 
 def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The sets of images that the run recorded, by name: each with its counts and its fingerprint."""
+    """Yields the sets of images that the run recorded: the name of each, then its counts and fingerprint."""
     dataset = trained.dataset
     if "parts" in dataset:
         yield from dataset["parts"].items()
@@ -78,7 +78,7 @@ def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def epochs_made(trained: TrainedNetwork) -> float | None:
-    """Times that the training went through its images; None for a classifier, whose head is fitted to the end."""
+    """Returns the epochs of training; None for a classifier, whose head is not trained by the epoch."""
     if trained.kind == CLASSIFIER:
         return None
     num_images = max(part["num_images"] for _, part in _parts(trained))
@@ -109,19 +109,19 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
 
 
 def _metrics(trained: TrainedNetwork) -> str:
-    """What evaluate left in the run directory."""
+    """Shows as Markdown the metrics that --mode=evaluate wrote in the run directory."""
     sections = []
     for path in sorted(trained.directory.rglob("*.json")):
         if path.name in ("metrics.json", "synthesis.json") and "exported" not in path.parts:
             rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
             sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
     if not sections:
-        return "None were measured."
+        return "No metrics were measured."
     return "\n\n".join(sections)
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
-    """Metrics as Markdown: of each its value and interval, or those columns for several sets of images."""
+    """Shows metrics as a Markdown table: a row for each metric, and a column for each set of images."""
     is_flat = all("value" in row for row in rows.values())
     columns = ["value"] if is_flat else list(next(iter(rows.values())))
     lines = [["metric", *columns]]

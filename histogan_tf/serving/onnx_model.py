@@ -1,4 +1,4 @@
-"""A network as ONNX, checked against Keras before anybody gets it."""
+"""Converts a network to ONNX and checks that it computes what the Keras network computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from histogan_tf.trained.load import TrainedNetwork
 if TYPE_CHECKING:
     import onnx
 
-_TOLERANCE = 1e-4  # runtimes add up in other orders: some 1e-6 for outputs that lie in [-1, 1]
+_TOLERANCE = 1e-4  # runtimes add in different orders, which changes outputs in [-1, 1] by about 1e-6
 _HALF_ELEMENTS = 2**16
 _CHECKED_IMAGES = 3
 
@@ -32,28 +32,28 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
 
     Args:
         trained: the network.
-        folder: exists.
+        folder: an existing folder.
 
     Returns:
-        What the model card says of its inputs and outputs.
+        Markdown for the model card that describes inputs and outputs.
 
     Raises:
-        UserError: if the packages of the extra `export` are not installed, or the model cannot be converted rightly.
+        UserError: if the packages of the extra `export` are not installed, or the converted model differs too much.
     """
     network = outside_network(trained)
     model = to_onnx(network)
     difference = largest_difference(model, network, example_inputs(trained))
     if not difference <= _TOLERANCE:
         raise UserError(
-            f"{trained.name} as ONNX differs by {difference:.2g} from what it was converted from, so it was not "
-            f"written: try other versions of tf2onnx and onnxruntime"
+            f"{trained.name} as ONNX differs by {difference:.2g} from the Keras network (at most {_TOLERANCE:g} is "
+            f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return interface(model)
 
 
 def outside_network(trained: TrainedNetwork) -> keras.Model:
-    """The network with a classifier's logits turned into probabilities, whose one output is named for the outside."""
+    """Returns the network with one output: `images`, or `probability` (not the logit) if it is a classifier."""
     if trained.kind == "classifier":
         logits = _classifier_by_matrices(trained.network)
         probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
@@ -62,9 +62,9 @@ def outside_network(trained: TrainedNetwork) -> keras.Model:
 
 
 def _classifier_by_matrices(network: keras.Model) -> keras.Model:
-    """A classifier that resizes by two matrix products: ONNX has no operation that does what TensorFlow's does.
+    """Returns an equal classifier that resizes by two matrix products, because ONNX cannot resize as TensorFlow does.
 
-    Resizing is linear, so its matrices are what it makes of the unit matrix, side by side.
+    Resizing is linear, so each of the two matrices is the resized unit matrix.
     """
     features = network.get_layer("features")
     preprocessing = features.get_layer("preprocessing")
@@ -75,19 +75,19 @@ def _classifier_by_matrices(network: keras.Model) -> keras.Model:
     x = keras.ops.transpose(x, (0, 3, 1, 2))
     x = keras.ops.matmul(keras.ops.matmul(rows, x), columns.T)
     x = keras.ops.transpose(x, (0, 2, 3, 1))
-    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)  # which makes three channels of a grey one
+    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)  # broadcasting makes three channels of a grey one
     after = keras.Model(preprocessing.output, features.output)
     return keras.Model(image, network.get_layer("head")(after(x)))
 
 
 def _resizing_matrix(side: int, size: int, *, shrinks: bool) -> np.ndarray:
-    """float32 (size, side): from the pixels along one side of an image to those of the resized one."""
+    """Returns the matrix, float32 (size, side), that resizes a row of `side` pixels to `size` pixels."""
     unit = np.eye(side, dtype=np.float32)[..., np.newaxis]
     return keras.ops.convert_to_numpy(keras.ops.image.resize(unit, (size, side), "bilinear", antialias=shrinks))[..., 0]
 
 
 def to_onnx(network: keras.Model) -> onnx.ModelProto:
-    """Converts a network; the output gets its name, and the first dimension of inputs and outputs is `batch`.
+    """Converts a network; the output gets the network's name, and the first dimension of all tensors is `batch`.
 
     Raises:
         UserError: if the packages of the extra `export` are not installed.
@@ -100,17 +100,19 @@ def to_onnx(network: keras.Model) -> onnx.ModelProto:
         raise UserError(
             f"ONNX needs the packages onnx, onnxruntime and tf2onnx ({error}): pip install 'histogan_tf[export]'"
         ) from error
-    # Keras exports what has been called.
+    # Keras can export only networks that have been called.
     network(keras.tree.map_structure(lambda tensor: np.zeros((1, *tensor.shape[1:]), tensor.dtype), network.input))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras asks NumPy whether it has
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras looks it up in NumPy
         path = Path(folder) / "model.onnx"
         network.export(path, format="onnx", verbose=False)
         model = onnx.load(path)
     old_name = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [network.name if name == old_name else name for name in node.output]
-        if node.op_type == "Tile":  # of a label to all pixels, where both do the same; but OpenVINO tiles wrongly
+        if (
+            node.op_type == "Tile"
+        ):  # repeats a label over all pixels; Expand does the same, and OpenVINO does Tile wrongly
             node.op_type = "Expand"
     model.graph.output[0].name = network.name
     for value in (*model.graph.input, *model.graph.output):
@@ -120,7 +122,7 @@ def to_onnx(network: keras.Model) -> onnx.ModelProto:
 
 
 def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its large weights stored in float16, at half the size; it still computes in float32."""
+    """Returns a copy whose large weights are stored in float16, at half the size; it still computes in float32."""
     import onnx
 
     halved = onnx.ModelProto.FromString(model.SerializeToString())
@@ -140,7 +142,7 @@ def in_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def example_inputs(trained: TrainedNetwork) -> dict[str, np.ndarray]:
-    """Inputs to check a converted network with, by name, from a fixed seed."""
+    """Returns inputs, by name, to check a converted network with; they are drawn from a fixed seed."""
     if trained.kind == "generator":
         z = draw_latents(_CHECKED_IMAGES, trained.config.z_dim, trained.config.z_dist, (0, 0)).numpy()
         labels = np.arange(_CHECKED_IMAGES, dtype=np.int32) % max(1, trained.num_classes)
@@ -151,12 +153,12 @@ def example_inputs(trained: TrainedNetwork) -> dict[str, np.ndarray]:
 
 
 def largest_difference(model: onnx.ModelProto, network: keras.Model, inputs: Mapping[str, np.ndarray]) -> float:
-    """The largest absolute difference between what onnxruntime and Keras put out."""
+    """Returns the largest absolute difference between the outputs of onnxruntime and Keras."""
     return float(np.abs(_run(model, inputs) - _call(network, inputs)).max())
 
 
 def largest_level_difference(model: onnx.ModelProto, network: keras.Model, inputs: Mapping[str, np.ndarray]) -> int:
-    """The same of 8-bit images, in levels."""
+    """Returns the largest difference between the outputs of onnxruntime and Keras as 8-bit images, in levels."""
     ours, theirs = to_uint8(_run(model, inputs)).numpy(), to_uint8(_call(network, inputs)).numpy()
     return int(np.abs(ours.astype(int) - theirs).max())
 
@@ -174,7 +176,7 @@ def _call(network: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def interface(model: onnx.ModelProto) -> str:
-    """Inputs and outputs as a Markdown table."""
+    """Describes inputs and outputs in a Markdown table."""
     import onnx
 
     rows = [("tensor", "type", "shape")]

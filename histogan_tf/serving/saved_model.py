@@ -1,4 +1,4 @@
-"""A network as a SavedModel that TF Serving, or anybody with TensorFlow, loads without this program."""
+"""Writes a network as a SavedModel, which TF Serving or plain TensorFlow loads without this program."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write_saved_model(trained: TrainedNetwork, folder: Path) -> str:
 
     Args:
         trained: the network.
-        folder: exists.
+        folder: an existing folder.
 
     Returns:
-        What the model card says of its signatures.
+        Markdown for the model card that describes the signatures.
 
     Raises:
         UserError: if tensorflow-serving-api, which knows the format of warm-up requests, is not installed.
@@ -39,7 +39,7 @@ def write_saved_model(trained: TrainedNetwork, folder: Path) -> str:
 
 
 def _name_dimensions(folder: Path) -> None:
-    """Gives the dimensions of inputs and outputs the names that a server's clients read in its metadata."""
+    """Names the dimensions of inputs and outputs, so that clients can read them in the server's metadata."""
     path = folder / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for signature in saved_model.meta_graphs[0].signature_def.values():
@@ -48,11 +48,11 @@ def _name_dimensions(folder: Path) -> None:
             for dimension, name in zip(dimensions, _DIMENSIONS.get(len(dimensions), ()), strict=False):
                 dimension.name = name
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
-    (folder / "fingerprint.pb").unlink()  # of the file as it was; servers do without
+    (folder / "fingerprint.pb").unlink()  # it belongs to the file as it was before; servers do not need it
 
 
 def _interface(signatures: Mapping[str, Signature]) -> str:
-    rows = [("signature", "inputs", "outputs", "from what to what")]
+    rows = [("signature", "inputs", "outputs", "what it does")]
     for name, signature in signatures.items():
         tensors = (signature.inputs, signature.function.structured_outputs)
         cells = [", ".join(map(_tensor, named.items())) for named in tensors]
@@ -61,7 +61,7 @@ def _interface(signatures: Mapping[str, Signature]) -> str:
 
 
 def _tensor(named: tuple[str, tf.TensorSpec | tf.Tensor]) -> str:
-    """Such as "`images` float32 (batch, 50, 50, 3)"."""
+    """Describes a tensor, such as "`images` float32 (batch, 50, 50, 3)"."""
     name, tensor = named
     names = _DIMENSIONS.get(len(tensor.shape), ())
     sides = [str(side or names[axis]) for axis, side in enumerate(tensor.shape)]

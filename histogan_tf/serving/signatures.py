@@ -1,4 +1,4 @@
-"""What a server offers of a trained network: functions of named tensors that check what they are given."""
+"""Defines the functions of a trained network that a server offers; each checks the tensors that clients send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from histogan_tf.serving.image_files import MAX_PIXELS, checked, decode_bytes, f
 from histogan_tf.trained.load import TrainedNetwork
 
 MAX_COUNT = 256
-"""Images that one request may ask for."""
+"""The most images that one request may ask for."""
 
 _BATCHED_FILES = tf.TensorSpec((None,), tf.string)
 
@@ -29,10 +29,10 @@ class Signature:
     """One function that a server offers.
 
     Attributes:
-        function: from named tensors to named tensors.
-        inputs: their types and shapes, by name.
-        meaning: of its inputs and outputs, for people.
-        request: an example of its inputs.
+        function: takes named tensors and returns named tensors.
+        inputs: types and shapes of its inputs, by name.
+        meaning: what its inputs and outputs mean, in words.
+        request: example inputs, by name.
     """
 
     function: tf.types.experimental.ConcreteFunction
@@ -42,7 +42,7 @@ class Signature:
 
 
 def signatures_of(trained: TrainedNetwork) -> dict[str, Signature]:
-    """The signatures of a network, by name; each function raises InvalidArgumentError for inputs that it cannot use."""
+    """Returns the signatures of a network, by name; their functions raise InvalidArgumentError for unusable inputs."""
     makers = {
         "generator": _generator_signatures,
         "translator": _translator_signatures,
@@ -69,7 +69,7 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         z = _checked_latents(z, config.z_dist)
         if label is not None:
             is_even = tf.shape(z)[0] == tf.shape(label)[0]
-            label = checked(label, is_even, "z and label must be equally many", tf.shape(z)[0], tf.shape(label)[0])
+            label = checked(label, is_even, "give one label for each z; z, label:", tf.shape(z)[0], tf.shape(label)[0])
         return {"images": images_of(z, label)}
 
     def drawn(count: tf.Tensor, seed: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
@@ -77,7 +77,7 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         count = checked(count, in_range, f"count must be from 1 to {MAX_COUNT}; it is", count)
         in_range = (seed >= 0) & (seed < 2**31)
         seed = checked(seed, in_range, f"seed must be from 0 to {2**31 - 1}; it is", seed)
-        # `stateless_seed` of a seed that is known only when the request comes.
+        # Does what `stateless_seed` does, but the seed is a tensor of the request.
         key = stateless_seed(0, Purpose.GENERATED_LATENTS, 0) + tf.stack([tf.bitwise.left_shift(seed, 32), 0])
         z = draw_latents(LATENT_CHUNK_SIZE, config.z_dim, config.z_dist, key)[:count]
         return images_of(z, None if label is None else tf.repeat(label, count))
@@ -99,7 +99,7 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         batch_request |= {"label": np.zeros(1, np.int32)}
         draw_request |= {"label": np.int32(0)}
         of_label = f"; label is from 0 to {num_classes - 1}"
-    same = f"those of --mode=generate --seed; count is at most {MAX_COUNT}{of_label}"
+    same = f"the same as --mode=generate makes with that --seed; count is at most {MAX_COUNT}{of_label}"
     z_range = {"normal01": "N(0, 1)", "uniform_signed": "[-1, 1]", "uniform_unsigned": "[0, 1]"}[config.z_dist]
     return {
         "serving_default": _signature(
@@ -157,13 +157,13 @@ def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
 
 
 def _of_any_size(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A CycleGAN's generator for images whose size is known only when they come.
+    """Returns a CycleGAN's generator as a function that takes images of any size.
 
-    The generator pads its input by reflection, 3 pixels for its first convolution and what is missing to a multiple of
-    4, and crops its output. Here both are done outside, so that all between fits every size.
+    The generator pads its input by reflection, with 3 pixels for its first convolution and up to a multiple of 4, and
+    crops its output. Both depend on the size, so they are done outside the network here.
 
     Returns:
-        From float32 (batch, height, width, channels) in [-1, 1] to the same.
+        A function that takes and returns float32 (batch, height, width, channels) in [-1, 1].
     """
     first_convolution, crop = generator.layers[1], generator.layers[-1]
     channels = generator.input_shape[-1]
@@ -210,7 +210,7 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         ),
         "image_bytes": _signature(
             image_bytes,
-            f"PNG or JPEG files, at the size and magnification of the training's, to {outputs}",
+            f"PNG or JPEG files, of the size and magnification of the training images, to {outputs}",
             {"image_bytes": _png_request(to_float(zeros).numpy())},
             image_bytes=_BATCHED_FILES,
         ),
@@ -218,7 +218,7 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
 
 
 def _for_each(function: Callable, files: tf.Tensor, result: tf.TensorSpec) -> tf.Tensor:
-    """The function's results, one file at a time: sizes differ, and one large image fits where a batch might not."""
+    """Applies the function to one file at a time: sizes differ, and a batch of large images might not fit in memory."""
     return tf.map_fn(function, files, fn_output_signature=result, parallel_iterations=1)
 
 

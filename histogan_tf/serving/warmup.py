@@ -1,4 +1,4 @@
-"""Requests that TF Serving answers for itself before it takes a model into service, so that nobody waits for it.
+"""Writes warm-up requests, which TF Serving answers when it loads a model, so that the first client need not wait.
 
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
@@ -15,12 +15,12 @@ from histogan_tf.serving.signatures import Signature
 
 
 def write_warmup_requests(folder: Path, model_name: str, signatures: Mapping[str, Signature]) -> None:
-    """Writes one request for each signature, a PredictionLog record each, where the server looks for them.
+    """Writes one request for each signature, as a PredictionLog record, to the file that the server reads.
 
     Args:
-        folder: of the SavedModel.
-        model_name: under which it is served.
-        signatures: by name.
+        folder: the folder of the SavedModel.
+        model_name: the name under which the model is served.
+        signatures: the signatures of the model, by name.
 
     Raises:
         UserError: if tensorflow-serving-api is not installed.

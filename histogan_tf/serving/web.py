@@ -1,4 +1,4 @@
-"""A generator as a page that runs it in the browser: static files, which fetch nothing from elsewhere."""
+"""Writes a web page that runs a generator in the browser: static files that load nothing from other servers."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _PAGE_FILES = ("index.html", "style.css", "page.js", "latents.js")
 _NPM_FILES = ("package.json", "package-lock.json")
 _RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
-_LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add another
+_LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add one more
 
 
 def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
-    """Writes the page, the generator as ONNX, what the page says of it, and onnxruntime-web.
+    """Writes the page, the generator as ONNX, its description (model.json), and onnxruntime-web.
 
     Args:
         trained: a generator.
-        folder: exists.
+        folder: an existing folder.
 
     Returns:
-        What the model card says of the generator's inputs and outputs.
+        Markdown for the model card that describes the generator's inputs and outputs.
 
     Raises:
-        UserError: if the network is no generator, the packages of the extra `export` are not installed, or npm is not
-            there or cannot fetch onnxruntime-web.
+        UserError: if the network is not a generator, the packages of the extra `export` are not installed, the
+            converted generator differs too much, or npm is missing or cannot fetch onnxruntime-web.
     """
     if trained.kind != "generator":
         raise UserError(f"--format=web shows a generator, and {trained.name} is a {trained.kind}: choose another --run")
@@ -52,13 +52,18 @@ def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
     halved = in_half_precision(model)
     for candidate in (halved, model):
         difference = largest_level_difference(candidate, network, inputs)
-        logger.info("%s: %.1f MB, %d of 255 levels off", trained.name, candidate.ByteSize() / 1e6, difference)
+        logger.info(
+            "%s: %.1f MB as ONNX, at most %d of 255 levels off the Keras network",
+            trained.name,
+            candidate.ByteSize() / 1e6,
+            difference,
+        )
         if difference <= _LEVELS:
             break
     else:
         raise UserError(
-            f"{trained.name} as ONNX differs by {difference} of 255 levels from what it was converted from, so it was "
-            f"not written: try other versions of tf2onnx and onnxruntime"
+            f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} "
+            f"is allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     page = importlib.resources.files("histogan_tf.serving") / "page"
     for name in _PAGE_FILES:
@@ -73,7 +78,7 @@ def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
 
 
 def _write_description(path: Path, trained: TrainedNetwork, num_bytes: int) -> None:
-    """What the page has to know."""
+    """Writes the facts about the generator that the page reads."""
     height, width, channels = trained.image_shape
     description = {
         "name": trained.name,
@@ -95,7 +100,7 @@ def _write_description(path: Path, trained: TrainedNetwork, num_bytes: int) -> N
 
 
 def _install_runtime(npm_folder: Path, target: Path) -> None:
-    """Lets npm fetch the onnxruntime-web that package-lock.json pins, and copies what the page loads of it."""
+    """Fetches by npm the onnxruntime-web that package-lock.json pins, and copies the files that the page loads."""
     try:
         subprocess.run(_NPM, cwd=npm_folder, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
@@ -104,7 +109,9 @@ def _install_runtime(npm_folder: Path, target: Path) -> None:
         ) from error
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip() or error.stdout.strip() or "no reason given")[:300]
-        raise UserError(f"npm cannot fetch onnxruntime-web ({reason}): mend its access to the registry") from error
+        raise UserError(
+            f"npm cannot fetch onnxruntime-web ({reason}): check npm's access to its registry (npm ping)"
+        ) from error
     target.mkdir()
     package = npm_folder / "node_modules" / "onnxruntime-web"
     for name in _RUNTIME_FILES:

@@ -1,4 +1,4 @@
-"""--eval_freq: measures a DCGAN while it is trained, and keeps the best generator beside the last checkpoint."""
+"""Does what --eval_freq says: measures a DCGAN while it is trained, and keeps the checkpoint of its best generator."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MAX_MEASURED_IMAGES = 1000
 
 
 class MeasuredDCGANTrainer:
-    """A DCGAN's trainer that adds to the losses of every --eval_freq-th step the KID of its samples.
+    """A DCGAN's trainer that adds the KID of its samples to the losses of every --eval_freq-th step.
 
-    Samples are of latents of their own, the same every time, and as many as there are real images; features are those
-    of the fixed untrained network. It has no state: what the best KID was before a run goes on stands in the run's
-    metrics.jsonl, so that --eval_freq can change at any time.
+    It makes as many samples as there are real images, every time from the same latents, which nothing else uses. The
+    features are those of the fixed untrained network. The trainer has no state of its own: when a run goes on, it reads
+    the best KID so far from the run's metrics.jsonl, so --eval_freq can change at any time.
 
     Args:
-        trainer: that is measured.
-        config: of the run.
-        real_images: uint8 (num_images, height, width, channels), at least 2, of which at most 1000 should be given.
+        trainer: the trainer to measure.
+        config: the Config of the run.
+        real_images: uint8 (num_images, height, width, channels), 2 to MAX_MEASURED_IMAGES real images.
     """
 
     def __init__(self, trainer: DCGANTrainer, config: Config, real_images: np.ndarray) -> None:
@@ -47,19 +47,19 @@ class MeasuredDCGANTrainer:
 
     @property
     def networks(self) -> list[keras.Model]:
-        """For the tables at the start of a run."""
+        """The networks to describe in the tables at the start of a run."""
         return self._trainer.networks
 
     def state(self) -> dict[str, object]:
-        """All that a checkpoint must hold."""
+        """Returns all that a checkpoint must hold."""
         return self._trainer.state()
 
     def draw_samples(self) -> dict[str, np.ndarray]:
-        """The trainer's sample sheets."""
+        """Returns the trainer's sample sheets, by name."""
         return self._trainer.draw_samples()
 
     def train_step(self, step: tf.Tensor, *batch: tf.Tensor) -> StepResult:
-        """Makes one step; measures and perhaps saves after every --eval_freq-th, in the chief alone."""
+        """Makes one step; after every --eval_freq-th, the chief measures, and saves if the KID is the lowest so far."""
         result = self._trainer.train_step(step, *batch)
         num_steps = int(step) + 1
         if num_steps % self._config.eval_freq or not is_chief():

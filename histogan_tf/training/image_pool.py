@@ -1,4 +1,4 @@
-"""The pool of earlier translations that CycleGAN's discriminators are shown."""
+"""The pool of earlier translations that CycleGAN's discriminators see in place of some new ones."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from histogan_tf.machine import replicas
 
 
 class ImagePool(tf.Module):
-    """A history of generated images, so that a discriminator does not forget what fooled it before.
+    """A store of earlier generated images; showing them again keeps a discriminator from forgetting them.
 
     Source: Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", CVPR
-    2017, section 2.3, in the form of CycleGAN (Zhu et al. 2017, section 4: 50 images). The state is two variables, so
-    that tf.train.Checkpoint saves and restores it exactly.
+    2017, section 2.3, in the form of CycleGAN (Zhu et al. 2017, section 4: 50 images). The state is two variables,
+    which tf.train.Checkpoint saves and restores exactly.
 
-    Each replica has a copy, which it queries for the whole global batch, gathered, to return its share: so all copies
-    stay equal, and equal to the pool of one replica alone.
+    Each replica has a copy of the pool. It queries its copy with the whole global batch, gathered from all replicas,
+    and returns its share of the result. So all copies stay equal, and equal to the pool of a single replica.
 
     Attributes:
-        capacity: images it holds when full; 0 for no pool.
-        images: float32 variable (capacity, height, width, channels); rows from `count` on are zeros.
-        count: int64 variable (), the images held.
+        capacity: number of images in a full pool; 0 for no pool.
+        images: float32 variable (capacity, height, width, channels), stored images; rows from `count` on are zeros.
+        count: int64 variable (), the number of stored images.
     """
 
     def __init__(self, capacity: int, image_shape: tuple[int, int, int], name: str = "image_pool") -> None:
@@ -38,24 +38,24 @@ class ImagePool(tf.Module):
         returned and the new one takes its place. No gradient flows through the result.
 
         Args:
-            images: float32 (batch, height, width, channels), this replica's, of any batch size from 1 up.
-            seed: int (2,), of this call's draws.
+            images: float32 (batch, height, width, channels), the new images of this replica; any batch size from 1 up.
+            seed: int (2,), the seed of this call's random draws.
 
         Returns:
-            float32, shape of `images`.
+            float32, in the shape of `images`: for each new image, itself or the stored one returned instead.
         """
         images = tf.stop_gradient(images)
         if self.capacity == 0:
             return images
         images = replicas.gathered(images)
         order = tf.range(tf.shape(images, tf.int64)[0])
-        # One draw decides both: the lower half of the range names the place to exchange, the upper half none.
+        # One draw decides both: the lower half of its range is the place to exchange, the upper half means no exchange.
         draws = tf.random.stateless_uniform(tf.shape(order), seed, 0, 2 * self.capacity, tf.int64)
         filling = self.count + order < self.capacity
         places = tf.where(filling, self.count + order, draws)
 
-        # The loop without a loop: stored and new images in one table, the younger ones in the higher rows. Whoever was
-        # put into a place last is then the highest row put there.
+        # This computes the original's loop without a loop. Stored and new images are rows of one table, newer ones in
+        # higher rows. So the image that was put into a place last is the highest row that was put there.
         history = tf.concat([self.images, images], axis=0)
         rows = self.capacity + order
         put_earlier = (places[:, None] == places) & (order[:, None] > order)

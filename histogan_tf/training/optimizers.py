@@ -1,4 +1,4 @@
-"""Adam, the optimizer of all GANs here, in one kernel a weight where that is faster."""
+"""Adam, the optimizer of all GANs here; on a CPU it updates each weight array in one fused kernel, which is faster."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from histogan_tf.models.cpu_kernels import is_on
 def make_adam(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, beta_1: float, *, cpu_kernels: bool
 ) -> keras.optimizers.Adam:
-    """Adam with the original's settings.
+    """Returns Adam with the original's settings.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        beta_1: the decay of the first momentum; that of the second is 0.999.
+        learning_rate: a number, or a schedule that computes it from the step.
+        beta_1: the decay of the first moment; the decay of the second is 0.999.
         cpu_kernels: the value of --cpu_kernels.
     """
     adam = FusedAdam if is_on(cpu_kernels) else keras.optimizers.Adam
@@ -25,12 +25,12 @@ def make_adam(
 class FusedAdam(keras.optimizers.Adam):
     """Keras's Adam (Kingma & Ba 2015), with the same state and arithmetic, on TensorFlow's fused kernel.
 
-    Keras makes a dozen operations of each update, each a pass over the weights. ResourceApplyAdam makes one pass over
-    all three arrays. It takes neither AMSGrad nor sparse gradients, which no network here has.
+    Keras makes a dozen operations of each update, and each is a pass over the weights. ResourceApplyAdam makes one pass
+    over the weights and both moments. It supports neither AMSGrad nor sparse gradients; no network here uses them.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """One update of one weight, as Keras calls it: `variable` is TensorFlow's, on this replica."""
+        """Updates one variable; Keras calls it with TensorFlow's variable of this replica."""
         assert not self.amsgrad, "ResourceApplyAdam has no AMSGrad"
         index = self._get_variable_index(variable)
         num_steps = tf.cast(self.iterations + 1, variable.dtype)

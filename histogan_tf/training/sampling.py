@@ -1,4 +1,4 @@
-"""Images from a DCGAN's generator, for sample sheets, generate and visualize alike."""
+"""Makes images with a DCGAN's generator, for sample sheets, --mode=generate and --mode=visualize."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Sampler:
     """Runs a generator in batches of one size, with batch norm's moving averages (the original's `sampler`).
 
     Args:
-        generator: as `build_generator` makes it.
-        config: whose batch size and latents it uses.
-        num_classes: 0 if the generator is not conditional.
+        generator: a generator made by `build_generator`.
+        config: the Config of the run; its batch size and its settings of latents are used.
+        num_classes: number of labels of a conditional generator; 0 if the generator is not conditional.
     """
 
     def __init__(self, generator: keras.Model, config: Config, num_classes: int) -> None:
@@ -28,11 +28,11 @@ class Sampler:
         self._num_classes = num_classes
 
     def images(self, latents: np.ndarray | tf.Tensor, labels: np.ndarray) -> np.ndarray:
-        """Images of given latents.
+        """Returns the images of given latents.
 
         Args:
             latents: float32 (num_images, z_dim).
-            labels: int32 (num_images,); only read if the generator is conditional.
+            labels: int32 (num_images,); used only if the generator is conditional.
 
         Returns:
             uint8 (num_images, height, width, channels).
@@ -48,14 +48,14 @@ class Sampler:
     def numbered(
         self, first: int, num_images: int, seed: int, purpose: Purpose, label: int | None = None
     ) -> np.ndarray:
-        """Images number `first` and on of the endless list that belongs to `seed`, whatever the batch size.
+        """Returns a part of the endless list of images that `seed` defines; it does not depend on the batch size.
 
         Args:
-            first: number of the first one.
-            num_images: how many.
-            seed: of the list.
-            purpose: which list.
-            label: of all images; None lets the labels take turns, which only a conditional generator heeds.
+            first: number of the first image, from 0.
+            num_images: number of images.
+            seed: the seed of the list.
+            purpose: what the images are for; each purpose has a list of its own.
+            label: the label of all images; None lets the labels take turns. Only a conditional generator uses it.
 
         Returns:
             uint8 (num_images, height, width, channels).
@@ -70,7 +70,7 @@ class Sampler:
         return self.images(latents, self.numbered_labels(first, num_images, label))
 
     def numbered_labels(self, first: int, num_images: int, label: int | None = None) -> np.ndarray:
-        """Labels, int32 (num_images,), of the images that `numbered` makes."""
+        """Returns the labels, int32 (num_images,), of the images that `numbered` returns."""
         if label is not None:
             return np.full(num_images, label, np.int32)
         return np.arange(first, first + num_images, dtype=np.int32) % max(1, self._num_classes)

@@ -92,7 +92,7 @@ def test_evaluate_measures_again_with_another_recall(real_run, make_config, tmp_
     assert "UNTRAINED" in caplog.text and "| roc_auc " in caplog.text
 
 
-@pytest.mark.parametrize(("num_patients", "told"), [(1, "and undefined for one"), (3, "too narrow"), (10, "")])
+@pytest.mark.parametrize(("num_patients", "told"), [(1, "with one, there are none"), (3, "too narrow"), (10, "")])
 def test_few_patients_are_warned_of(tmp_path, train_config, caplog, num_patients, told):
     groups = np.array([f"p{number % num_patients}" for number in range(40)])
     write_predictions(tmp_path / "predictions.csv", make_predictions(groups), train_config())

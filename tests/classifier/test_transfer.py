@@ -132,7 +132,7 @@ def test_one_label_only_is_told_of_training_and_of_validation(train_config, pati
     assert told == {"training", "validation"}
 
 
-@pytest.mark.parametrize(("classes", "told"), [(1, "has no labels"), (3, "tells two labels apart, and 'set' has 3")])
+@pytest.mark.parametrize(("classes", "told"), [(1, "has no labels"), (3, "needs exactly two labels, and 'set' has 3")])
 def test_a_set_without_two_labels_is_told(train_config, tmp_path, write_images, classes, told):
     for label in range(classes):
         write_images(tmp_path / str(label), 4, seed=label)

@@ -44,7 +44,7 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path, study_config):
     (tmp_path / "paper-phantom").mkdir()
     (tmp_path / "paper-phantom" / "thesis.txt").write_text("mine")
     for flags in ([], ["--restart"]):
-        with pytest.raises(UserError, match="is no study of this program"):
+        with pytest.raises(UserError, match="is not a study of this program"):
             commands.run_command(study_config(tmp_path, "--stages=split", *flags))
     assert (tmp_path / "paper-phantom" / "thesis.txt").read_text() == "mine"
 

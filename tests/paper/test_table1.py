@@ -121,8 +121,8 @@ def row(title: str, precision: str, recall: str) -> dict:
 def test_the_answer_names_what_raises_precision_and_what_it_costs():
     real = {"title": "Real", "against_real": None}
     none = answer([real, row("CCAN", "no clear effect", "raises"), row("DCGAN", "raises", "lowers")])
-    assert none.startswith("None: no clear effect")
-    assert none.endswith("at the expense of recall with: DCGAN.")
+    assert none.startswith("No row raises precision")
+    assert none.endswith("but recall falls, with: DCGAN.")
     assert "with: A; B." in answer([real, row("A", "raises", "no clear effect"), row("B", "raises", "raises")])
     assert answer([real, row("A", "cannot be told", "cannot be told")]).startswith("It cannot be told")
 

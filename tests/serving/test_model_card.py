@@ -21,7 +21,7 @@ def test_a_generators_card_says_what_it_saw_and_how_long(networks, tmp_path):
     assert "- steps made: 6, which is 3 epochs\n" in card  # of 8 images in batches of 4
     assert "z_dist=normal01" in card
     assert "lambda_cycle" not in card
-    assert "## Metrics\n\nNone were measured." in card
+    assert "## Metrics\n\nNo metrics were measured." in card
     assert "## Inputs and outputs\n\n| tensor |\n" in card
     assert epochs_made(networks["translator-A2B"]) == 6 / 8
 

@@ -176,7 +176,7 @@ ZEROS = np.zeros((2, 5), np.float32)
         ("conditional", "serving_default", {"z": (ZEROS + 1.01,), "label": ([0, 1],)}, r"z must lie in \[-1, 1\]"),
         ("conditional", "serving_default", {"z": (ZEROS + np.nan,), "label": ([0, 1],)}, r"z must lie in \[-1, 1\]"),
         ("conditional", "serving_default", {"z": (ZEROS,), "label": ([0, 2],)}, "label must be from 0 to 1"),
-        ("conditional", "serving_default", {"z": (ZEROS,), "label": ([0],)}, "equally many"),
+        ("conditional", "serving_default", {"z": (ZEROS,), "label": ([0],)}, "one label for each z"),
         ("plain", "serving_default", {"z": (ZEROS + np.inf,)}, "z must be finite"),
         ("plain", "generate", {"count": (0,), "seed": (1, tf.int64)}, "count must be from 1 to 256"),
         ("plain", "png_bytes", {"count": (257,), "seed": (1, tf.int64)}, "count must be from 1 to 256"),

@@ -1,6 +1,6 @@
-// Latents z: arrays of numbers, of the distribution that the generator was trained with.
+// Latent vectors z: arrays of numbers, drawn from the distribution that the generator was trained with.
 
-const STEP = 0.01; // of the sliders, which are what there is of a latent
+const STEP = 0.01; // step of the sliders; latents are rounded to it, because the sliders hold them
 
 export const RANGES = {
   uniform_signed: [-1, 1],
@@ -8,7 +8,7 @@ export const RANGES = {
   normal01: [-3, 3],
 };
 
-/** The value of a slider that is nearest to a number. */
+/** Returns the slider value that is nearest to a number. */
 export function onSlider(value, distribution) {
   const [lowest, highest] = RANGES[distribution];
   const clipped = Math.min(highest, Math.max(lowest, value));
@@ -27,7 +27,7 @@ export function middleLatent(dimensions, distribution) {
   return Array(dimensions).fill((lowest + highest) / 2);
 }
 
-/** A point between two latents: on the sphere for a normal distribution (White 2016), else straight. */
+/** Returns a point between two latents: on an arc for a normal distribution (White 2016), else on a straight line. */
 export function mixLatents(begin, end, fraction, distribution) {
   const [ofBegin, ofEnd] =
     distribution === "normal01" ? sphericalWeights(begin, end, fraction) : [1 - fraction, fraction];
@@ -37,7 +37,7 @@ export function mixLatents(begin, end, fraction, distribution) {
 function sphericalWeights(begin, end, fraction) {
   const cosine = dot(begin, end) / Math.sqrt(dot(begin, begin) * dot(end, end));
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
-  if (!(Math.sin(angle) > 1e-6)) return [1 - fraction, fraction]; // one of them is 0, or they lie in one line
+  if (!(Math.sin(angle) > 1e-6)) return [1 - fraction, fraction]; // one latent is 0, or both lie on one line
   return [Math.sin((1 - fraction) * angle), Math.sin(fraction * angle)].map((sine) => sine / Math.sin(angle));
 }
 

@@ -1,4 +1,4 @@
-// The page: sliders are the latent, and whatever changes them asks for a new image.
+// The page: the sliders hold the latent vector, and every change of them draws a new image.
 
 import { RANGES, drawLatent, middleLatent, mixLatents } from "./latents.js";
 
@@ -13,8 +13,8 @@ const context = canvas.getContext("2d");
 let model; // model.json
 let network; // (latent, label) => Promise of ImageData
 let sliders = [];
-let view = 0; // counts what was asked for: a drawing that is no longer the newest stops
-let gridLatents = null; // of the tiles, while the grid is shown
+let view = 0; // counts the views that were asked for: a drawing that is not of the newest one stops
+let gridLatents = null; // latents of the tiles while the grid is shown, else null
 
 start().catch((error) => {
   console.error(error);
@@ -24,14 +24,14 @@ start().catch((error) => {
 
 async function start() {
   if (location.protocol === "file:") {
-    throw new Error("browsers load no network from a file; run “python -m http.server” in this folder");
+    throw new Error("browsers cannot load a network from a local file; run “python -m http.server” in this folder");
   }
   model = await (await get("model.json")).json();
   describe();
   makeSliders();
   const ort = await import("./onnxruntime-web/ort.wasm.min.mjs");
-  ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
-  ort.env.wasm.proxy = true; // in a worker, so that the page does not freeze
+  ort.env.wasm.numThreads = 1; // more threads need headers that a plain file server does not send
+  ort.env.wasm.proxy = true; // runs in a worker, so that the page does not freeze
   const bytes = await download("model.onnx", model.num_bytes);
   say("Starting the network …");
   const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
@@ -145,7 +145,7 @@ function showLatent(latent) {
   return showOne();
 }
 
-/** Begins another view, which ends the one before it; tells later whether it is still the newest. */
+/** Begins a new view and ends the one before. Returns a function that tells whether this view is still the newest. */
 function beginView(shownLatents = null) {
   gridLatents = shownLatents;
   canvas.style.cursor = gridLatents ? "pointer" : "";
@@ -156,7 +156,7 @@ function beginView(shownLatents = null) {
 
 const drawing = { isBusy: false, next: null };
 
-/** Draws what the sliders say; of those asked for while the network is busy, the newest only. */
+/** Draws the image of the sliders' latent. While the network is busy, only the newest request is kept. */
 async function showOne() {
   const isNewest = beginView();
   drawing.next = isNewest;
