@@ -1,4 +1,4 @@
-"""A network as a table to read: layer, output shape, parameters."""
+"""A text table of a network's layers, with their output shapes and numbers of parameters, for the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 
 
 def network_table(network: keras.Model) -> str:
-    """One line for each layer that has parameters, or that is named after what it puts out, and a last one of sums."""
+    """Returns the table: a line for each input and each layer with parameters, and a last line with the totals."""
     rows = [
         (layer.name, type(layer).__name__, "x".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
         for layer in network.layers
