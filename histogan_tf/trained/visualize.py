@@ -57,7 +57,7 @@ class _Artist:
         self._walk = np.arange(self._num_images) / self._num_images
 
     def grid(self) -> None:
-        """Draws a grid of images from latents scaled by 0.5, where images are most typical (the original's option 0)."""
+        """Draws a grid of images from latents times 0.5, where images are most typical (the original's option 0)."""
         pictures.save_png(self._directory / "grid.png", pictures.tile(self._images(0.5 * self._draw(self._num_images))))
 
     def walk_sheets(self) -> None:
