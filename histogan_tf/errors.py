@@ -1,4 +1,4 @@
-"""The one exception for mistakes of the person at the keyboard."""
+"""The exception for mistakes that the user can mend, and how lists of names are shown in messages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake the user can mend.
+    """A mistake of the user, such as a wrong flag or an unreadable file.
 
-    Its message says what was given, what is allowed, and how to mend it. `main.py` prints it on one line to stderr
-    and exits with code 2, without a traceback.
+    Its message says what was given, what is allowed, and how to mend it. `main.py` prints the message on one line to
+    stderr and exits with code 2, without a traceback.
     """
 
     def __str__(self) -> str:
@@ -17,7 +17,7 @@ class UserError(Exception):
 
 
 def listing(names: Iterable[object], most: int = 8) -> str:
-    """The first `most` names joined by commas, and how many more there are."""
+    """Returns the first `most` names, separated by commas, and the number of the others."""
     names = [str(name) for name in names]
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names) - most} more)"

@@ -1,4 +1,4 @@
-"""A command line becomes a Config, by absl flags; and the text of --help. Nobody else reads flags."""
+"""Parsing of the command line with absl flags into a Config, and the text of --help. No other module reads flags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = typing.get_type_hints(Config)
 
 
 def _base_type(name: str) -> Any:
-    """The annotation of a field without `| None`."""
+    """Returns the type of a flag: the annotation of its field without `| None`."""
     alternatives = [kind for kind in typing.get_args(_TYPES[name]) if kind is not type(None)]
     is_optional = len(alternatives) < len(typing.get_args(_TYPES[name]))
     return alternatives[0] if is_optional else _TYPES[name]
@@ -42,10 +42,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 
 def parse(argv: Sequence[str]) -> Config:
-    """Parses a command line (program name first), flagfiles included, into a checked and resolved Config.
+    """Parses a command line into a checked and resolved Config.
+
+    Args:
+        argv: the program's name and its arguments; flagfiles named by --flagfile are read too.
 
     Raises:
-        UserError: for an unknown flag, a value that cannot be read or is not allowed, or a stray argument.
+        UserError: if a flag is unknown, a value cannot be read or is not allowed, or an argument is not a flag.
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
@@ -73,7 +76,7 @@ def _integers(name: str, items: Sequence[str]) -> tuple[int, ...]:
 
 
 def help_text() -> str:
-    """What --help prints: every flag with its default, by section."""
+    """Returns the text that --help prints: each flag with its choices and its default, by section."""
     lines = ["Train GANs on few histology patches, make synthetic ones, and learn whether they help a classifier.", ""]
     lines += ["usage: python main.py [--flagfile=flags/NAME.cfg] [--flag=value ...]", ""]
     sections = dict.fromkeys(field.metadata["section"] for field in flag_fields())

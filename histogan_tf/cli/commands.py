@@ -1,4 +1,4 @@
-"""The value of --mode and one call of the package that does it."""
+"""Dispatch of a command: each value of --mode and the function of the package that carries it out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from histogan_tf.trained.visualize import visualize_latents
 
 
 def run_command(config: Config) -> None:
-    """Does what --mode says.
+    """Prepares the device and the workers, and carries out the command that --mode names.
 
     Raises:
-        UserError: for a mistake of the user.
-        loop.Interrupted: when training was stopped by a signal.
+        UserError: if the user made a mistake, such as a wrong flag.
+        loop.Interrupted: if training was stopped by a signal.
     """
     prepare(config)
     workers.start(config)
@@ -36,11 +36,11 @@ def run_command(config: Config) -> None:
 
 
 def perform(config: Config) -> None:
-    """Does what --mode says on a device that is prepared: the study's stages are commands too.
+    """Carries out the command that --mode names, on a prepared device; the stages of the study call it too.
 
     Raises:
-        UserError: for a mistake of the user.
-        loop.Interrupted: when training was stopped by a signal.
+        UserError: if the user made a mistake, such as a wrong flag.
+        loop.Interrupted: if training was stopped by a signal.
     """
     commands = {
         "train": lambda config: family_of(config.model).call("train", config),
@@ -59,7 +59,7 @@ def perform(config: Config) -> None:
 
 
 def _evaluate(config: Config) -> None:
-    """Compares classifiers, or measures one, a generator or a folder of images: whatever the flags name."""
+    """Carries out --mode=evaluate on what the flags name: classifiers, a folder of images, a classifier or a GAN."""
     if config.compare:
         compare(config)
     elif config.synthetic_dir:

@@ -1,10 +1,11 @@
-"""Clusters of images that look alike: SIFT -> bag of visual words -> k-means.
+"""Clusters of images that look alike, so that a GAN can learn one kind of tissue, which is easier to learn than all.
 
-A GAN that sees one kind of tissue has an easier distribution to learn. The way there is that of Sivic & Zisserman,
-"Video Google: A Text Retrieval Approach to Object Matching in Videos" (ICCV 2003): local descriptors (descriptors.py)
-are quantized to the words of a vocabulary (vocabulary.py), each image becomes a histogram of words, and k-means groups
-the histograms (clusters.py). scores.py compares clusters with what is known of the images, outputs.py and montages.py
-write what a person looks at, and model.py keeps what new images need. data/membership.py reads a cluster back.
+The method is that of Sivic & Zisserman, "Video Google: A Text Retrieval Approach to Object Matching in Videos"
+(ICCV 2003): SIFT descriptors of an image (descriptors.py) are assigned to the visual words of a vocabulary
+(vocabulary.py), each image becomes a histogram of visual words, and k-means groups the histograms (clusters.py).
+scores.py compares clusters with labels and patients, outputs.py and montages.py write files and pictures, model.py
+saves what is needed to cluster new images, and cluster_dataset.py is --mode=cluster. data/membership.py reads the
+images of a cluster back.
 """
 
 from histogan_tf.clustering.clusters import Clustering, assign_images, cluster_images

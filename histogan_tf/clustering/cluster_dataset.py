@@ -1,4 +1,4 @@
-"""--mode=cluster: the images of a dataset into clusters, new ones or those of a vocabulary."""
+"""--mode=cluster: groups the images of a dataset into new clusters, or into those of an earlier vocabulary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLUSTERING_FLAGS = ("num_clusters", "vocabulary_size", "upsample", "dense", "ro
 
 
 def cluster_dataset(config: Config) -> None:
-    """Groups the images of a dataset by what SIFT sees in them, and writes the clusters to --output_dir.
+    """Groups the images of a dataset by their SIFT descriptors, and writes the clusters to --output_dir.
 
     Raises:
         UserError: if the dataset or the --vocabulary cannot be read, or flags contradict the vocabulary.
@@ -27,7 +27,9 @@ def cluster_dataset(config: Config) -> None:
     if config.vocabulary:
         ignored = sorted(set(_CLUSTERING_FLAGS) & config.given)
         if ignored:
-            raise UserError(f"--vocabulary={config.vocabulary} has its own --{', --'.join(ignored)}: leave them out")
+            raise UserError(
+                f"--vocabulary={config.vocabulary} has its own values of --{', --'.join(ignored)}: leave them out"
+            )
         model = load_model(Path(config.vocabulary).expanduser())
         result = assign_images(image_set, model, num_workers=config.num_workers)
     else:
@@ -38,6 +40,6 @@ def cluster_dataset(config: Config) -> None:
     directory = Path(config.output_dir or default_directory).expanduser()
     summary = write_clusters(result, image_set, directory, seed=config.seed)
     if summary["num_images_without_descriptors"]:
-        logger.warning("%d images have no key point: cluster -1", summary["num_images_without_descriptors"])
+        logger.warning("%d images have no key points and are in cluster -1", summary["num_images_without_descriptors"])
     sizes = ", ".join(f"{row['size']} in {row['cluster']}" for row in summary["clusters"])
-    logger.info("clusters: %s; see %s", sizes, directory)
+    logger.info("images in each cluster: %s; see %s", sizes, directory)

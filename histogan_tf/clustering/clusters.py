@@ -1,4 +1,4 @@
-"""Clusters of an image set: fit them, or put images into those of a saved model."""
+"""Clustering of images: fitting new clusters to them, or putting them into the clusters of a saved model."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from histogan_tf.machine.progress import Progress
 if TYPE_CHECKING:
     from sklearn.cluster import KMeans
 
-NO_DESCRIPTORS = -1  # the cluster of images in which SIFT finds nothing
+NO_DESCRIPTORS = -1  # the number of the cluster of images without SIFT descriptors
 MAX_VOCABULARY_DESCRIPTORS = 200_000  # 2000 for each of 100 words, and 100 MB as float32
-NUM_STARTS = 10  # runs of k-means from different seeds, of which the best is kept
+NUM_STARTS = 10  # the number of starts of k-means, of which the best is kept
 
 
 @dataclasses.dataclass(frozen=True)
 class Clustering:
-    """The cluster of each image.
+    """The cluster of each image of an image set.
 
     Attributes:
-        assignment: int32 (num_images,), cluster 0 is the largest of the fit; -1 = the image has no descriptors.
-        distance: float32 (num_images,), Euclidean, to the centre of the image's cluster; NaN where assignment is -1.
-        histograms: float32 (num_images, num_words), sum 1; zeros where assignment is -1.
-        num_descriptors: int32 (num_images,).
-        model: what made them; `assign_images` takes it to other images.
+        assignment: the number of each image's cluster, int32 (num_images,). Cluster 0 was the largest one when the
+            clusters were fitted; -1 holds the images without descriptors.
+        distance: the Euclidean distance of each image's histogram from the centre of its cluster,
+            float32 (num_images,); NaN where assignment is -1.
+        histograms: the histogram of visual words of each image, float32 (num_images, num_words), with sum 1; zeros
+            where assignment is -1.
+        num_descriptors: the number of descriptors of each image, int32 (num_images,).
+        model: the model of the clusters, with which `assign_images` puts other images into them.
     """
 
     assignment: np.ndarray
@@ -55,26 +58,26 @@ def cluster_images(
     num_workers: int | None = None,
     max_vocabulary_descriptors: int = MAX_VOCABULARY_DESCRIPTORS,
 ) -> Clustering:
-    """Cluster the images of `image_set`; the same bytes for the same seed, whatever the number of workers.
+    """Fits clusters to images. The same seed gives the same bytes, whatever the number of threads.
 
-    The vocabulary is made of the descriptors of whole images, taken in random order until there are
-    `max_vocabulary_descriptors`. Each image is described once; only those descriptors are held in memory.
+    The vocabulary is made from the descriptors of images in random order, until these are at least
+    `max_vocabulary_descriptors`. Only these descriptors are held in memory; each image is described once.
 
     Args:
-        image_set: images to cluster, any size in which a SIFT descriptor fits.
-        num_clusters: k of k-means.
-        vocabulary_size: number of visual words.
-        upsample: see DescriptorSettings, as dense and root_sift.
-        dense: descriptors on a grid.
-        root_sift: Hellinger kernel on descriptors.
-        tf_idf: weight words by inverse document frequency.
-        seed: of all random choices, in [0, 2**32).
-        num_workers: threads; None = one per core.
-        max_vocabulary_descriptors: most descriptors from which the vocabulary is made.
+        image_set: the images to cluster, of any size in which a SIFT descriptor fits.
+        num_clusters: the number of clusters.
+        vocabulary_size: the number of visual words.
+        upsample: the factor by which images are enlarged before SIFT, see `DescriptorSettings`.
+        dense: whether descriptors lie on a grid instead of at key points.
+        root_sift: whether descriptors are RootSIFT, which compares them by the Hellinger kernel.
+        tf_idf: whether words are weighted by their inverse document frequency.
+        seed: the seed of all random choices, in [0, 2**32).
+        num_workers: the number of threads; None for one for each core.
+        max_vocabulary_descriptors: the largest number of descriptors from which the vocabulary is made.
 
     Raises:
-        UserError: images too small for SIFT, no descriptors at all, a vocabulary larger than the number of distinct
-            descriptors, or more clusters than images with descriptors or than distinct histograms.
+        UserError: if images are too small for SIFT, no image has descriptors, there are fewer distinct descriptors than
+            visual words, or fewer distinct histograms than clusters.
     """
     settings = DescriptorSettings(upsample, dense, root_sift)
     descriptors.check_size(image_set.image_shape, settings)
@@ -93,10 +96,15 @@ def cluster_images(
 
 
 def assign_images(image_set: ImageSet, model: ClusterModel, *, num_workers: int | None = None) -> Clustering:
-    """Put each image into the nearest cluster of a model fitted before, on these images or on others.
+    """Puts each image into the nearest cluster of a model that was fitted to these or other images.
+
+    Args:
+        image_set: the images.
+        model: the model of the clusters.
+        num_workers: the number of threads; None for one for each core.
 
     Raises:
-        UserError: images too small for SIFT as the model uses it.
+        UserError: if the images are too small for SIFT with the settings of the model.
     """
     descriptors.check_size(image_set.image_shape, model.settings)
     with descriptors.one_thread_per_call():
@@ -105,7 +113,7 @@ def assign_images(image_set: ImageSet, model: ClusterModel, *, num_workers: int 
 
 
 def best_kmeans(histograms: np.ndarray, num_clusters: int, seed: int) -> KMeans:
-    """scikit-learn's KMeans, fitted to `histograms`: the best of NUM_STARTS seeded starts."""
+    """Returns scikit-learn's KMeans, fitted to `histograms` with the best of NUM_STARTS starts drawn with `seed`."""
     from sklearn.cluster import KMeans
 
     return KMeans(num_clusters, n_init=NUM_STARTS, random_state=seed).fit(histograms)
@@ -114,7 +122,12 @@ def best_kmeans(histograms: np.ndarray, num_clusters: int, seed: int) -> KMeans:
 def _sample_descriptors(
     images: np.ndarray, settings: DescriptorSettings, most: int, seed: int, num_workers: int | None
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Descriptors by image index, of images in random order until there are `most`; and at most so many of them."""
+    """Describes images in random order, until they have at least `most` descriptors in total.
+
+    Returns:
+        The descriptors of each described image, by the image's index; and a random sample of at most `most` descriptors
+        of all these images.
+    """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(images)).tolist()
     described, total = {}, 0
@@ -127,8 +140,8 @@ def _sample_descriptors(
     found.close()
     if total == 0:
         raise UserError(
-            f"SIFT finds no descriptor in any of {len(images)} images; they may be flat: look at them, or "
-            "try dense or a larger upsample"
+            f"SIFT finds no descriptor in any of {len(images)} images; they may be of one colour: look at them, or "
+            "try --dense or a larger --upsample"
         )
     sample = np.concatenate(list(described.values()))
     if total > most:
@@ -143,7 +156,10 @@ def _count_words(
     described: dict[int, np.ndarray],
     num_workers: int | None,
 ) -> np.ndarray:
-    """int32 (num_images, num_words); images in `described` are not described again."""
+    """Returns how often each word occurs in each image, int32 (num_images, num_words).
+
+    The descriptors of images in `described` are taken from there, by index, and not computed again.
+    """
 
     def count(index: int) -> np.ndarray:
         of_image = described.get(index)
@@ -160,12 +176,12 @@ def _count_words(
 
 
 def _fit_centres(histograms: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    """Centres of k-means, that of the largest cluster first: float32 (num_clusters, num_words)."""
+    """Returns the centres of k-means, float32 (num_clusters, num_words), the largest cluster first."""
     num_distinct = len(np.unique(histograms, axis=0))
     if not 1 <= num_clusters <= num_distinct:
         raise UserError(
-            f"{num_clusters} clusters cannot be made of {len(histograms)} images with descriptors, whose histograms "
-            f"take {num_distinct} distinct values; choose num_clusters from 1 to {num_distinct}"
+            f"{num_clusters} clusters cannot be made of {len(histograms)} images with descriptors, which have only "
+            f"{num_distinct} distinct histograms; choose --num_clusters from 1 to {num_distinct}"
         )
     kmeans = best_kmeans(histograms, num_clusters, seed)
     sizes = np.bincount(kmeans.labels_, minlength=num_clusters)
@@ -173,7 +189,12 @@ def _fit_centres(histograms: np.ndarray, num_clusters: int, seed: int) -> np.nda
 
 
 def _assign(counts: np.ndarray, model: ClusterModel) -> Clustering:
-    """The nearest centre of each row of word counts."""
+    """Returns the clustering in which each image has the nearest centre.
+
+    Args:
+        counts: how often each word occurs in each image, int32 (num_images, num_words).
+        model: the model with the centres.
+    """
     histograms = vocabulary.word_histograms(counts, model.word_weights)
     distances = np.stack([np.linalg.norm(histograms - centre, axis=1) for centre in model.centres], axis=1)
     num_descriptors = counts.sum(axis=1, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""What a clustering leaves behind for other images: vocabulary, word weights, centres, in one npz without pickle."""
+"""The model of a clustering, with which new images are put into its clusters, and its npz file, without pickle."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _SETTINGS = tuple(field.name for field in dataclasses.fields(DescriptorSettings)
 
 @dataclasses.dataclass(frozen=True)
 class ClusterModel:
-    """All that is needed to put a new image into a known cluster.
+    """The parts of a clustering that are needed to put a new image into one of its clusters.
 
     Attributes:
-        words: float32 (num_words, 128), the vocabulary.
-        word_weights: float32 (num_words,), inverse document frequencies, or ones without tf-idf.
-        centres: float32 (num_clusters, num_words), of the largest cluster first.
-        settings: how images are described.
+        words: the vocabulary, float32 (num_words, 128): one descriptor for each visual word.
+        word_weights: the weights of the words, float32 (num_words,): inverse document frequencies, or ones without
+            tf-idf.
+        centres: the centres of the clusters, float32 (num_clusters, num_words), the largest cluster first.
+        settings: the settings with which images are described.
     """
 
     words: np.ndarray
@@ -38,24 +39,31 @@ class ClusterModel:
 
 
 def save_model(path: Path, model: ClusterModel) -> None:
-    """Write `model` to `path`, a name that ends in .npz; equal models give equal bytes."""
+    """Writes a model to an npz file; equal models give equal bytes.
+
+    Args:
+        path: the file to write, whose name ends in .npz.
+        model: the model.
+    """
     arrays = {name: getattr(model, name) for name in _ARRAYS}
     np.savez(path, **arrays, **{name: np.int32(getattr(model.settings, name)) for name in _SETTINGS})
 
 
 def load_model(path: Path) -> ClusterModel:
-    """The model in `path`.
+    """Reads a model from the npz file that `save_model` wrote.
 
     Raises:
-        UserError: the file is missing, is no npz, or does not hold the arrays of a model.
+        UserError: if the file is missing, is not an npz file, or does not hold the arrays of a model.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in _ARRAYS + _SETTINGS}
     except FileNotFoundError as error:
-        raise UserError(f"no vocabulary at {path}; give the vocabulary.npz that --mode=cluster wrote") from error
+        raise UserError(f"there is no vocabulary at {path}; give a vocabulary.npz that --mode=cluster wrote") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not a vocabulary.npz of --mode=cluster: {error}") from error
+        raise UserError(
+            f"{path} is not a vocabulary.npz of --mode=cluster ({error}); give one that --mode=cluster wrote"
+        ) from error
     words, word_weights, centres = (arrays[name] for name in _ARRAYS)
     whole = all(array.dtype == np.float32 and np.isfinite(array).all() for array in (words, word_weights, centres))
     fits = words.ndim == 2 and words.shape[1] == DESCRIPTOR_LENGTH and word_weights.shape == (len(words),)
@@ -63,6 +71,9 @@ def load_model(path: Path) -> ClusterModel:
     settings_whole = all(arrays[name].shape == () and arrays[name].dtype == np.int32 for name in _SETTINGS)
     if not (whole and fits and settings_whole):
         shapes = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
-        raise UserError(f"{path} does not hold a vocabulary and centres that fit each other: {shapes}")
+        raise UserError(
+            f"{path} does not hold a vocabulary and centres that fit each other ({shapes}); give a vocabulary.npz that "
+            f"--mode=cluster wrote"
+        )
     settings = DescriptorSettings(int(arrays["upsample"]), bool(arrays["dense"]), bool(arrays["root_sift"]))
     return ClusterModel(words, word_weights, centres, settings)

@@ -1,4 +1,4 @@
-"""What a person looks at: a montage per cluster, and inertia and silhouette over k."""
+"""Pictures of a clustering: a montage of each cluster, and plots that help to choose the number of clusters."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import numpy as np
 from histogan_tf.clustering.scores import KSelection
 
 MONTAGE_COLUMNS = 6
-MONTAGE_IMAGES = 36  # in each half of a montage
+MONTAGE_IMAGES = 36  # the most images in each panel of a montage
 _GAP = 2  # white pixels between images
 _DOTS_PER_INCH = 100
 
 
 def tile_montage(images: np.ndarray, columns: int = MONTAGE_COLUMNS) -> np.ndarray:
-    """Images uint8 (n, height, width, channels), row by row, on white: uint8 (rows, cols, 3); n at least 1."""
+    """Returns a picture of images side by side, row by row, on white.
+
+    Args:
+        images: uint8 (num_images, height, width, channels), num_images at least 1.
+        columns: the number of images in a row.
+
+    Returns:
+        uint8 (picture height, picture width, 3).
+    """
     num_images, height, width, _ = images.shape
     rows = -(-num_images // columns)
     sheet = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
@@ -26,12 +34,13 @@ def tile_montage(images: np.ndarray, columns: int = MONTAGE_COLUMNS) -> np.ndarr
 
 
 def save_montage(path: Path, title: str, panels: dict[str, np.ndarray]) -> None:
-    """Write a PNG with one sheet of tiled images beside the next, each under its name.
+    """Writes a PNG file with panels side by side, each a picture of images under its name.
 
     Args:
-        path: of the PNG.
-        title: above all.
-        panels: name to uint8 (n, height, width, channels), at most MONTAGE_IMAGES shown.
+        path: the file to write.
+        title: the title above the panels.
+        panels: the images of each panel by its name, uint8 (num_images, height, width, channels); the first
+            MONTAGE_IMAGES are shown.
     """
     from matplotlib.figure import Figure
 
@@ -45,7 +54,15 @@ def save_montage(path: Path, title: str, panels: dict[str, np.ndarray]) -> None:
 
 
 def save_k_selection(path: Path, selection: KSelection, chosen: int) -> None:
-    """Write a PNG of inertia (look for the bend) and silhouette (look for the peak) over k, with `chosen` marked."""
+    """Writes a PNG file with the inertia and the silhouette for each number of clusters.
+
+    A bend of the inertia or a peak of the silhouette suggests a number.
+
+    Args:
+        path: the file to write.
+        selection: the scores.
+        chosen: the number of clusters in clusters.csv, which is marked.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""The directory that a clustering leaves: clusters.csv, vocabulary.npz, montages, k_selection.png, summary.json."""
+"""Writing of a clustering to a folder: clusters.csv, vocabulary.npz, montages, k_selection.png and summary.json."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ _MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
 
 
 def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path, *, seed: int = 42) -> dict:
-    """Write clusters.csv, vocabulary.npz, summary.json, k_selection.png and a montage per cluster to `output_dir`.
+    """Writes clusters.csv, vocabulary.npz, summary.json, k_selection.png and a montage of each cluster.
 
-    Each file is whole or as it was before. Montages of an earlier clustering that this one does not replace are
-    removed.
+    Each file is written completely, or left as it was. Montages of an earlier clustering are removed.
 
     Args:
-        clustering: of `image_set`.
-        image_set: the images in the same order.
-        output_dir: made if missing.
-        seed: of the random halves of the montages, and of the k-means runs over k.
+        clustering: the clustering of the images.
+        image_set: the images, in the order of the clustering.
+        output_dir: the folder to write to; it is made if it is missing.
+        seed: the seed of the random images in the montages, and of the k-means for each number of clusters.
 
     Returns:
-        What summary.json holds (see `summarize`).
+        The contents of summary.json, see `summarize_clusters`.
 
     Raises:
-        UserError: `output_dir` cannot be made.
+        UserError: if `output_dir` cannot be made.
     """
     assert len(clustering.assignment) == len(image_set), (len(clustering.assignment), len(image_set))
     output_dir = Path(output_dir)
@@ -45,7 +44,7 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{output_dir} cannot be made a directory: {error.strerror}; choose another output_dir"
+            f"{output_dir} cannot be made a directory: {error.strerror}; choose another --output_dir"
         ) from error
     selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
     summary = summarize_clusters(clustering, image_set, selection)
@@ -64,9 +63,9 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
 
 
 def summarize_clusters(clustering: Clustering, image_set: ImageSet, selection: KSelection) -> dict:
-    """Sizes, agreement with labels and patients, and the scores over k, ready for JSON.
+    """Returns the sizes of the clusters, their agreement with labels and patients, and the scores for each k, for JSON.
 
-    Agreement is over the images with descriptors, and is None where labels or patients are unknown or all the same.
+    Agreement is computed from the images with descriptors. It is None if labels or patients are unknown or all equal.
     """
     assignment = clustering.assignment
     described = assignment != NO_DESCRIPTORS
@@ -92,7 +91,7 @@ def summarize_clusters(clustering: Clustering, image_set: ImageSet, selection: K
 
 
 def _clusters(clustering: Clustering) -> list[int]:
-    """Every cluster of the model, be it empty, and -1 if there is an image in it."""
+    """Returns the numbers of all clusters of the model, even empty ones; -1 comes first if an image is in it."""
     without = [NO_DESCRIPTORS] if (clustering.assignment == NO_DESCRIPTORS).any() else []
     return without + list(range(clustering.model.num_clusters))
 
@@ -111,7 +110,7 @@ def _describe_cluster(cluster: int, clustering: Clustering, known: dict[str, np.
 
 
 def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Path, seed: int) -> set[Path]:
-    """Write a montage per cluster that has images, and return their paths."""
+    """Writes a montage of each cluster that has images, and returns the paths of the montages."""
     written = set()
     for cluster in _clusters(clustering):
         members = np.flatnonzero(clustering.assignment == cluster)
@@ -134,7 +133,12 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
 def write_assignments(path: Path, clustering: Clustering, image_set: ImageSet) -> None:
     """Writes a clusters.csv: one line for each image of `image_set`, with the columns CLUSTER_COLUMNS.
 
-    Unknown labels and patients, and the distance of an image without descriptors, are left empty.
+    Unknown labels and patients are left empty, and so is the distance of an image without descriptors.
+
+    Args:
+        path: the file to write.
+        clustering: the clustering of the images.
+        image_set: the images, in the order of the clustering.
     """
     blank = [""] * len(image_set)
     labels = blank if image_set.labels is None else image_set.labels

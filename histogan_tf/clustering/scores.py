@@ -1,4 +1,4 @@
-"""How clusters agree with what is known of the images, and how many clusters the images suggest."""
+"""Scores of clusters: their agreement with labels or patients, and scores that help to choose their number."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from histogan_tf.clustering.clusters import best_kmeans
 from histogan_tf.clustering.descriptors import one_thread_per_call
 
 MAX_CLUSTERS_TRIED = 10
-MAX_IMAGES_TRIED = 5000  # silhouettes need all pairs of images
+MAX_IMAGES_TRIED = 5000  # the silhouette needs the distances of all pairs of images
 
 
 @dataclasses.dataclass(frozen=True)
 class KSelection:
-    """k-means over k, on `num_images` images.
+    """The scores of k-means for several numbers of clusters, from which a person can choose one.
 
     Attributes:
-        num_clusters: int (n,), 1, 2, ….
-        inertia: float (n,), sum of squared distances to the nearest centre.
-        silhouette: float (n,), mean over images, in [-1, 1] (Rousseeuw 1987); NaN where undefined (k = 1, and k = the
-            number of images).
-        num_images: a seeded sample of those with descriptors, at most MAX_IMAGES_TRIED.
+        num_clusters: the numbers of clusters that were tried, int (n,): 1, 2, ….
+        inertia: the sum of the squared distances of images from the nearest centre, float (n,).
+        silhouette: the mean silhouette of the images, float (n,), in [-1, 1] (Rousseeuw 1987); NaN where it is not
+            defined: for one cluster, and for as many clusters as images.
+        num_images: the number of images used: all images with descriptors, or a random sample of MAX_IMAGES_TRIED.
     """
 
     num_clusters: np.ndarray
@@ -32,10 +32,14 @@ class KSelection:
 
 
 def purity(clusters: np.ndarray, classes: np.ndarray) -> float:
-    """Share of images whose class is the commonest one of their cluster, in (0, 1].
+    """Returns the share of images that have the most frequent class of their cluster, in (0, 1].
 
-    Manning, Raghavan & Schütze, "Introduction to Information Retrieval" (2008), section 16.3. It cannot fall below the
-    share of the commonest class of all, and grows with the number of clusters.
+    It is at least the share of the most frequent class of all images, and grows with the number of clusters. Source:
+    Manning, Raghavan & Schütze, "Introduction to Information Retrieval" (2008), section 16.3.
+
+    Args:
+        clusters: the cluster of each image, int (num_images,).
+        classes: the class of each image, int or str (num_images,).
     """
     commonest = [
         np.unique(classes[clusters == cluster], return_counts=True)[1].max() for cluster in np.unique(clusters)
@@ -44,14 +48,15 @@ def purity(clusters: np.ndarray, classes: np.ndarray) -> float:
 
 
 def agreement(clusters: np.ndarray, classes: np.ndarray) -> dict[str, float] | None:
-    """Purity, the purity that one single cluster would have, and normalized mutual information (arithmetic mean).
+    """Returns how well clusters agree with the classes of the images.
 
     Args:
-        clusters: int (num_images,).
-        classes: int or str (num_images,), labels or patients.
+        clusters: the cluster of each image, int (num_images,).
+        classes: the class of each image, such as its label or patient, int or str (num_images,).
 
     Returns:
-        None if there are fewer than two classes: nothing to agree with.
+        `purity`, see `purity`; `purity_of_one_cluster`, the purity if all images were in one cluster; and `nmi`, the
+        normalized mutual information (arithmetic mean). None if there are fewer than two classes.
     """
     from sklearn.metrics import normalized_mutual_info_score
 
@@ -65,11 +70,11 @@ def agreement(clusters: np.ndarray, classes: np.ndarray) -> dict[str, float] | N
 
 
 def select_k(histograms: np.ndarray, seed: int) -> KSelection:
-    """Try k = 1 … MAX_CLUSTERS_TRIED (fewer where there are fewer distinct histograms).
+    """Fits k-means with 1, 2, … MAX_CLUSTERS_TRIED clusters, at most as many as distinct histograms, and scores each.
 
     Args:
-        histograms: float32 (num_images, num_words), of images with descriptors only.
-        seed: of the sample and of k-means.
+        histograms: the histograms of the images that have descriptors, float32 (num_images, num_words).
+        seed: the seed of the sample of images and of k-means.
     """
     from sklearn.metrics import silhouette_score
 

@@ -1,7 +1,8 @@
-"""Every flag, declared once with its help, as a field of the frozen Config.
+"""The flags of the program, each declared once, with its help text, as a field of the frozen dataclass Config.
 
-A flag's type comes from its annotation, its default, help and check from `flag`. A default of None is filled in by
-`resolve`, from the model or from another flag, as the help says. `command_line.py` turns a command line into a Config.
+The annotation of the field is the flag's type; `flag` gives it a default, a help text and its allowed values. `resolve`
+replaces a default of None by a value that depends on the model or on another flag, as the help text says.
+`cli/command_line.py` turns a command line into a Config.
 """
 
 from histogan_tf.config.settings import Config, flag_fields, resolve

@@ -1,4 +1,4 @@
-"""Flags of the classifier: its weights, its training set, its fine-tuning, and how runs are measured and compared."""
+"""The flags of the classifier: its weights, its training set, its fine-tuning, and how runs are compared."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierFlags:
-    """How resnet18 is trained."""
+    """How the classifier resnet18 is trained."""
 
     weights: str = flag(
         "imagenet",
-        "Of the backbone: imagenet (from Hugging Face), random (untrained, for trying things out), or a folder with a "
-        "timm checkpoint of a resnet18 (config.json, model.safetensors).",
+        "Initial weights of the classifier's ResNet-18: imagenet (pretrained, from Hugging Face), random (untrained, "
+        "to try things out), or a folder with a timm checkpoint of a resnet18 (config.json, model.safetensors).",
         section="classifier",
     )
     classifier_size: int = flag(
@@ -26,34 +26,40 @@ class ClassifierFlags:
     )
     train_on: str = flag(
         "real",
-        "Images to train on; synthetic ones come from --synthetic_dir. Validation images are real, always.",
+        "Images to train the classifier on; synthetic ones come from --synthetic_dir. It is always validated on real "
+        "images.",
         section="classifier",
         choices=("real", "synthetic", "both"),
     )
     synthetic_dir: str | None = flag(
         None,
-        "Folder of synthetic images: sub-folders 0/ and 1/, or 0.npz and 1.npz, or images.npz.",
+        "Folder of synthetic images, as --mode=generate writes it: sub-folders 0/ and 1/, or 0.npz and 1.npz, or "
+        "images.npz.",
         section="classifier",
         fixed=False,
     )
     perturbations: tuple[str, ...] | None = flag(
         None,
-        "What training images are also shown as, separated by commas: quarter turns (rotation), mirrored (flips), with "
-        "noise. None if left out.",
+        "Changes of which perturbed views of the training images are made, separated by commas: quarter turns "
+        "(rotation), mirroring (flips), added noise (noise). No views are made if left out.",
         section="classifier",
         choices=("rotation", "flips", "noise"),
     )
     views: int = flag(
-        3, "Perturbed views of each training image, beside the image itself.", section="classifier", minimum=1
+        3,
+        "Number of perturbed views of each training image to train on, besides the image itself; with --perturbations.",
+        section="classifier",
+        minimum=1,
     )
     fine_tune: str = flag(
         "none",
-        "What to train of the backbone after the head, a step beyond the paper; for at most --epoch epochs.",
+        "Layers of the ResNet-18 to train after its last linear layer, for at most --epoch epochs: none as in the "
+        "paper, the last stage, or all.",
         section="classifier",
         choices=("none", "last_stage", "all"),
     )
     fine_tune_learning_rate: float = flag(
-        0.0001, "Of Adam in fine-tuning.", section="classifier", minimum=1e-12, maximum=1.0
+        0.0001, "Adam's learning rate in fine-tuning.", section="classifier", minimum=1e-12, maximum=1.0
     )
 
 
@@ -63,20 +69,21 @@ class EvaluationFlags:
 
     features: str = flag(
         "random",
-        "Of synthesis metrics: random (a fixed untrained network), resnet18 (with --weights), or inception "
-        "(InceptionV3 from ImageNet, whose Fréchet distance is the FID; fetched once by keras.applications).",
+        "Network whose features the measures of synthetic images compare: random (a fixed untrained network), resnet18 "
+        "(with --weights), or inception (InceptionV3 trained on ImageNet, whose Fréchet distance is the FID; fetched "
+        "once by keras.applications).",
         section="evaluate",
         choices=("random", "resnet18", "inception"),
     )
     recall_at_least: float | None = flag(
         None,
-        "Report precision and specificity at a threshold that reaches this recall on held-out training images.",
+        "Also report precision and specificity at the threshold that reaches this recall on held-out training images.",
         section="evaluate",
         minimum=1e-6,
         maximum=1.0,
     )
     compare: tuple[str, ...] | None = flag(
         None,
-        "Classifier runs to compare, separated by commas, the first being what the others are measured against.",
+        "Names of classifier runs to compare, separated by commas; each is compared with the first.",
         section="evaluate",
     )

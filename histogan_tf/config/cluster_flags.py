@@ -1,4 +1,4 @@
-"""Flags of --mode=cluster."""
+"""The flags of --mode=cluster."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ClusterFlags:
-    """How images are grouped by what SIFT sees in them."""
+    """How images are described by SIFT and grouped into clusters."""
 
-    num_clusters: int = flag(4, "Clusters to make.", section="cluster", minimum=1)
-    vocabulary_size: int = flag(100, "Visual words.", section="cluster", minimum=1)
+    num_clusters: int = flag(4, "Number of clusters to make.", section="cluster", minimum=1)
+    vocabulary_size: int = flag(100, "Number of visual words in the vocabulary.", section="cluster", minimum=1)
     upsample: int = flag(
         2,
-        "Enlarge images so many times before SIFT, which finds little in small ones.",
+        "Factor by which images are enlarged before SIFT, which finds few key points in small images.",
         section="cluster",
         minimum=1,
         maximum=8,
     )
-    dense: bool = flag(False, "SIFT on a grid instead of at key points.", section="cluster")
-    root_sift: bool = flag(False, "RootSIFT descriptors.", section="cluster")
-    tf_idf: bool = flag(False, "Weigh visual words by how rare they are.", section="cluster")
+    dense: bool = flag(False, "Compute SIFT descriptors on a regular grid instead of at key points.", section="cluster")
+    root_sift: bool = flag(False, "Use RootSIFT descriptors instead of plain SIFT descriptors.", section="cluster")
+    tf_idf: bool = flag(False, "Weigh visual words by how rare they are in the images.", section="cluster")
     num_workers: int | None = flag(
-        None, "Threads for SIFT; all cores if left out. The result is the same.", section="cluster", minimum=1
+        None,
+        "Threads for SIFT; one for each core if left out. The result does not depend on it.",
+        section="cluster",
+        minimum=1,
     )
     vocabulary: str | None = flag(
         None,
-        "A vocabulary.npz of an earlier --mode=cluster: sort images into its clusters instead of making new ones, as "
-        "it was made.",
+        "A vocabulary.npz that an earlier --mode=cluster wrote: sort the images into its clusters, with its settings, "
+        "instead of making new clusters.",
         section="cluster",
     )

@@ -1,4 +1,4 @@
-"""Flags of the images."""
+"""The flags that say which images are used, and how they are cropped, resized and split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from histogan_tf.config.flag import Table, flag
 
 @dataclasses.dataclass(frozen=True)
 class DataFlags:
-    """Which images."""
+    """Which images are used, and how they are prepared."""
 
     dataset: str = flag(
         "phantom",
@@ -19,72 +19,94 @@ class DataFlags:
         described=Table("histogan_tf.data.sources:READERS"),
     )
     phantom_images: int = flag(
-        1212, "Images of the phantom, half of each label.", section="data", minimum=24, maximum=1_000_000
+        1212,
+        "Number of images in the built-in dataset phantom, half of each label.",
+        section="data",
+        minimum=24,
+        maximum=1_000_000,
     )
     data_dir: str = flag("data", "Folder that holds the datasets.", section="data", fixed=False)
     data_path: str | None = flag(
-        None, "Where the dataset lies; <data_dir>/<dataset> if left out.", section="data", fixed=False
+        None, "Folder of the dataset; <data_dir>/<dataset> if left out.", section="data", fixed=False
     )
     input_fname_pattern: str = flag(
-        "*", "Glob of the image files in a folder dataset, sub-folders included.", section="data"
+        "*",
+        "Glob pattern of the image files to read from a dataset that is a folder, sub-folders included.",
+        section="data",
     )
     label: str | None = flag(
-        None, "Only images of this label: a number or a class name (idc, non-idc); all if left out.", section="data"
+        None,
+        "Use only images of this label: a number or a class name (such as idc, non-idc); all if left out.",
+        section="data",
     )
     part: str | None = flag(
         None,
-        "Part of the 67/33 split to use; train if left out and the set has labels, so that what a GAN saw stays apart "
-        "from what a classifier is validated on; all if it has none.",
+        "Part of the 67/33 split to use. If left out: train for a dataset with labels, so that no GAN sees the images "
+        "that a classifier is validated on; all for a dataset without labels.",
         section="data",
         choices=("train", "validation", "all"),
     )
-    split_seed: int = flag(42, "Of the split.", section="data", minimum=0, maximum=2**32 - 1)
+    split_seed: int = flag(
+        42, "Seed of the split into train and validation.", section="data", minimum=0, maximum=2**32 - 1
+    )
     split_by: str = flag(
         "image",
-        "Split image by image, as the paper did, or patient by patient.",
+        "Split image by image, as the paper did, or patient by patient, so that no patient is in both parts.",
         section="data",
         choices=("image", "patient"),
     )
-    clusters: str | None = flag(None, "A clusters.csv of --mode=cluster; with --cluster.", section="data")
-    cluster: int | None = flag(
-        None, "Only images of this cluster of --clusters (-1: those without key points).", section="data", minimum=-1
+    clusters: str | None = flag(
+        None, "A clusters.csv that --mode=cluster wrote, from which --cluster chooses images.", section="data"
     )
-    train_size: int | None = flag(None, "Use at most so many images, drawn by --seed.", section="data", minimum=1)
+    cluster: int | None = flag(
+        None,
+        "Use only images of this cluster in --clusters; -1 holds the images without key points.",
+        section="data",
+        minimum=-1,
+    )
+    train_size: int | None = flag(
+        None, "Use at most this number of images, drawn at random by --seed.", section="data", minimum=1
+    )
     crop: bool = flag(
         False, "Cut --input_height x --input_width from the centre of every image before resizing.", section="data"
     )
     input_height: int | None = flag(None, "Height of the centre crop in pixels.", section="data", minimum=1)
     input_width: int | None = flag(
-        None, "Width of the centre crop; --input_height if left out.", section="data", minimum=1
+        None, "Width of the centre crop in pixels; --input_height if left out.", section="data", minimum=1
     )
     output_height: int | None = flag(
         None,
-        "Height that images are resized to, and that is generated; the images' own if left out.",
+        "Height in pixels to which images are resized and at which they are generated; that of the dataset's images if "
+        "left out.",
         section="data",
         minimum=16,
         maximum=4096,
     )
     output_width: int | None = flag(
         None,
-        "Width that images are resized to; --output_height if left out.",
+        "Width in pixels to which images are resized; --output_height if left out.",
         section="data",
         minimum=16,
         maximum=4096,
     )
     edge_patches: str = flag(
         "pad",
-        "What to do with patches of idc that the edge of a slide cut off: pad to 50x50 by reflection, or skip.",
+        "What to do with patches of idc that the edge of a slide cut off: pad them to 50x50 by reflection, or skip "
+        "them.",
         section="data",
         choices=("pad", "skip"),
     )
     memory_budget_gb: float = flag(
         4.0,
-        "Images that take more gigabytes than this are not held in memory, but read from disk batch by batch. A run "
-        "knows its images again by their pixels or, if they are not held, by their names, sizes and some pixels; so "
-        "this cannot change once it has begun.",
+        "Gigabytes of memory that the images may take; if they need more, they are read from disk batch by batch. It "
+        "cannot change once a run has begun: a run recognizes images in memory by all their pixels, and images on disk "
+        "by their names, sizes and some pixels.",
         section="data",
         minimum=0.0,
     )
     strict: bool = flag(
-        False, "Stop at the first unreadable image instead of naming and skipping it.", section="data", fixed=False
+        False,
+        "Stop at the first unreadable image instead of naming it in the log and leaving it out.",
+        section="data",
+        fixed=False,
     )

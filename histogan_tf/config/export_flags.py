@@ -1,4 +1,4 @@
-"""Flags of export: where trained models go when they leave the house."""
+"""The flags of --mode=export."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ExportFlags:
-    """Where exported models lie."""
+    """Where exported models are written."""
 
     export_dir: str | None = flag(
         None,
-        "Folder of exported models, <name>/<version>/ each, which TF Serving can watch; exported inside the run if "
-        "left out.",
+        "Folder for exported models, each in <name>/<version>/, which TF Serving can watch; the folder exported/ "
+        "inside the run if left out.",
         section="export",
     )

@@ -1,4 +1,4 @@
-"""What a flag is: a dataclass field with a help text and a check."""
+"""The definition of a flag: a dataclass field with a help text and the values that are allowed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from histogan_tf.errors import UserError
 
 
 class Table(Mapping[str, Any]):
-    """A table of a higher room, from which a flag takes its choices.
+    """A table elsewhere in the package whose keys are the allowed values of a flag, such as the table of losses.
 
-    It is looked up by name when it is first needed: configuration imports nothing from above, and the modules that hold
-    such tables can be imported without TensorFlow, so that --help is quick.
+    The table is imported by its name when it is first needed, because the configuration must not import the modules
+    that use it. A module that holds such a table should not import TensorFlow, which would make --help slow.
 
     Args:
         path: "module:name" of a mapping whose keys are the choices.
@@ -48,18 +48,18 @@ def flag(
     maximum: float | None = None,
     fixed: bool | None = None,
 ) -> Any:
-    """A field of Config that is also a flag.
+    """Returns a field of Config that is also a flag.
 
     Args:
-        default: None means "see the help".
-        help_text: shown by --help, without the default and the choices.
-        section: of --help; flags of the sections data, network, training, cyclegan and classifier are
-            fixed once a run has begun.
-        choices: the allowed values; a `Table` where they are the entries of one.
-        described: a `Table` whose entries have a `help` of their own; they are put where `help_text` has {entries}.
-        minimum: smallest allowed value.
-        maximum: largest allowed value.
-        fixed: overrides the section's rule.
+        default: the value if the flag is left out; None if `resolve` fills it in, as the help text must say.
+        help_text: the text that --help shows; --help adds the choices and the default.
+        section: the heading under which --help lists the flag.
+        choices: the allowed values, or a `Table` whose keys they are; None for no such limit.
+        described: a `Table` whose entries have a `help` of their own, which is put where `help_text` has {entries}.
+        minimum: the smallest allowed value; None for no limit.
+        maximum: the largest allowed value; None for no limit.
+        fixed: whether the value cannot change once a run has begun; if None, this holds for the sections data, network,
+            training, cyclegan and classifier.
     """
     if fixed is None:
         fixed = section in ("data", "network", "training", "cyclegan", "classifier")
@@ -76,7 +76,7 @@ def flag(
 
 
 def help_of(field: dataclasses.Field) -> str:
-    """The help text of a flag, with the entries of the table that it describes."""
+    """Returns the help text of a flag, with the entries of the table that it describes."""
     help_text, described = field.metadata["help"], field.metadata["described"]
     if described is None:
         return help_text
@@ -84,10 +84,14 @@ def help_of(field: dataclasses.Field) -> str:
 
 
 def check(field: dataclasses.Field, value: Any) -> None:
-    """Checks one value against its flag's choices and bounds.
+    """Checks the value of a flag against the flag's choices and limits.
+
+    Args:
+        field: the field of Config that is the flag.
+        value: the value; each item of a tuple is checked, and None is always allowed.
 
     Raises:
-        UserError: if it is not allowed.
+        UserError: if the value is not allowed.
     """
     choices, minimum, maximum = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if value is None:

@@ -1,4 +1,4 @@
-"""Flags of --mode=paper, what --quick makes of the others, and which the study sets itself."""
+"""The flags of --mode=paper, the values that --quick gives to other flags, and the flags that the study sets itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAGES = (
 )
 REPEATS = 3
 
-# What --quick fills in where a flag is left out: every network and every step that the study has, as small as can be.
+# The values that --quick gives to flags that are left out. The study keeps all its networks and steps, made small.
 QUICK: Mapping[str, Any] = {
     "phantom_images": 300,
     "output_height": 32,
@@ -49,7 +49,7 @@ QUICK: Mapping[str, Any] = {
     "repeats": 1,
 }
 
-# Set by the study, stage by stage.
+# The flags that the study sets itself in each stage, and that a user must leave out.
 OWN_FLAGS = (
     "model",
     "label",
@@ -80,24 +80,24 @@ OWN_FLAGS = (
 
 @dataclasses.dataclass(frozen=True)
 class PaperFlags:
-    """How much of the study."""
+    """How much of the study is carried out."""
 
     quick: bool = flag(
         False,
-        "The whole study made small, in minutes on a laptop: narrow networks, few steps, images of 32 pixels, a "
-        "backbone with random weights. Flags that are given hold nonetheless.",
+        "Carry out the whole study at a small size, in minutes on a laptop: narrow networks, few steps, images of 32 "
+        "pixels, a classifier with random weights. Flags that you give keep their values.",
         section="paper",
     )
     dry_run: bool = flag(
-        False, "Print the stages, what each would take in time and on disk, and do nothing.", section="paper"
+        False, "Only print the stages, with the time and the disk space that each would take.", section="paper"
     )
     stages: tuple[str, ...] | None = flag(
-        None, "Only these stages, separated by commas; all if left out.", section="paper", choices=STAGES
+        None, "Carry out only these stages, separated by commas; all if left out.", section="paper", choices=STAGES
     )
     repeats: int | None = flag(
         None,
-        f"Repeat everything but the split with so many seeds, from --seed on; {REPEATS}, and 1 with --quick, if left "
-        "out.",
+        "Number of seeds, counted up from --seed, with which everything except the split is repeated; if left out, "
+        f"{REPEATS}, and 1 with --quick.",
         section="paper",
         minimum=1,
         maximum=100,

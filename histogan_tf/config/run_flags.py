@@ -1,4 +1,4 @@
-"""Flags of every command: what to do, with which run, and what comes of it."""
+"""The flags that choose the command and its run, and those of what a run shows, saves and writes."""
 
 from __future__ import annotations
 
@@ -27,84 +27,108 @@ VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_
 
 @dataclasses.dataclass(frozen=True)
 class CommandFlags:
-    """What to do, with which run."""
+    """What the program does, and with which run."""
 
-    model: str = flag("dcgan3", "What to train.", section="command", choices=MODELS, fixed=True)
-    mode: str = flag("train", "What to do.", section="command", choices=MODES)
+    model: str = flag(
+        "dcgan3",
+        "Model to train. The other modes find their run by it if --run is left out.",
+        section="command",
+        choices=MODELS,
+        fixed=True,
+    )
+    mode: str = flag(
+        "train",
+        "What to do: train a model; generate, translate, visualize, classify or export with a trained one; evaluate a "
+        "trained one or synthetic images; cluster, describe or download a dataset; or carry out the whole study of "
+        "the paper.",
+        section="command",
+        choices=MODES,
+    )
     run: str | None = flag(
         None,
-        "Name of the run below --checkpoint_dir; <model>-<dataset>[-<label>] (paper-<dataset> for a study) if left "
-        "out. A run that exists goes on.",
+        "Name of the run, which is its folder in --checkpoint_dir; if left out, <model>-<dataset>[-<label>], and "
+        "paper-<dataset> for --mode=paper. Training continues a run that exists.",
         section="command",
     )
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
     checkpoint: str = flag(
         "last",
-        "Of a DCGAN, to generate, visualize, evaluate or export: the last checkpoint, or the best one that --eval_freq "
-        "found.",
+        "Checkpoint of a DCGAN with which to generate, visualize, evaluate or export: the last one, or the best one "
+        "that --eval_freq found.",
         section="command",
         choices=("last", "best"),
     )
-    restart: bool = flag(False, "Throw an existing run away and start anew.", section="command")
+    restart: bool = flag(False, "Delete the run if it exists, and start anew.", section="command")
     seed: int = flag(
-        42, "Of every random draw but the split.", section="command", minimum=0, maximum=2**31 - 1, fixed=True
+        42,
+        "Seed of all random draws except the split, which has --split_seed.",
+        section="command",
+        minimum=0,
+        maximum=2**31 - 1,
+        fixed=True,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class WatchingFlags:
-    """What a run shows and saves, and how often."""
+    """What a training run shows and saves, and how often."""
 
     sample_freq: int | None = flag(
         None,
-        "Steps from one sample sheet to the next; 200, or half an epoch if that is shorter, if left out.",
+        "Training steps from one sample sheet to the next; 200, or half an epoch if that is shorter, if left out.",
         section="watching",
         minimum=1,
     )
     eval_freq: int = flag(
         0,
-        "Measure a DCGAN's samples (KID of --features=random against the training images) every so many steps, and "
-        "keep the best checkpoint beside the last; 0 turns it off.",
+        "Training steps from one measurement of a DCGAN's samples to the next (KID of --features=random against the "
+        "training images). The best checkpoint is kept besides the last one. 0 turns it off.",
         section="watching",
         minimum=0,
     )
     sample_num: int | None = flag(
         None,
-        "Images in a sample sheet; 64, and for cyclegan 16 of each domain, if left out.",
+        "Images in a sample sheet; if left out, 64, and for cyclegan 16 of each domain.",
         section="watching",
         minimum=1,
         maximum=4096,
     )
-    sample_dir: str = flag("samples", "Folder of the sample sheets inside the run.", section="watching")
-    ckpt_freq: int = flag(200, "Save a checkpoint every so many steps.", section="watching", minimum=1)
+    sample_dir: str = flag("samples", "Name of the folder inside the run for the sample sheets.", section="watching")
+    ckpt_freq: int = flag(200, "Training steps from one checkpoint to the next.", section="watching", minimum=1)
     ckpt_minutes: float = flag(
         5.0,
-        "Save a checkpoint after so many minutes too, should the steps take longer.",
+        "Longest time from one checkpoint to the next, in minutes, even if --ckpt_freq steps take longer.",
         section="watching",
         minimum=0.0,
     )
-    max_to_keep: int = flag(1, "Checkpoints to keep.", section="watching", minimum=1)
+    max_to_keep: int = flag(1, "Number of checkpoints to keep.", section="watching", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class ResultFlags:
-    """What is made of a trained network."""
+    """What is made with a trained network, and where it is written."""
 
-    num_images: int = flag(64, "Images to generate.", section="generate and visualize", minimum=1)
+    num_images: int = flag(
+        64,
+        "Number of images to generate; with --mode=visualize, images in a sheet or frames in a GIF.",
+        section="generate and visualize",
+        minimum=1,
+    )
     output_dir: str | None = flag(
-        None, "Folder for the results; inside the run if left out.", section="generate and visualize"
+        None, "Folder for the results; a folder inside the run if left out.", section="generate and visualize"
     )
     format: str | None = flag(
         None,
-        "Of generate: one PNG an image (png, if left out), one npz, or both. Of export: a SavedModel for TF Serving "
-        "(saved_model, if left out), ONNX, or a page for the browser (web).",
+        "With --mode=generate: a PNG file for each image (png, if left out), one npz file, or both. With "
+        "--mode=export: a SavedModel for TF Serving (saved_model, if left out), ONNX, or a page for the browser (web).",
         section="generate and visualize",
         choices=FORMATS + EXPORT_FORMATS,
     )
     visualize: str = flag(
         "grid",
-        "What to draw: a grid; a sheet (walk_sheets) or GIF (walk_gifs) per dimension of z; GIFs along random "
-        "dimensions near the origin; all walks in one GIF; an interpolation between latents.",
+        "What to draw: a grid of images; for each dimension of z, a sheet (walk_sheets) or a GIF (walk_gifs) in which "
+        "it rises from 0 to 1; such GIFs for random dimensions near the origin (walk_gifs_random); the GIFs of all "
+        "dimensions side by side in one (walk_gif_merged); or an interpolation between latents.",
         section="generate and visualize",
         choices=VISUALIZATIONS,
     )

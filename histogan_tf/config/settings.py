@@ -1,4 +1,4 @@
-"""All flags together: the frozen Config, what each model fills in, and which flags contradict each other."""
+"""The frozen Config, which holds every flag, and `resolve`, which checks the flags and fills in those left out."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class Config(
     DataFlags,
     CommandFlags,
 ):
-    """All settings of one invocation, as given or as `resolve` filled them in."""
+    """All settings of one command: the values that were given, or those that `resolve` filled in."""
 
-    given: frozenset[str] = frozenset()  # names of the flags that stood on the command line or in a flagfile
+    given: frozenset[str] = frozenset()  # the names of the flags on the command line or in a flagfile
 
     def run_name(self) -> str:
-        """Name of the run directory: --run, or made from model, dataset and label."""
-        # What a translator is given may have one label; what it was trained on has two.
+        """Returns the name of the run directory: --run, or a name made from model, dataset and label."""
+        # A translator is trained on two labels, so its run is named after neither; --label may choose its inputs.
         label = None if family_of(self.model).kind == TRANSLATOR else self.label
         kind = "paper" if self.mode == "paper" else self.model
         return self.run or "-".join([kind, os.path.basename(self.dataset), *([label] if label else [])])
 
     def to_json(self) -> dict[str, Any]:
-        """All settings but `given`, as JSON can hold them."""
+        """Returns all settings except `given`, as values that JSON can hold."""
         return {field.name: getattr(self, field.name) for field in flag_fields()}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Config:
-        """The Config that `to_json` wrote, in this version or an earlier one; unknown settings are left out."""
+        """Returns the Config that `to_json` wrote, in this version or an earlier one; unknown settings are left out."""
         known = {field.name for field in flag_fields()}
         settings = _as_written_today(settings)
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -73,15 +73,15 @@ def _as_written_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def flag_fields() -> list[dataclasses.Field]:
-    """The fields of Config that are flags."""
+    """Returns the fields of Config that are flags."""
     return [field for field in dataclasses.fields(Config) if field.metadata]
 
 
 def resolve(config: Config) -> Config:
-    """Checks every value, and fills in those that the model or another flag decides.
+    """Returns the Config with every flag checked, and with the values that depend on the model or on another flag.
 
     Raises:
-        UserError: for a value out of its range, or flags that contradict each other.
+        UserError: if a value is not allowed, or flags contradict each other.
     """
     for field in flag_fields():
         check(field, getattr(config, field.name))
@@ -103,10 +103,10 @@ def resolve(config: Config) -> Config:
 
 
 def _resolve_paper(config: Config) -> Config:
-    """What --quick fills in; and the flags that the study sets itself are refused."""
+    """Refuses the flags that the study sets itself, and fills in the values of --quick and --repeats."""
     for name in OWN_FLAGS:
         if name in config.given:
-            raise UserError(f"--{name}: --mode=paper sets it itself, stage by stage; leave it out")
+            raise UserError(f"--{name}: --mode=paper sets this flag itself in each of its stages; leave it out")
     if config.quick:
         filled = {name: value for name, value in QUICK.items() if name not in config.given}
         config = dataclasses.replace(config, **filled, given=config.given | filled.keys())
@@ -114,7 +114,7 @@ def _resolve_paper(config: Config) -> Config:
 
 
 def _check_heeded(config: Config, family: Family) -> None:
-    """Refuses flags that the model does not heed: silence would let a user believe that it does."""
+    """Refuses flags that have no effect on the chosen model, so that nobody believes that they had one."""
     for field in flag_fields():
         name, value = field.name, getattr(config, field.name)
         if name in partly_heeded() and name not in family.heeds and value != field.default:
@@ -126,24 +126,27 @@ def _check_heeded(config: Config, family: Family) -> None:
 
 
 def _check_distribution(config: Config) -> None:
-    """Replicas are of training, and flags about them must reach some."""
+    """Refuses flags about replicas where they would have no effect: only training uses replicas."""
     if config.distribution != "none" and config.mode != "train":
-        reason = ", for it trains a CycleGAN on one pair at a time" if config.mode == "paper" else ""
+        reason = ", which trains a CycleGAN on one pair of images at a time" if config.mode == "paper" else ""
         raise UserError(
-            f"--distribution={config.distribution} is of --mode=train, not of --mode={config.mode}{reason}: leave "
-            f"--distribution out"
+            f"--distribution={config.distribution} works only with --mode=train, not with --mode={config.mode}{reason}"
+            f": leave --distribution out"
         )
     if config.num_replicas and config.distribution != "mirrored":
         raise UserError(
-            f"--num_replicas={config.num_replicas} is of --distribution=mirrored, not of "
+            f"--num_replicas={config.num_replicas} works only with --distribution=mirrored, not with "
             f"--distribution={config.distribution}: leave --num_replicas out"
         )
     if config.sync_batch_norm and config.distribution == "none":
-        raise UserError("--sync_batch_norm needs --distribution=mirrored or multi_worker: one replica has all images")
+        raise UserError(
+            "--sync_batch_norm needs several replicas: add --distribution=mirrored or --distribution=multi_worker, or "
+            "leave --sync_batch_norm out"
+        )
 
 
 def _resolve_format(config: Config) -> Config:
-    """--format means one thing to export, and another to the other commands."""
+    """Checks and fills in --format, whose allowed values for --mode=export differ from those for other modes."""
     formats = EXPORT_FORMATS if config.mode == "export" else FORMATS
     if config.format not in (None, *formats):
         raise UserError(f"--format={config.format}: with --mode={config.mode}, choose one of {', '.join(formats)}")
@@ -151,7 +154,7 @@ def _resolve_format(config: Config) -> Config:
 
 
 def _resolve_sizes(config: Config) -> Config:
-    """Widths follow heights, as in the original."""
+    """Checks the sizes of the crop and the output, and sets widths left out to the heights, as the original does."""
     if config.crop and not config.input_height:
         raise UserError("--crop needs the height of the centre crop in pixels, such as --input_height=108")
     if config.input_height and not config.crop:

@@ -1,4 +1,4 @@
-"""The cores of this machine."""
+"""The number of CPU cores that this process may use."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def num_usable_cores() -> int:
-    """Cores that this process may use, where the system tells (Linux), and otherwise all that there are."""
+    """Returns the number of cores that this process may use; outside of Linux, that of all cores of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

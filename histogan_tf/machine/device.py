@@ -1,4 +1,4 @@
-"""What TensorFlow computes on, and how: set before its first operation."""
+"""The devices and cores that TensorFlow computes on, which must be set up before its first operation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(config: Config) -> None:
-    """Makes operations deterministic, takes no more GPU memory than is needed, shares out the cores, and names them."""
-    # Without it some kernels add up in the order in which threads finish, and a resumed run would drift.
+    """Sets TensorFlow up: deterministic operations, GPU memory taken as needed, and cores shared among the networks.
+
+    It logs the names of the devices.
+    """
+    # Without it, some kernels add numbers in the order in which threads finish, and a resumed run would differ.
     tf.config.experimental.enable_op_determinism()
     devices = tf.config.list_physical_devices("GPU")
     for device in devices:
@@ -28,13 +31,13 @@ def prepare(config: Config) -> None:
 
 
 def _share_out_cores(num_networks: int) -> None:
-    """Gives each of several networks that compute at once its share of the cores.
+    """Gives an equal share of the cores to each of several networks that compute at the same time.
 
-    Their operations are small: they gain little from the cores of the other network, and lose more by waiting for them.
-    On two cores CycleGAN's step is so 1.26 to 1.28 times as fast.
+    The operations of these networks are small: they gain little from more cores, and lose more by waiting for them. On
+    two cores, this makes CycleGAN's step 1.26 to 1.28 times as fast.
     """
     if num_networks == 1:
         return
-    with contextlib.suppress(RuntimeError):  # TensorFlow has begun, as in a notebook, and keeps what it has
+    with contextlib.suppress(RuntimeError):  # in a notebook TensorFlow may have begun, and then keeps its threads
         tf.config.threading.set_intra_op_parallelism_threads(max(1, num_usable_cores() // num_networks))
         tf.config.threading.set_inter_op_parallelism_threads(num_networks)

@@ -1,4 +1,7 @@
-"""Every random draw is a function of (seed, purpose, index), so that a resumed run draws what it would have drawn."""
+"""Seeds of all random draws: each draw is a function of (seed, purpose, index).
+
+A run that was stopped and resumed therefore draws the same numbers as one that was never stopped.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 
 class Purpose(enum.IntEnum):
-    """What a draw is for: draws of different purposes are independent under one seed."""
+    """What a random draw is used for. Draws for different purposes are independent, even with the same seed."""
 
     LATENTS = 1
     REAL_NOISE = 2
@@ -29,13 +32,13 @@ class Purpose(enum.IntEnum):
 
 
 def stateless_seed(seed: int, purpose: Purpose, index, part: int = 0):
-    """The seed, int64 (2,), of one of TensorFlow's stateless random operations.
+    """Returns the seed, int64 (2,), for one of TensorFlow's stateless random operations.
 
     Args:
-        seed: in [0, 2**31), as in --seed.
-        purpose: of the draw.
-        index: step or number of the draw: an int or an int64 scalar tensor.
-        part: in [0, 2**20), for several draws of one purpose and index.
+        seed: the value of --seed, in [0, 2**31).
+        purpose: what the draw is used for.
+        index: the number of the step or of the draw, an int or an int64 scalar tensor.
+        part: a number in [0, 2**20) that tells apart several draws of the same purpose and index.
     """
     import tensorflow as tf
 
@@ -45,6 +48,6 @@ def stateless_seed(seed: int, purpose: Purpose, index, part: int = 0):
 
 
 def weight_seeds(seed: int, purpose: Purpose, num_seeds: int) -> list[int]:
-    """Seeds for the initializers of a network, one a layer, below 2**31."""
+    """Returns `num_seeds` seeds in [0, 2**31), one for each weight initializer of a network."""
     sequence = np.random.SeedSequence([seed, int(purpose)])
     return [int(state) >> 1 for state in sequence.generate_state(num_seeds)]

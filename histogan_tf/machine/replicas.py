@@ -1,7 +1,8 @@
-"""What a training step must know of the replicas that make it together.
+"""Functions with which a training step runs on several replicas at once and still computes what one replica would.
 
-A global batch is cut into equal shares, one for each replica, in order. Under no strategy there is one replica, and
-nothing here adds an operation to its graph.
+A replica is a copy of the networks on one device. The images of a step, its global batch, are cut into equal shares in
+their order, one for each replica. Without a strategy there is one replica, and these functions add no operation to its
+graph.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
 class Replica(NamedTuple):
-    """Which of how many replicas makes the step that is being traced."""
+    """The replica that runs the code.
+
+    Attributes:
+        index: the number of the replica, from 0 to count - 1; an int32 scalar tensor if there are several.
+        count: the number of replicas.
+    """
 
     index: int | tf.Tensor
     count: int
 
 
 def this_replica() -> Replica:
-    """The replica of the code that asks; the only one outside of a step."""
+    """Returns the replica that runs the calling code; outside of a step, it is number 0 of 1."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return Replica(0, 1)
@@ -29,47 +35,57 @@ def this_replica() -> Replica:
 
 
 def share(values: tf.Tensor, axis: int = 0) -> tf.Tensor:
-    """This replica's share of values for the global batch, which lies along `axis`."""
+    """Returns this replica's share of values for the global batch.
+
+    Args:
+        values: the values for all replicas, of any dtype.
+        axis: the axis of `values` along which the images lie.
+    """
     index, count = this_replica()
     return values if count == 1 else tf.stack(tf.split(values, count, axis))[index]
 
 
 def drawn(draw: Callable[[Sequence], tf.Tensor], shape: Sequence[int | tf.Tensor], axis: int = 0) -> tf.Tensor:
-    """This replica's share of a random draw for the global batch: replicas together draw what one would.
+    """Returns this replica's share of a random draw, so that all replicas together draw what a single one would.
 
     Args:
-        draw: from a shape to values of that shape, or of one that begins so.
-        shape: of this replica's share.
-        axis: along which images lie.
+        draw: the function that draws: it takes a shape, and returns values of that shape, or of that shape followed by
+            further axes.
+        shape: the shape of this replica's share, which is passed to `draw` enlarged to the global batch.
+        axis: the axis along which the images lie.
     """
     count = this_replica().count
     return share(draw([size * count if number == axis else size for number, size in enumerate(shape)]), axis)
 
 
 def share_of_loss(loss: tf.Tensor) -> tf.Tensor:
-    """What this replica adds to the global batch's mean loss, whose gradient Keras's optimizers sum over replicas."""
+    """Returns this replica's mean loss divided by the number of replicas.
+
+    Keras's optimizers sum the gradients of all replicas, so that they use the gradient of the global batch's mean loss.
+    """
     count = this_replica().count
     return loss if count == 1 else loss / count
 
 
 def mean(value: tf.Tensor) -> tf.Tensor:
-    """The mean over replicas, on each of them."""
+    """Returns the mean of a value over all replicas, to each replica."""
     if this_replica().count == 1:
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def gathered(values: tf.Tensor) -> tf.Tensor:
-    """The values of all replicas, one after the other along the first axis, on each of them."""
+    """Returns the values of all replicas, concatenated along the first axis, to each replica."""
     if this_replica().count == 1:
         return values
     return tf.distribute.get_replica_context().all_gather(values, axis=0)
 
 
 def once(action: Callable[[], None]) -> None:
-    """Changes what the replicas of this process share, such as a layer's attribute, when all have come here.
+    """Calls `action` once for all replicas of this process, after all of them have reached this place.
 
-    Their steps are traced in turns: one may be ahead of another by what lies between two messages.
+    It is for changes of Python objects that the replicas share, such as an attribute of a layer: the steps of the
+    replicas are traced alternately, so one replica could reach the change before another has used the old value.
     """
     if this_replica().count == 1:
         action()
@@ -78,14 +94,15 @@ def once(action: Callable[[], None]) -> None:
 
 
 def on_all_replicas(step: Callable[..., Any]) -> Any:
-    """A trainer's step, a method, as one graph that every replica of the strategy in scope runs on its share.
+    """Decorates the step of a trainer, a method, to be one graph that each replica runs on its share of the images.
 
     Args:
-        step: from the step's number and tensors whose first axis is the batch to a `loop.StepResult`.
+        step: the method. It takes the number of the step, and tensors whose first axis is the batch, and returns a
+            `loop.StepResult`.
 
     Returns:
-        The same from this worker's part of the global batch. Losses are means over all replicas; histograms are of this
-        worker's part.
+        A method that takes the same arguments, with this worker's part of the global batch. In its result, losses are
+        means over all replicas, and histograms hold the values of this worker's images.
     """
 
     @tf.function(autograph=False)
@@ -112,7 +129,7 @@ def on_all_replicas(step: Callable[..., Any]) -> Any:
 
 
 def _shares(strategy: tf.distribute.Strategy, values: tf.Tensor) -> Any:
-    """A worker's part of a global batch, cut for its replicas."""
+    """Returns a worker's part of a global batch, cut into one share for each of its replicas."""
     devices = len(strategy.extended.worker_devices)
     shares = iter(tf.split(values, devices))
     return strategy.experimental_distribute_values_from_function(lambda context: next(shares))

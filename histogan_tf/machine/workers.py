@@ -1,7 +1,8 @@
-"""Training on several devices or hosts, by tf.distribute: its strategies, and what the workers of a job agree on.
+"""Training on several devices or hosts with tf.distribute, and what the workers of such a job tell each other.
 
-All workers run the same program. What must not be done twice, writing files above all, the chief does alone; but making
-a variable takes all of them, for they begin with the chief's value.
+Each process of a job that spans several hosts is a worker, and the first worker is the chief. All workers run the same
+program, but only the chief does what must happen once, such as writing files. All workers must create each variable
+together, because each variable starts with the chief's value.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _CPU_REPLICAS = 2
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-# What TensorFlow raises in a worker that waits for one that is gone; it takes about ten seconds to notice.
+# The errors that TensorFlow raises, after about ten seconds, in a worker that waits for one that has stopped.
 _LOST_WORKER = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -35,29 +36,34 @@ _LOST_WORKER = (
 
 
 class Worker(NamedTuple):
-    """Which of how many processes of a job; number 0 is the chief."""
+    """One of the processes of a job.
+
+    Attributes:
+        index: the worker's number, from 0 to count - 1; the chief is number 0.
+        count: the number of workers in the job.
+    """
 
     index: int
     count: int
 
 
 def start(config: Config) -> None:
-    """Makes the strategy of --distribution, which must be before TensorFlow's first operation.
+    """Makes the strategy of --distribution. It must be called before TensorFlow's first operation.
 
     Raises:
-        UserError: if TF_CONFIG does not describe a job, or this host has not as many devices as it should.
+        UserError: if TF_CONFIG does not describe a job, or this host has fewer GPUs than --num_replicas.
     """
     _strategy(config.distribution, config.num_replicas)
 
 
 @contextlib.contextmanager
 def scope(config: Config) -> Iterator[None]:
-    """Variables that are created in it are of all replicas, and steps run on all of them.
+    """Enters the scope of the strategy, in which variables are created for all replicas, and steps run on all of them.
 
-    Workers leave it together, for one that is gone is taken for lost.
+    Workers wait for each other at the end, because the others would take a worker that leaves early for a lost one.
 
     Raises:
-        UserError: if a worker of the job has stopped.
+        UserError: if another worker of the job has stopped.
     """
     strategy = _strategy(config.distribution, config.num_replicas)
     with contextlib.nullcontext() if strategy is None else strategy.scope(), workers_watched():
@@ -67,20 +73,20 @@ def scope(config: Config) -> Iterator[None]:
 
 @contextlib.contextmanager
 def workers_watched() -> Iterator[None]:
-    """Turns TensorFlow's error about a worker that is gone into a UserError."""
+    """Turns TensorFlow's errors about another worker that has stopped into a UserError."""
     try:
         yield
     except _LOST_WORKER as error:
         if this_worker().count == 1:
             raise
         raise UserError(
-            f"worker {this_worker().index} stops, for another worker of the job has stopped or cannot be reached: see "
-            f"what that one says, and start all workers again to go on from the last checkpoint"
+            f"worker {this_worker().index} stops because another worker of the job has stopped or cannot be reached: "
+            f"read the error of that worker, and start all workers again to continue from the last checkpoint"
         ) from error
 
 
 def this_worker() -> Worker:
-    """This process among those of the strategy in scope."""
+    """Returns this process's number, and the number of processes, in the strategy in scope."""
     resolver = tf.distribute.get_strategy().cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
         return Worker(0, 1)
@@ -88,12 +94,12 @@ def this_worker() -> Worker:
 
 
 def is_chief() -> bool:
-    """Whether this process is the one that writes the run."""
+    """Returns whether this process is the chief, which writes the run."""
     return this_worker().index == 0
 
 
 def chief_only(method: Callable[..., None]) -> Callable[..., None]:
-    """A method that does nothing in workers but the chief."""
+    """Decorates a method that writes files, so that it does nothing in workers other than the chief."""
 
     @functools.wraps(method)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -104,10 +110,13 @@ def chief_only(method: Callable[..., None]) -> Callable[..., None]:
 
 
 def of_all_workers(values: np.ndarray) -> np.ndarray:
-    """The values of every worker, (num_workers, …), in each of them, once all have come here.
+    """Returns the values of all workers to each worker, and waits until all workers have called it.
 
     Args:
-        values: of one shape and type in all workers, float64 or int64.
+        values: this worker's values, float64 or int64, of the same shape and dtype in all workers.
+
+    Returns:
+        The values, (num_workers, *shape), in the order of the workers.
     """
     num_workers = this_worker().count
     if num_workers == 1:
@@ -126,15 +135,19 @@ def _gather(values: tf.Tensor) -> tf.Tensor:
 
 
 def of_the_chief(values: np.ndarray) -> np.ndarray:
-    """The chief's values in every worker: what hosts compute by themselves may differ in the last bit."""
+    """Returns the chief's values to every worker, as the values that different hosts compute can differ by rounding."""
     return of_all_workers(values)[0]
 
 
 def check_same(what: str, values: Sequence[int]) -> None:
-    """Refuses workers that differ in any of the values.
+    """Checks that all workers have the same values.
+
+    Args:
+        what: the name of the values, for the error.
+        values: this worker's values, equally many in all workers.
 
     Raises:
-        UserError: if they do.
+        UserError: if the workers differ.
     """
     found = of_all_workers(np.array(values, np.int64))
     if (found != found[0]).any():
@@ -145,24 +158,27 @@ def check_same(what: str, values: Sequence[int]) -> None:
 
 
 def check_batch_size(config: Config) -> None:
-    """Refuses a batch that cannot be shared out.
+    """Checks that --batch_size can be divided equally among the replicas.
 
     Raises:
-        UserError: if replicas would have shares of different sizes.
+        UserError: if it is not a multiple of the number of replicas.
     """
     strategy = _strategy(config.distribution, config.num_replicas)
     num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
     if config.batch_size % num_replicas:
         next_larger = config.batch_size + -config.batch_size % num_replicas
         raise UserError(
-            f"--batch_size={config.batch_size} is shared by {num_replicas} replicas: give a multiple of "
-            f"{num_replicas}, such as {next_larger}"
+            f"--batch_size={config.batch_size} cannot be divided equally among {num_replicas} replicas: give a "
+            f"multiple of {num_replicas}, such as {next_larger}"
         )
 
 
 @functools.cache
 def _strategy(distribution: str, num_replicas: int | None) -> tf.distribute.Strategy | None:
-    """The one of this process, for multi-worker ones can be made only once; None without distribution."""
+    """Returns the strategy of this process, or None without distribution.
+
+    It is made once and kept, because TensorFlow can make a multi-worker strategy only once in a process.
+    """
     if distribution == "none":
         return None
     strategy = _mirrored(num_replicas) if distribution == "mirrored" else _multi_worker()
@@ -178,7 +194,7 @@ def _mirrored(num_replicas: int | None) -> tf.distribute.MirroredStrategy:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(num_replicas)])
     if (num_replicas or 0) > num_gpus:
-        raise UserError(f"--num_replicas={num_replicas}: this host has {num_gpus} GPUs; give so many or fewer")
+        raise UserError(f"--num_replicas={num_replicas}: give the number of this host's GPUs, {num_gpus}, or less")
     return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(num_replicas or num_gpus)])
 
 
@@ -186,29 +202,35 @@ def _multi_worker() -> tf.distribute.MultiWorkerMirroredStrategy:
     cluster, kind, number = _read_tf_config(os.environ.get("TF_CONFIG"))
     worker = _worker_of(cluster, kind, number)
     address = cluster[kind][number]
-    logger.info("worker %d of 0 to %d, at %s: waiting for the others", worker.index, worker.count - 1, address)
+    logger.info("worker %d (of 0 to %d) at %s: waiting for the others", worker.index, worker.count - 1, address)
     if worker.index:
-        logging.getLogger(histogan_tf.__name__).setLevel(logging.WARNING)  # what happens, the chief tells
+        logging.getLogger(histogan_tf.__name__).setLevel(logging.WARNING)  # the chief logs what all workers do
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise UserError(
-            f"worker {worker.index} cannot start at {address} ({error.message}): is the port taken, or another worker "
-            f"out of reach? TF_CONFIG names the addresses"
+            f"worker {worker.index} cannot start at {address} ({error.message}): check that the port is free, and that "
+            f"all addresses in TF_CONFIG can be reached"
         ) from error
 
 
 def _worker_of(cluster: Mapping[str, list[str]], kind: str, number: int) -> Worker:
-    """Its place: a task of the type `chief`, if there is one, comes before the workers."""
+    """Returns the worker of a task in TF_CONFIG: a task of type `chief`, if there is one, comes before the others.
+
+    Args:
+        cluster: the addresses of the tasks by type, `chief` or `worker`.
+        kind: the type of the task.
+        number: the number of the task among those of its type, from 0.
+    """
     num_chiefs = len(cluster.get("chief", ()))
     return Worker(number if kind == "chief" else num_chiefs + number, sum(map(len, cluster.values())))
 
 
 def _read_tf_config(text: str | None) -> tuple[dict[str, list[str]], str, int]:
-    """The cluster that TF_CONFIG describes, and this process's type and number in it.
+    """Returns the cluster that TF_CONFIG describes, and the type and number of this process's task in it.
 
     Raises:
-        UserError: if it describes none.
+        UserError: if TF_CONFIG is missing, or does not describe a cluster and a task of it.
     """
     if not text:
         raise UserError(f"--distribution=multi_worker needs the environment variable TF_CONFIG, such as {_EXAMPLE}")
@@ -222,13 +244,14 @@ def _read_tf_config(text: str | None) -> tuple[dict[str, list[str]], str, int]:
         raise UserError(f"TF_CONFIG={text} cannot be understood ({error!r}): write it like {_EXAMPLE}") from error
     if not well_formed or set(cluster) - {"chief", "worker"} or len(cluster.get("chief", ())) > 1:
         raise UserError(
-            f"TF_CONFIG={text}: give addresses host:port of tasks of the type worker, and at most one chief, like "
-            f"{_EXAMPLE}"
+            f"TF_CONFIG={text}: give the addresses host:port of the tasks of type worker, and of at most one chief, "
+            f"like {_EXAMPLE}"
         )
     if len(set(addresses)) < len(addresses):
-        raise UserError(f"TF_CONFIG={text} names one address twice: each worker needs its own")
+        raise UserError(f"TF_CONFIG={text} names one address twice: give each worker its own address")
     if not 0 <= number < len(cluster.get(kind, ())):
         raise UserError(
-            f"TF_CONFIG={text} has no task {kind!r} number {number}: its index counts the addresses of its type from 0"
+            f"TF_CONFIG={text} has no task {kind!r} number {number}: give an index that counts the addresses of that "
+            f"type from 0"
         )
     return cluster, kind, number

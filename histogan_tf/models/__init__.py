@@ -1,1 +1,1 @@
-"""Networks only, in pure Keras. Knows no optimizer and no data."""
+"""The networks, in Keras, without optimizers, losses or data."""

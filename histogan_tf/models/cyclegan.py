@@ -1,11 +1,11 @@
 """The networks of CycleGAN: a residual generator and a 70x70 PatchGAN discriminator.
 
 Sources: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
-ICCV 2017, section 7.2 and the Torch7 code released with it, whose parameter counts are matched: every convolution has a
-bias, and instance normalization has a learned scale and offset. A bias right before an instance normalization changes
-nothing, as the mean is subtracted at once; it is there because the published networks have it.
+ICCV 2017, section 7.2 and the Torch7 code released with it. The numbers of parameters are those of that code: every
+convolution has a bias, and instance normalization has a learned scale and offset. A bias before an instance
+normalization has no effect, because the mean is subtracted; it is there because the published networks have it.
 
-Layers carry the names of the paper: c7s1-k, dk, Rk, uk in the generator, Ck in the discriminator, with k filters.
+Layers have the paper's names: c7s1-k, dk, Rk, uk in the generator and Ck in the discriminator, with k filters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.models.cpu_kernels import layer_classes
 
 MIN_CYCLEGAN_SIZE = 32
-"""Shortest side of an image, in pixels: below it too few patches are left for the discriminator to judge."""
+"""The shortest allowed side of an image, in pixels: in a smaller one the discriminator has too few patches to judge."""
 
 UPSAMPLINGS = ("transposed", "resize")
 
@@ -28,7 +28,10 @@ _NUM_DOWNSAMPLINGS = 2
 
 
 def default_num_blocks(image_shape: tuple[int, int, int]) -> int:
-    """Residual blocks of the published generator: 6 up to 128 pixels a side, 9 above (section 7.2)."""
+    """Returns the number of residual blocks of the published generator (section 7.2).
+
+    It is 6 for images (height, width, channels) of up to 128 pixels a side, and 9 for larger ones.
+    """
     return 6 if max(image_shape[:2]) <= 128 else 9
 
 
@@ -43,28 +46,27 @@ def build_cyclegan_generator(
     cpu_kernels: bool = False,
     name: str = "generator",
 ) -> keras.Model:
-    """ResNet generator: c7s1-64, d128, d256, residual blocks R256, u128, u64, c7s1-3 (section 7.2).
+    """Builds the ResNet generator: c7s1-64, d128, d256, residual blocks R256, u128, u64, c7s1-3 (section 7.2).
 
-    Sizes that are no multiple of 4 are padded by reflection and cropped back, so that the output is as large as the
-    input.
+    Images whose sides are not multiples of 4 are padded by reflection, and the outputs are cropped to the same size.
 
     Args:
         image_shape: (height, width, channels), both sides at least `MIN_CYCLEGAN_SIZE` pixels.
-        seed: of the initial weights; the same seed gives the same bytes.
-        num_filters: of the first layer; the others are multiples of it. Published: 64.
-        num_blocks: residual blocks; None for the published number at this size.
-        upsampling: "transposed" as published, or "resize": nearest-neighbour resizing and a convolution, which cures
-            the checkerboard of transposed convolutions (Odena et al., "Deconvolution and Checkerboard Artifacts",
-            Distill 2016). Both have equally many parameters.
-        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
-        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
-        name: of the model.
+        seed: the seed of the initial weights; the same seed gives the same bytes.
+        num_filters: the filters of the first layer, of which the other layers have multiples. Published: 64.
+        num_blocks: the number of residual blocks; None for the published number at this size.
+        upsampling: "transposed" as published, or "resize": nearest-neighbour resizing and a convolution, which avoids
+            the checkerboard pattern of transposed convolutions (Odena et al., "Deconvolution and Checkerboard
+            Artifacts", Distill 2016). Both have the same number of parameters.
+        precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The last layer is float32 with both.
+        cpu_kernels: whether to use the layers that are fast on a CPU instead of Keras's own.
+        name: the name of the model.
 
     Returns:
-        A model from float32 (batch, height, width, channels) in [-1, 1] to the same.
+        A model from images, float32 (batch, height, width, channels) in [-1, 1], to images of the same shape and range.
 
     Raises:
-        UserError: the image is too small, or `upsampling` is unknown.
+        UserError: if the images are too small, or `upsampling` is unknown.
     """
     _check_size(image_shape)
     if upsampling not in UPSAMPLINGS:
@@ -87,7 +89,7 @@ def build_cyclegan_generator(
         filters = num_filters * 2**level
         x = network.upsample(x, filters, upsampling, name=f"u{filters}")
         x = network.normalize(x, name=f"u{filters}", activation=layers.ReLU)
-    # bfloat16 keeps 8 significant bits, too few for an image of 256 levels: the last layer is computed in float32.
+    # bfloat16 has 8 significant bits, too few for images of 256 levels: the last layer computes in float32.
     x = network.conv(x, channels, 7, reflection=_margin(3), dtype="float32", name=f"c7s1-{channels}")
     x = layers.Activation("tanh", dtype="float32", name="tanh")(x)
     x = layers.Cropping2D(margins, dtype="float32", name="crop")(x)
@@ -103,25 +105,25 @@ def build_cyclegan_discriminator(
     cpu_kernels: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
-    """70x70 PatchGAN: C64-C128-C256-C512 and one logit for each patch (section 7.2).
+    """Builds the 70x70 PatchGAN: C64-C128-C256-C512 and one logit for each patch (section 7.2).
 
     Each 4x4 convolution is padded by one zero on every side, as in pix2pix and the authors' PyTorch code: 256x256
     pixels give 30x30 logits, 50x50 give 4x4, and 32x32 give 2x2.
 
     Args:
         image_shape: (height, width, channels), both sides at least `MIN_CYCLEGAN_SIZE` pixels.
-        seed: of the initial weights; the same seed gives the same bytes.
-        num_filters: of the first layer; the others are multiples of it. Published: 64.
-        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The last layer is float32 under both.
-        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
-        name: of the model.
+        seed: the seed of the initial weights; the same seed gives the same bytes.
+        num_filters: the filters of the first layer, of which the other layers have multiples. Published: 64.
+        precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The last layer is float32 with both.
+        cpu_kernels: whether to use the layers that are fast on a CPU instead of Keras's own.
+        name: the name of the model.
 
     Returns:
-        A model from float32 (batch, height, width, channels) in [-1, 1] to float32 logits
-        (batch, height // 8 - 2, width // 8 - 2, 1).
+        A model from images, float32 (batch, height, width, channels) in [-1, 1], to logits,
+        float32 (batch, height // 8 - 2, width // 8 - 2, 1).
 
     Raises:
-        UserError: the image is too small.
+        UserError: if the images are too small.
     """
     _check_size(image_shape)
     network = _Layers(seed, precision, cpu_kernels)
@@ -142,7 +144,7 @@ def build_cyclegan_discriminator(
 
 
 class _Layers:
-    """Makes the layers of one network: a precision policy, and a seed of its own for each drawn weight."""
+    """Makes the layers of one network, with the same precision, and a new seed for each weight drawn at random."""
 
     def __init__(self, seed: int, precision: str, cpu_kernels: bool) -> None:
         self._seeds = np.random.default_rng(seed)
@@ -150,7 +152,7 @@ class _Layers:
         self._classes = layer_classes(cpu_kernels)
 
     def _normal(self, mean: float = 0.0) -> keras.initializers.Initializer:
-        """Initial weights of the published networks."""
+        """Returns the initializer of the published networks, with standard deviation 0.02."""
         return keras.initializers.RandomNormal(mean, 0.02, seed=int(self._seeds.integers(2**31)))
 
     def conv(self, x, filters: int, kernel_size: int, *, name: str, dtype: str | None = None, **kwargs):
@@ -164,7 +166,7 @@ class _Layers:
         return layers.ZeroPadding2D(1, dtype=self._precision, name=f"{name}-pad")(x)
 
     def normalize(self, x, *, name: str, activation: Callable | None = None):
-        """Instance normalization with float32 statistics, then the activation."""
+        """Returns x after an instance normalization with float32 statistics, and the activation if there is one."""
         x = self._classes.instance_norm(
             epsilon=1e-5,
             gamma_initializer=self._normal(mean=1.0),
@@ -201,20 +203,21 @@ def _leaky_relu(**kwargs) -> keras.Layer:
 
 
 def _reflect(image, margins: list[tuple[int, int]]):
-    """Mirrors the margins, and the three pixels that a 7x7 kernel sees beyond them, at the image's own edge.
+    """Pads an image by reflection: by the margins, and by the three pixels that a 7x7 kernel needs on each side.
 
-    It stands before the first convolution, not in it, so that all that follows fits images of any size.
+    It is an operation before the first convolution and not part of it, so that the layers do not depend on the image's
+    size.
     """
     return ops.pad(image, [(0, 0), *((3 + before, 3 + after) for before, after in margins), (0, 0)], mode="reflect")
 
 
 def _margin(pixels: int) -> list[tuple[int, int]]:
-    """Equally many on each side, as `reflection`."""
+    """Returns the value of `reflection` for the same number of pixels on each side."""
     return [(pixels, pixels)] * 2
 
 
 def _margins_to_multiple(size: int, multiple: int) -> tuple[int, int]:
-    """Pixels to add before and after `size`, as evenly as possible, to reach the next multiple."""
+    """Returns the pixels to add before and after `size`, as evenly as possible, to reach the next multiple."""
     missing = -size % multiple
     return missing // 2, missing - missing // 2
 

@@ -1,4 +1,4 @@
-"""The latent z of the DCGANs."""
+"""Random draws of z, the latent vector from which a DCGAN's generator makes an image."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LATENT_CHUNK_SIZE = 1024
 
 
 def draw_latents(num_latents: int | tf.Tensor, z_dim: int, z_dist: str, seed: tf.Tensor) -> tf.Tensor:
-    """Latents of the original's `gen_random`.
+    """Draws latents from the distributions of the original program's `gen_random`.
 
     Args:
-        num_latents: how many.
-        z_dim: their dimensions.
-        z_dist: `uniform_signed` U(-1, 1), `uniform_unsigned` U(0, 1) or `normal01` N(0, 1).
-        seed: int (2,), of TensorFlow's stateless operations.
+        num_latents: the number of latents.
+        z_dim: the dimensions of each latent.
+        z_dist: the distribution: `uniform_signed` U(-1, 1), `uniform_unsigned` U(0, 1) or `normal01` N(0, 1).
+        seed: the seed of TensorFlow's stateless operations, int (2,), see `stateless_seed`.
 
     Returns:
         float32 (num_latents, z_dim).
@@ -29,7 +29,14 @@ def draw_latents(num_latents: int | tf.Tensor, z_dim: int, z_dist: str, seed: tf
 
 
 def latent_chunk(chunk_index: int, z_dim: int, z_dist: str, seed: int, purpose: Purpose) -> tf.Tensor:
-    """Latents number `chunk_index * LATENT_CHUNK_SIZE` and on of an endless list that depends on `seed` alone.
+    """Draws one chunk of the endless list of latents that belongs to a seed and a purpose.
+
+    Args:
+        chunk_index: the number of the chunk; it begins at latent number `chunk_index * LATENT_CHUNK_SIZE`.
+        z_dim: the dimensions of each latent.
+        z_dist: the distribution, see `draw_latents`.
+        seed: the value of --seed.
+        purpose: what the latents are used for.
 
     Returns:
         float32 (LATENT_CHUNK_SIZE, z_dim).

@@ -1,8 +1,8 @@
-"""What --precision means to Keras."""
+"""Keras's names for the values of --precision."""
 
 from __future__ import annotations
 
 
 def dtype_policy(precision: str) -> str:
-    """Keras's name for a --precision."""
+    """Returns Keras's dtype policy for a value of --precision, `float32` or `bfloat16`."""
     return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]

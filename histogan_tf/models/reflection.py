@@ -1,4 +1,4 @@
-"""Convolutions that see a mirror image beyond the edges of their inputs, as CycleGAN's do."""
+"""A convolution with padding by reflection, which CycleGAN's generator uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 Margins = Sequence[tuple[int, int]]
-"""Pixels ((above, below), (left, right))."""
+"""Numbers of pixels to add on each side of an image: ((above, below), (left, right))."""
 
 NO_MARGINS = ((0, 0), (0, 0))
 
@@ -19,27 +19,27 @@ class ReflectedConv2D(keras.layers.Conv2D):
     """Keras's convolution of images, channels last, whose inputs are first enlarged by reflection.
 
     Args:
-        args, kwargs: those of Keras's Conv2D.
-        reflection: pixels to mirror on each side; the edge itself is not repeated.
+        args, kwargs: the arguments of Keras's Conv2D.
+        reflection: the numbers of pixels to add on each side; the pixels at the edge are not repeated.
     """
 
     def __init__(self, *args, reflection: Margins = NO_MARGINS, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # Keras would track a tuple of tuples as a part of the layer's state, and checkpoints would hold it.
+        # An array, since Keras would track a tuple of tuples as part of the layer's state and save it in checkpoints.
         self._reflection = np.array(reflection)
 
     def get_config(self) -> dict[str, object]:
-        """The arguments of the constructor."""
+        """Returns the arguments with which an equal layer can be made."""
         return super().get_config() | {"reflection": self._reflection.tolist()}
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of the outputs; None where a size is not known."""
+        """Returns the shape of the outputs for a shape of inputs; a size is None where it is unknown."""
         num_images, *size, channels = input_shape
         size = [pixels and pixels + sum(margins) for pixels, margins in zip(size, self._reflection, strict=True)]
         return super().compute_output_shape((num_images, *size, channels))
 
     def call(self, inputs, training: bool | None = None):
-        """Convolves inputs, float (batch, height, width, channels); `training` changes nothing here."""
+        """Returns the convolution of inputs, float (batch, height, width, channels), whether `training` or not."""
         return super().call(self._reflected(inputs))
 
     def _reflected(self, inputs):

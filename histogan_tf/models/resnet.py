@@ -1,6 +1,6 @@
-"""ResNet-18 as a transferred classifier: preprocessing, keras-hub's backbone, global pooling and a linear head.
+"""The classifier: preprocessing, keras-hub's ResNet-18 as backbone, global average pooling and a linear head.
 
-He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1, the column of 18 layers.
+Source: He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1, the column of 18 layers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ _LAST_STAGE = "stack3_"
 
 @dataclasses.dataclass(frozen=True)
 class ResNetClassifier:
-    """A binary classifier in two parts that share their layers with the whole.
+    """A classifier of two labels, as two parts and as a whole; the parts share their layers with the whole.
 
     Attributes:
-        features: uint8 (batch, height, width, channels) in [0, 255] to float32 (batch, 512). Batch normalization is
-            frozen, always: batches of a few patches would spoil the statistics of the pretraining.
-        head: float32 (batch, 512) to the logit of label 1, float32 (batch, 1).
-        network: both in a row; `sigmoid` of what it puts out is the probability of label 1.
+        features: the model from images, uint8 (batch, height, width, channels) in [0, 255], to features,
+            float32 (batch, 512). Its batch normalization always uses the statistics of the pretraining, because batches
+            of few patches would spoil them.
+        head: the layer from features, float32 (batch, 512), to the logit of label 1, float32 (batch, 1).
+        network: the model from images to logits; `sigmoid` of a logit is the probability of label 1.
     """
 
     features: keras.Model
@@ -33,11 +34,16 @@ class ResNetClassifier:
     network: keras.Model
 
     def state(self) -> dict[str, object]:
-        """What a checkpoint holds: the backbone too, so that a run needs no weights from elsewhere."""
+        """Returns the parts that a checkpoint saves, by name: all weights, so that a run needs no other files."""
         return {"features": self.features, "head": self.head}
 
     def trainable_variables(self, fine_tune: str) -> list[keras.Variable]:
-        """What fine-tuning changes: the head, and the convolutions of the backbone's `last_stage` or `all`."""
+        """Returns the variables that fine-tuning changes.
+
+        Args:
+            fine_tune: `last_stage` for the head and the convolutions of the backbone's last stage, or `all` for the
+                head and all convolutions.
+        """
         assert fine_tune in ("last_stage", "all"), fine_tune
         backbone = [
             variable
@@ -56,25 +62,25 @@ def build_classifier(
     precision: str = "float32",
     cpu_kernels: bool = False,
 ) -> ResNetClassifier:
-    """Builds the network; its head puts out 0 until it is trained.
+    """Builds the classifier; its head returns 0 until it is trained.
 
     Args:
-        image_shape: (height, width, channels) of the images that it takes, channels 1 or 3.
-        size: side to which images are resized; pretrained weights expect 224.
-        weights: `imagenet`, `random`, or a folder, as in `resnet_weights.load_backbone`.
-        seed: of random weights.
-        precision: `float32` or `mixed_bfloat16`, a Keras dtype policy. The features and the head are float32.
-        cpu_kernels: take the batch normalization that is fast on a CPU instead of plain Keras.
+        image_shape: (height, width, channels) of the images, with 1 or 3 channels.
+        size: the side in pixels to which images are resized; pretrained weights expect 224.
+        weights: `imagenet`, `random`, or a folder, see `resnet_weights.load_backbone`.
+        seed: the seed of random weights.
+        precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The features and the head are float32 with both.
+        cpu_kernels: whether to use the batch normalization that is fast on a CPU instead of Keras's own.
 
     Raises:
-        UserError: if the weights cannot be had, or do not fit.
+        UserError: if the weights cannot be loaded, or do not fit the network.
     """
     backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
     if cpu_kernels:
         fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False  # Keras lets that override even training=True
+            layer.trainable = False  # the layer then uses its moving statistics even with training=True
     image = keras.Input(image_shape, dtype="uint8", name="image")
     x = Preprocessing(size, name="preprocessing")(image)
     x = backbone(x)
@@ -86,12 +92,13 @@ def build_classifier(
 
 @keras.saving.register_keras_serializable("histogan_tf")
 class Preprocessing(layers.Layer):
-    """uint8 [0, 255] images of one or three channels to what ImageNet networks take: RGB, resized, normalized.
+    """The preprocessing that networks trained on ImageNet expect: images become RGB, are resized and normalized.
 
-    Bilinear, with antialiasing where it shrinks; images that are not square are squeezed.
+    The inputs are uint8 (batch, height, width, 1 or 3) in [0, 255], the outputs float32 (batch, size, size, 3).
+    Resizing is bilinear, with antialiasing if it shrinks an image; images that are not square are distorted.
 
     Args:
-        size: side of the result.
+        size: the side of the outputs, in pixels.
     """
 
     def __init__(self, size: int, **kwargs: object) -> None:

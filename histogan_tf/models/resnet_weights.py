@@ -1,4 +1,4 @@
-"""Where ResNet-18's weights come from: Hugging Face, a folder with a timm checkpoint, or a seed; never a pickle."""
+"""Loading of ResNet-18's weights from Hugging Face or a timm checkpoint, never a pickle, or drawing them by a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 IMAGENET_REPOSITORY = "timm/resnet18.tv_in1k"  # torchvision's published weights
-# Of ImageNet's training images in [0, 1], as torchvision and timm have them.
+# Mean and standard deviation of the channels of ImageNet's training images in [0, 1], as in torchvision and timm.
 IMAGENET_MEAN, IMAGENET_STDDEV = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 ARCHITECTURE = {
     "input_conv_filters": [64],
@@ -27,7 +27,7 @@ ARCHITECTURE = {
 }
 
 _CONFIG_FILE, _WEIGHTS_FILE = "config.json", "model.safetensors"
-_IGNORED_SUFFIX = ".num_batches_tracked"  # torch counts its updates of the moving statistics
+_IGNORED_SUFFIX = ".num_batches_tracked"  # PyTorch's count of updates of batch norm's moving statistics
 _HOW_TO_GET = (
     f"download {_CONFIG_FILE} and {_WEIGHTS_FILE} from https://huggingface.co/{IMAGENET_REPOSITORY} on a machine that "
     f"has a network, put both into one folder, and give it with --weights=FOLDER"
@@ -35,17 +35,22 @@ _HOW_TO_GET = (
 
 
 def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float32") -> keras.Model:
-    """keras-hub's ResNet-18: normalized RGB float (batch, size, size, 3) to (batch, ceil(size / 32), …, 512).
+    """Builds keras-hub's ResNet-18 with its weights.
 
     Args:
-        weights: `imagenet`, fetched by keras-hub from Hugging Face and kept in its cache; `random`, drawn by `seed`; or
-            a folder with a timm checkpoint of a resnet18, config.json and model.safetensors.
-        seed: of random weights.
-        size: side of the input.
-        precision: a Keras dtype policy.
+        weights: `imagenet`, which keras-hub downloads from Hugging Face and keeps in its cache; `random`, drawn with
+            `seed`; or a folder with a timm checkpoint of a resnet18, config.json and model.safetensors.
+        seed: the seed of random weights.
+        size: the side of the input images, in pixels.
+        precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
+
+    Returns:
+        A model from normalized RGB images, float (batch, size, size, 3), to feature maps,
+        (batch, ceil(size / 32), ceil(size / 32), 512).
 
     Raises:
-        UserError: if there is no network or no such folder, or if its files are damaged or of another architecture.
+        UserError: if Hugging Face cannot be reached, the folder does not exist, or its files are damaged or hold
+            another architecture.
     """
     from keras_hub.models import ResNetBackbone
 
@@ -57,7 +62,7 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
     if weights == "imagenet":
         try:
             return ResNetBackbone.from_preset(f"hf://{IMAGENET_REPOSITORY}", **options)
-        except Exception as error:  # the hub's client raises nearly everything, and keras-hub hides why
+        except Exception as error:  # Hugging Face's client raises errors of many types, and keras-hub hides the cause
             raise UserError(f"--weights=imagenet: Hugging Face cannot be reached or read; {_HOW_TO_GET}") from error
     folder = Path(weights).expanduser()
     check_timm_folder(folder)
@@ -65,12 +70,14 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
 
 
 def check_timm_folder(folder: Path) -> None:
-    """Checks that a folder holds a whole timm checkpoint of a resnet18, before any of it is used.
+    """Checks that a folder holds a complete timm checkpoint of a resnet18, before any of it is used.
 
-    keras-hub takes a tensor of another layer where a name is missing, and would build whatever a config.json asks for.
+    keras-hub does not check this: it uses a tensor of another layer where a name is missing, and builds any network
+    that config.json asks for.
 
     Raises:
-        UserError: if not; it names the file, and the first tensor that does not fit.
+        UserError: if the checkpoint is missing, incomplete or of another architecture; the message names the file, or
+            the first tensor that does not fit.
     """
     if not folder.is_dir():
         raise UserError(f"--weights={folder}: give imagenet, random, or a folder; there is no such folder")
@@ -87,7 +94,7 @@ def check_timm_folder(folder: Path) -> None:
 
 
 def timm_shapes() -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor of a timm resnet18 but for its classifier, by name, in the order of the network."""
+    """Returns the shapes of the tensors of a timm resnet18 without its classifier, by name, in the network's order."""
     shapes = {"conv1.weight": (64, 3, 7, 7), **_norm_shapes("bn1", 64)}
     num_inputs = 64
     for stage, width in enumerate(ARCHITECTURE["stackwise_num_filters"], start=1):
@@ -119,12 +126,12 @@ def _read_architecture(path: Path) -> Any:
             f"ImageNet's {IMAGENET_MEAN} and {IMAGENET_STDDEV} are supported"
         )
     if "registered_name" in config or "model_type" in config:
-        return "a model that is not timm's"  # keras-hub would follow these before the architecture
+        return "a model that is not timm's"  # keras-hub would read these entries instead of the architecture
     return config.get("architecture")
 
 
 def _first_misfit(path: Path) -> str:
-    """What is wrong with the first tensor that does not fit; "" if all do."""
+    """Returns what is wrong with the first tensor that does not fit a resnet18, or "" if all tensors fit."""
     from safetensors import SafetensorError, safe_open
 
     expected = timm_shapes()
@@ -138,7 +145,7 @@ def _first_misfit(path: Path) -> str:
                     return f"the tensor {name!r} is {was} where {shape} is expected"
                 if not np.isfinite(file.get_tensor(name)).all():
                     return f"the tensor {name!r} holds NaN or infinity"
-    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a number format that NumPy does not have
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a dtype that NumPy does not have
         raise UserError(
             f"{path} is truncated, damaged, or no safetensors file ({_first_line(error)}): {_HOW_TO_GET}"
         ) from error
@@ -148,9 +155,10 @@ def _first_misfit(path: Path) -> str:
 
 
 def _draw_weights(backbone: keras.Model, seed: int) -> None:
-    """torchvision's initialization: He normal by fan-out in convolutions; normalization as Keras sets it, the identity.
+    """Draws the weights of the convolutions as torchvision does: He's normal distribution with the fan-out.
 
-    He et al., "Delving Deep into Rectifiers" (ICCV 2015), section 2.2.
+    Batch normalization keeps Keras's initial weights, with which it is the identity. Source: He et al., "Delving Deep
+    into Rectifiers" (ICCV 2015), section 2.2.
     """
     generator = np.random.default_rng(seed)
     for variable in backbone.variables:

@@ -1,7 +1,7 @@
-"""Spectral normalization (Miyato et al., "Spectral Normalization for GANs", ICLR 2018) of Keras's layers.
+"""Keras layers with spectral normalization (Miyato et al., "Spectral Normalization for GANs", ICLR 2018).
 
-Keras's own SpectralNormalization writes the normalized kernel over the trained one, so that the gradient does not pass
-through the norm, as it does in the paper's equation 12; and it starts from an unseeded draw.
+Keras's own SpectralNormalization is not used: it overwrites the trained kernel with the normalized one, so that no
+gradient passes through the norm as in the paper's equation 12, and it starts from a random draw without a seed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ _EPSILON = 1e-12
 
 
 class SpectralKernel:
-    """Divides the kernel by its largest singular value, as a matrix from (all inputs) to outputs.
+    """A mixin for Keras layers that divides the kernel by its largest singular value.
 
-    One step of power iteration (the paper's algorithm 1) is made in each forward pass of training; its vector u is a
-    weight of the layer, so that checkpoints hold it.
+    The singular values are those of the kernel reshaped to a matrix (all inputs, outputs). Each forward pass of
+    training makes one step of power iteration (the paper's algorithm 1), whose vector u is a weight of the layer and is
+    saved in checkpoints.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -28,7 +29,7 @@ class SpectralKernel:
 
     @property
     def kernel(self):
-        """The normalized kernel, which the layer computes with; `_kernel` is what is trained."""
+        """The normalized kernel, with which the layer computes; `_kernel` is the one that is trained."""
         matrix = self._matrix()
         u, v = ops.stop_gradient(self.u), ops.stop_gradient(self._v(matrix))
         norm = ops.sum(ops.matmul(v, matrix) * u)
@@ -48,11 +49,11 @@ class SpectralKernel:
 
 
 class SpectralConv2D(SpectralKernel, ReflectedConv2D):
-    """A convolution of spectral norm 1, as a matrix of (height x width x channels) by filters."""
+    """A convolution whose kernel, as a matrix (height * width * channels, filters), has spectral norm 1."""
 
 
 class SpectralDense(SpectralKernel, layers.Dense):
-    """A linear layer of spectral norm 1."""
+    """A fully connected layer whose kernel has spectral norm 1."""
 
 
 def _normalized(vector):

@@ -1,4 +1,4 @@
-"""A network as a table to read: layer, output shape, parameters."""
+"""A text table of a network's layers, with their output shapes and numbers of parameters, for the log."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Run directories, their files and their checkpoints."""
+"""The directories of training runs, with their files and checkpoints."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one folder each, whole or not there, never overwritten and never ignored."""
+"""The checkpoints of a run: each is a folder that is complete or absent, and that is never overwritten."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError, LookupErr
 
 
 class Restorable(NamedTuple):
-    """A network that was built to be restored from a run's checkpoint.
+    """A newly built network, with what is needed to restore its weights from a checkpoint of a run.
 
     Attributes:
-        suffix: what is added to the run's name where a run has several networks, such as "-A2B".
-        network: a keras.Model with its initial weights.
-        state: the trackable objects that the checkpoint knows its weights by.
+        suffix: the text that is added to the run's name to name this network, such as "-A2B"; "" if the run has one
+            network.
+        network: the keras.Model, with its initial weights.
+        state: the objects to restore, by the names under which the checkpoint holds them.
     """
 
     suffix: str
@@ -31,15 +32,15 @@ class Restorable(NamedTuple):
 
 
 class Checkpoints:
-    """Saves and restores TensorFlow state in `directory`/step-00000200/ and so on.
+    """Saves and restores TensorFlow state, in folders such as `directory`/step-00000200/.
 
-    Of the workers of one job, all restore the same and the chief saves: variables are the same in all of them, but for
-    batch norm's moving averages, of which the chief's count.
+    In a job of several workers, all workers restore the same checkpoint, and only the chief saves. Variables are equal
+    in all workers, except the moving averages of batch norm; those of the chief are saved.
 
     Args:
-        directory: of the checkpoints.
-        state: trackable objects by name; the number of steps made is kept beside them.
-        max_to_keep: after a save, the oldest of the others are deleted until no more than so many are left.
+        directory: the folder of all checkpoints.
+        state: the trackable objects to save, by name; the number of steps made is saved with them.
+        max_to_keep: the number of checkpoints to keep; after a save, older ones are deleted.
     """
 
     def __init__(self, directory: Path, state: Mapping[str, Any], max_to_keep: int = 1) -> None:
@@ -50,20 +51,20 @@ class Checkpoints:
 
     @property
     def step(self) -> int:
-        """Steps made when the restored or saved state was written; 0 before."""
+        """The number of training steps in the state that was restored or saved last; 0 if there is none."""
         return int(self._step.numpy())
 
     def restore(self, *, partial: bool = False) -> int:
         """Restores the newest checkpoint, if there is one.
 
         Args:
-            partial: the state is only a part of what the checkpoint holds, such as the generator alone.
+            partial: whether the checkpoint may hold more than `state`, as when only a generator is restored.
 
         Returns:
-            The number of steps made; 0 if there is no checkpoint.
+            The number of training steps after which the checkpoint was saved; 0 if there is no checkpoint.
 
         Raises:
-            UserError: if the newest one cannot be read, or is of other networks. It is left as it is.
+            UserError: if the newest checkpoint cannot be read or holds other networks. It is not changed.
         """
         folders = checkpoint_folders(self._directory)
         if not folders:
@@ -85,10 +86,10 @@ class Checkpoints:
         return self.step
 
     def save(self, step: int) -> None:
-        """Writes the state after `step` steps, in the chief alone.
+        """Writes the state after `step` training steps; in a job of several workers, only the chief does.
 
         Raises:
-            UserError: if it cannot be written, such as on a full disk; older checkpoints stay.
+            UserError: if the checkpoint cannot be written, as on a full disk. Older checkpoints are kept.
         """
         self._step.assign(step)
         if not is_chief():
@@ -115,12 +116,12 @@ class Checkpoints:
 
 
 def best_directory(directory: Path) -> Path:
-    """Where, beside the last checkpoints in `directory`, the best one is kept."""
+    """Returns the folder in which the best checkpoint is kept, inside the folder of the last ones, `directory`."""
     return directory / "best"
 
 
 def checkpoint_folders(directory: Path) -> list[Path]:
-    """The checkpoints in `directory`, oldest first."""
+    """Returns the folders of the checkpoints in `directory`, oldest first."""
     if not directory.is_dir():
         return []
     folders = [path for path in directory.iterdir() if re.fullmatch(r"step-\d{8,}", path.name)]

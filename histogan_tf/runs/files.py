@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, flushed to disk, then renamed."""
+"""Writing files so that they are complete or absent, even after a crash: written aside, flushed to disk, renamed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _PREFIX = ".writing-"
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write a file or folder to; it takes `path`'s place only if nothing is raised.
+    """Yields a temporary path in the same folder, and renames what was written there to `path` if nothing was raised.
 
-    A file replaces a file that is there; a folder needs `path` to be absent or an empty folder.
+    Args:
+        path: the file or folder to write. A file replaces an existing file; for a folder, `path` must be absent or an
+            empty folder. Missing parent folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,18 +36,18 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file or nothing."""
+    """Writes a text file in UTF-8, completely or not at all."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a whole JSON file or nothing."""
+    """Writes a JSON file, completely or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def remove(path: Path) -> None:
-    """Removes a file or folder, if it is there."""
+    """Removes a file or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -53,7 +55,7 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process left half-written in `folder`."""
+    """Removes the unfinished files that a killed process left in `folder`."""
     for leftover in folder.glob(f"{_PREFIX}*"):
         remove(leftover)
 
@@ -69,7 +71,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and needs no flush to keep a rename
+    if os.name == "nt":  # Windows cannot open a folder, and keeps a rename without a flush
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

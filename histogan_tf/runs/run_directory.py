@@ -1,11 +1,11 @@
-"""The run directory: it explains itself, knows its settings again, and is where every other mode looks.
+"""The run directory, which holds all files of a training run, and in which the other modes find the trained network.
 
 <checkpoint_dir>/<run>/
-  config.json     every setting, the dataset with its fingerprint, versions
-  metrics.jsonl   the losses of every step
-  log.txt         what the terminal showed, all settings, the layers of each network
-  logs/           for TensorBoard
-  samples/        reals.png, then sheets of fixed latents from step 0 on
+  config.json     all settings, the dataset with its fingerprint, and versions
+  metrics.jsonl   the losses of each step
+  log.txt         the messages that were logged, all settings, the layers of each network
+  logs/           files for TensorBoard
+  samples/        reals.png, and sample sheets of the same latents from step 0 on
   ckpt/           checkpoints
 """
 
@@ -39,11 +39,11 @@ _VERSIONED = ("tensorflow", "keras", "numpy")
 
 
 class Run:
-    """A run directory that is being written; by the chief alone, where a job has several workers.
+    """The writer of a run directory's losses, images and histograms. In a job of several workers only the chief writes.
 
     Args:
-        directory: that `begin_run` prepared.
-        config: of the run.
+        directory: the run directory, which `begin_run` has prepared.
+        config: the settings of the run.
     """
 
     def __init__(self, directory: Path, config: Config) -> None:
@@ -56,18 +56,22 @@ class Run:
 
     @property
     def checkpoint_directory(self) -> Path:
-        """Where its checkpoints lie."""
+        """The folder of the run's checkpoints."""
         return self.directory / "ckpt"
 
     @chief_only
     def forget_after(self, step: int) -> None:
-        """Drops the logged losses of steps after `step`, which a resumed run makes again."""
+        """Removes the losses of the steps after `step` from metrics.jsonl, as a resumed run repeats these steps."""
         rows = [row for row in read_metrics(self.directory) if row["step"] <= step]
         files.write_text(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
 
     @chief_only
     def log_losses(self, losses_by_step: Mapping[int, Mapping[str, float]]) -> None:
-        """Writes the losses of some steps to metrics.jsonl and TensorBoard."""
+        """Appends losses to metrics.jsonl and TensorBoard's files.
+
+        Args:
+            losses_by_step: for each number of a step, its losses by name.
+        """
         import tensorflow as tf
 
         with self._metrics_path.open("a", encoding="utf-8") as file, self._writer.as_default():
@@ -78,7 +82,7 @@ class Run:
 
     @chief_only
     def log_histograms(self, step: int, histograms: Mapping[str, Any]) -> None:
-        """Writes histograms of tensors to TensorBoard."""
+        """Writes the histogram of each tensor, under its name, to TensorBoard's files."""
         import tensorflow as tf
 
         with self._writer.as_default():
@@ -86,12 +90,12 @@ class Run:
                 tf.summary.histogram(name, values, step)
 
     def sheet_path(self, name: str, step: int | None = None) -> Path:
-        """The file of a sample sheet; the step is part of its name, if given."""
+        """Returns the path of a sample sheet's PNG file, whose name contains the step unless it is None."""
         return self._sample_directory / (f"{name}.png" if step is None else f"{name}_{step:08d}.png")
 
     @chief_only
     def show_image(self, name: str, image: np.ndarray, step: int) -> None:
-        """Writes one image, uint8 (height, width, channels), to TensorBoard."""
+        """Writes one image, uint8 (height, width, channels), to TensorBoard's files."""
         import tensorflow as tf
 
         with self._writer.as_default():
@@ -100,31 +104,34 @@ class Run:
 
     @chief_only
     def flush(self) -> None:
-        """Sends what is buffered to TensorBoard's files."""
+        """Writes what is still buffered to TensorBoard's files."""
         self._writer.flush()
 
 
 def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
-    """Prepares the directory of a new run, or checks that an old one is of the same settings and data.
+    """Makes the directory of a new run, or checks that an existing run has the same settings and data.
 
-    Of the workers of one job, the chief prepares and then all check.
+    In a job of several workers, the chief makes the directory, and then every worker checks it.
 
     Args:
-        config: resolved.
-        dataset: what the run records of its images, as `training.jobs.dataset_record` tells it.
+        config: the resolved settings.
+        dataset: the record of the images, which `training.jobs.dataset_record` makes; it is saved in config.json.
 
     Returns:
-        The directory.
+        The run directory.
 
     Raises:
-        UserError: if the directory is of other settings or data, or no run at all.
+        UserError: if the directory is a run with other settings or data, or exists and is not a run.
     """
     directory = run_directory(config)
     if is_chief():
         _prepare(directory, config, dataset)
-    of_all_workers(np.int64(0))  # the others come after the chief
+    of_all_workers(np.int64(0))  # makes the other workers wait for the chief
     if not (directory / "config.json").exists():
-        raise UserError(f"{directory} is of another host: --checkpoint_dir must be on a file system that hosts share")
+        raise UserError(
+            f"{directory} was made on another host and is not visible here: give a --checkpoint_dir on a file system "
+            f"that all hosts share"
+        )
     _check_same(directory, config, dataset)
     return directory
 
@@ -148,16 +155,18 @@ def _prepare(directory: Path, config: Config, dataset: Mapping[str, Any]) -> Non
 
 
 def run_directory(config: Config) -> Path:
-    """Where the run of `config` lies, whether it exists or not."""
+    """Returns the directory of the run that `config` names, whether it exists or not."""
     return Path(config.checkpoint_dir).expanduser() / config.run_name()
 
 
 @contextlib.contextmanager
 def sole_writer(directory: Path) -> Iterator[None]:
-    """Holds the run's lock, and copies the log to its log.txt. The chief does so for all workers of its job.
+    """Locks a run directory against other processes, and copies log messages to its log.txt, while the block runs.
+
+    In a job of several workers, only the chief does this.
 
     Raises:
-        UserError: if another process is writing the run.
+        UserError: if another process has locked the run.
     """
     if not is_chief():
         yield
@@ -184,38 +193,47 @@ def sole_writer(directory: Path) -> Iterator[None]:
 
 
 def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
-    """The run that a command other than train works on.
+    """Reads the run that a command other than train works on.
 
     Args:
-        config: of the command; --run, or model, dataset and label, say which run.
+        config: the settings of the command; --run, or --model, --dataset and --label, name the run.
 
     Returns:
-        The directory, the run's own Config, and what it recorded of its dataset.
+        The run directory, the settings with which the run was trained, and its record of its dataset.
 
     Raises:
-        UserError: if there is no such run, or flags contradict it.
+        UserError: if there is no such run, or a flag that was given contradicts the run's settings.
     """
     directory = run_directory(config)
     path = directory / "config.json"
     if not path.exists():
         runs = sorted(found.parent.name for found in directory.parent.glob("*/config.json"))
         known = f"it holds {', '.join(runs[:8])}" if runs else "it holds none"
-        raise UserError(f"there is no run {directory.name} in {directory.parent} ({known}): choose with --run")
+        raise UserError(f"there is no run {directory.name} in {directory.parent} ({known}): choose one with --run")
     saved = _read_json(path)
     run_config = Config.from_json(saved["settings"])
-    # Another family's flags may be given: those of the classifier also say by which features images are measured.
+    # Flags of the classifier are not compared with a GAN's run, for a command may use them for itself: --weights, for
+    # example, says which classifier's features measure the images of the GAN.
     gan_sections = {family.section for family in FAMILIES.values() if family.kind != CLASSIFIER}
     sections = {"network", "training", family_of(run_config.model).section} | gan_sections
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now
         if is_contradiction and (field.name == "model" or field.metadata["section"] in sections):
-            raise UserError(f"--{field.name}={now}, but {directory} has {was}: leave the flag out")
+            raise UserError(
+                f"--{field.name}={now} contradicts the run {directory}, which has {was}: leave the flag out"
+            )
     return directory, run_config, saved["dataset"]
 
 
 def read_metrics(directory: Path) -> list[dict[str, float]]:
-    """The losses of every step logged in a run, by rising step; a last line cut by a power failure is left out."""
+    """Returns the losses of each logged step of a run, in the order of steps.
+
+    A last line that is incomplete, as after a power failure, is left out.
+
+    Returns:
+        One dict for each step, with `step` and each loss by name.
+    """
     path = directory / "metrics.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -243,8 +261,8 @@ def _check_same(directory: Path, config: Config, dataset: Mapping[str, Any]) -> 
         differences = [f"the images were {saved['dataset']} and are now {dict(dataset)}"]
     if differences:
         raise UserError(
-            f"{directory} is a run of other settings ({'; '.join(differences)}): give those it has, choose another "
-            f"--run, or throw it away with --restart"
+            f"{directory} is a run with other settings ({'; '.join(differences)}): give the settings that it has, "
+            f"choose another --run, or delete it with --restart"
         )
 
 
@@ -252,7 +270,7 @@ def _throw_away(directory: Path) -> None:
     if not directory.exists():
         return
     if not (directory / "config.json").exists() and any(directory.iterdir()):
-        raise UserError(f"--restart: {directory} is no run of this program and was left alone; choose another --run")
+        raise UserError(f"--restart: {directory} is no run of this program and was not deleted; choose another --run")
     checkpoints = checkpoint_folders(directory / "ckpt")
     num_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     files.remove(directory)
@@ -261,6 +279,6 @@ def _throw_away(directory: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of this program, of Python, and of what numbers depend on."""
+    """Returns the versions of this program, of Python, and of the packages on which the results depend."""
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {"histogan_tf": histogan_tf.__version__, "python": platform.python_version(), **versions}

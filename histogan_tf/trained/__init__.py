@@ -1,1 +1,1 @@
-"""Trained networks: loading them, and making images with them."""
+"""Loading of trained networks, and making images with them."""

@@ -1,4 +1,4 @@
-"""Synthetic images from a trained generator to disk: any number, in batches, at constant memory."""
+"""--mode=generate: writes any number of images of a trained generator to disk, in batches that bound the memory."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BATCH = 256
 def generate_images(config: Config) -> None:
     """Makes --num_images images with a trained generator, and writes them to --output_dir.
 
-    PNG files go to images/, or to a sub-folder named by the number of their label.
+    PNG files are written to images/ or, if their labels are known, to sub-folders named after the labels' numbers.
 
-    Image i depends on --seed and i alone, so a larger number goes on where a smaller one ended.
+    Image number i depends only on --seed and i: a larger --num_images adds images to those of a smaller one.
 
     Raises:
-        UserError: if there is no such run, the label is unknown or not the run's, or the results exist.
+        UserError: if there is no such run, the label is unknown or the run has not learned it, or the results exist.
     """
     (source,) = load_networks(config, kind=GENERATOR)
     sampler = sampler_of(source)
@@ -62,28 +62,37 @@ def generate_images(config: Config) -> None:
 
 
 def sampler_of(source: TrainedNetwork) -> Sampler:
-    """The sampler of a trained generator."""
+    """Returns the sampler that makes images with a trained generator."""
     return Sampler(source.network, source.config, source.num_classes)
 
 
 def chosen_label(config: Config, source: TrainedNetwork) -> int | None:
-    """The one label of all images to make: --label for a conditional generator, else what the run was trained on."""
+    """Returns the number of the label of all images to make, or None if they have several labels or unknown ones.
+
+    It is --label for a conditional generator, and otherwise the label that the run was trained on.
+
+    Raises:
+        UserError: if --label is unknown, or the generator cannot make images of it.
+    """
     trained_on = source.config.label
     if source.config.conditional:
         return None if config.label is None else label_number(config.label, source.class_names)
     if trained_on is None and config.label is not None:
         raise UserError(
-            f"--label={config.label}: {source.directory} was trained on all labels without --conditional, so it cannot "
-            f"choose one; leave --label out"
+            f"--label={config.label}: {source.directory} was trained on all labels without --conditional, and cannot "
+            f"make images of one of them; leave --label out"
         )
     number = None if trained_on is None else label_number(trained_on, source.class_names)
     if config.label is not None and label_number(config.label, source.class_names) != number:
-        raise UserError(f"--label={config.label}: {source.directory} was trained on label {trained_on} only")
+        raise UserError(
+            f"--label={config.label}: {source.directory} was trained on label {trained_on} only; leave --label out, or "
+            f"choose another --run"
+        )
     return number
 
 
 class _PngWriter:
-    """One PNG an image, in the folder of its label; all folders appear when all is written."""
+    """Writes each image as a PNG file to the folder of its label; the folders appear once all images are written."""
 
     def __init__(self, stack: contextlib.ExitStack, folders: dict[int, Path], num_images: int) -> None:
         for folder in folders.values():
@@ -103,7 +112,10 @@ class _PngWriter:
 
 
 class _NpzWriter:
-    """`images`, uint8 (num_images, height, width, channels), and `labels`, int32, in one npz, batch by batch."""
+    """Writes one npz file batch by batch, which appears once all images are written.
+
+    It holds `images`, uint8 (num_images, height, width, channels), and, if known, `labels`, int32 (num_images,).
+    """
 
     def __init__(self, stack: contextlib.ExitStack, path: Path, labels: np.ndarray | None, num_images: int) -> None:
         if path.exists():

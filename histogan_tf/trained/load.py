@@ -1,4 +1,4 @@
-"""The one way to a trained network: from its run directory, with what is known of it."""
+"""Loading of trained networks from run directories, together with the settings and the dataset of their runs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with what is known of it.
+    """A trained network, and what is known of its training.
 
     Attributes:
-        name: under which clients call it: its run's, and for a translator the direction too.
-        network: a generator, a translator, or a classifier, which puts out logits.
-        directory: of the run.
-        config: of the run.
-        dataset: what the run recorded of its images.
-        step: training steps made.
+        name: the name by which clients call an exported network: that of the run and, for a translator, the direction.
+        network: a generator, a translator, or a classifier, whose outputs are logits.
+        directory: the run directory.
+        config: the settings with which the run was trained.
+        dataset: the run's record of its training images, from its config.json.
+        step: the number of training steps of the checkpoint.
     """
 
     name: str
@@ -46,17 +46,17 @@ class TrainedNetwork:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the dataset, by label."""
+        """The names of the dataset's classes, in the order of their labels."""
         return tuple(self.dataset["class_names"])
 
     @property
     def num_classes(self) -> int:
-        """Labels that a generator takes; 0 if it takes none."""
+        """The number of labels that a conditional generator takes; 0 for a network that takes no label."""
         return len(self.class_names) if self.config.conditional else 0
 
     @property
     def kind(self) -> str:
-        """`generator`, `translator` or `classifier`."""
+        """The kind of network: `generator`, `translator` or `classifier`."""
         return family_of(self.config.model).kind
 
 
@@ -68,18 +68,19 @@ def load_networks(
     image_shape: tuple[int, int, int] | None = None,
     directions: Collection[str] | None = None,
 ) -> list[TrainedNetwork]:
-    """The trained networks of a run: one, or one for each direction of a CycleGAN.
+    """Loads the trained networks of a run: one network, or one for each direction of a CycleGAN.
 
     Args:
-        config: of the command; --run, or model, dataset and label, say which run, --checkpoint which checkpoint.
-        kind: what the run has to be, as in `Family.kind`; None for any.
-        precision: to compute in; that of the training if None.
+        config: the settings of the command: --run, or --model, --dataset and --label, name the run, and --checkpoint
+            the checkpoint.
+        kind: the kind of network that is needed, see `Family.kind`; None for any kind.
+        precision: the value of --precision with which the network computes; that of the training if None.
         image_shape: (height, width, channels) of the images to translate; that of the training images if None.
-        directions: of a CycleGAN, "A2B" and "B2A"; those of --direction if None.
+        directions: the directions of a CycleGAN to load, "A2B" and "B2A"; those of --direction if None.
 
     Raises:
-        UserError: if there is no such run, it is of another kind, it has no checkpoint, or not the one that
-            --checkpoint asks for.
+        UserError: if there is no such run, its network is of another kind, or it does not have the checkpoint that
+            --checkpoint names.
     """
     directory, run_config, dataset = read_run(config)
     family = family_of(run_config.model)

@@ -1,4 +1,4 @@
-"""A dataset through a trained CycleGAN: files under their own names, how far each has moved, and a sheet to look at."""
+"""--mode=translate: writes a dataset's translations by a trained CycleGAN, their distances, and sheets of pairs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _SHEET_COLUMNS = 8
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """What is translated in one direction.
+    """The images to translate in one direction.
 
     Attributes:
         direction: "A2B" or "B2A".
-        indices: of the images in the set, int64.
-        source_label: their label.
-        target_label: of the domain they are translated to.
-        files: of the translations, below the output folder.
+        indices: the indices of the images in the image set, int64 (num_images,).
+        source_label: the label of the images.
+        target_label: the label of the domain to which they are translated.
+        files: the PNG file of each translation, relative to the output folder.
     """
 
     direction: str
@@ -52,7 +52,7 @@ class _Job:
 
 
 class _Row(NamedTuple):
-    """One line of index.csv; `file` is empty if the translation was left out."""
+    """One line of index.csv, for one image; `file` is "" if its translation was not kept."""
 
     source: str
     source_label: int
@@ -62,20 +62,24 @@ class _Row(NamedTuple):
 
 
 def translate_dataset(config: Config) -> None:
-    """Translates a dataset, or the run's own images, into --output_dir, which is written whole or not at all.
+    """Translates a dataset, or the images of the run, and writes --output_dir, completely or not at all.
 
-    It gets a sub-folder for each target label (each source label with --keep_labels) of PNG files under the names of
-    their sources, a sheet of pairs for each direction (A2B.png, B2A.png), and index.csv: source, source_label,
-    target_label, distance, and file, which is empty where --min_distance or --top_fraction left the translation out.
+    The folder holds:
+        a sub-folder for each target label, or each source label with --keep_labels: the translations as PNG files,
+            named after their source images.
+        A2B.png, B2A.png: a sheet of sources and translations for each direction.
+        index.csv: a line for each source image, with the columns source, source_label, target_label, distance and file;
+            file is empty if --min_distance or --top_fraction left the translation out.
 
     Raises:
-        UserError: if the run is none of CycleGAN or has no checkpoint; if the images cannot be loaded, are too small,
-            have other channels, or do not tell their domain; if no translation is kept, or the output is not empty.
+        UserError: if the run is not of a CycleGAN or has no checkpoint; if the images cannot be loaded, are too small
+            or have other channels than the training images; if their domains are unknown and --direction is `both`; if
+            no translation is kept, or the output folder is not empty.
     """
     if "num_images" in config.given or config.format != "png":
         raise UserError(
-            "--mode=translate writes one PNG for each image: leave --num_images and --format out; --train_size takes "
-            "fewer images"
+            "--mode=translate writes one PNG for each image: leave --num_images and --format out; --train_size limits "
+            "the number of images"
         )
     directory, run_config, dataset = read_run(config)
     if family_of(run_config.model).kind != TRANSLATOR:
@@ -98,7 +102,9 @@ def translate_dataset(config: Config) -> None:
         for job, translator in zip(jobs, translators, strict=True):
             rows += _translate_one_way(aside, image_set, job, translator, config)
         if not rows:
-            raise UserError(f"none of the images to translate can be used, of {image_set.name}; the log says why")
+            raise UserError(
+                f"none of the images to translate of {image_set.name} can be used; the log names the reason for each"
+            )
         num_kept = sum(bool(row.file) for row in rows)
         if not num_kept:
             raise UserError(f"--min_distance={config.min_distance:g} keeps no translation: {_summary(rows)}")
@@ -107,7 +113,10 @@ def translate_dataset(config: Config) -> None:
 
 
 def _images_config(config: Config, run_config: Config) -> Config:
-    """What says which images to load: without --dataset, the run's own, but for flags that were given."""
+    """Returns the settings with which the images are loaded.
+
+    If --dataset was not given, the flags of the data that were not given are those of the run.
+    """
     if "dataset" in config.given:
         return config
     own = {
@@ -121,14 +130,17 @@ def _images_config(config: Config, run_config: Config) -> Config:
 def _check_channels(image_set: ImageSet, dataset: dict[str, Any]) -> None:
     given, trained = ("grey" if shape[-1] == 1 else "RGB" for shape in (image_set.image_shape, dataset["image_shape"]))
     if given != trained:
-        raise UserError(f"the images of {image_set.name} are {given}, but the run was trained on {trained} images")
+        raise UserError(
+            f"the images of {image_set.name} are {given}, but the run was trained on {trained} images: choose another "
+            f"--dataset or --run"
+        )
 
 
 def _jobs(config: Config, image_set: ImageSet, dataset: dict[str, Any]) -> list[_Job]:
-    """The directions to go in, and each one's images.
+    """Returns the job of each direction that --direction names.
 
-    A dataset whose classes have the names or the numbers of the run's domains is translated class by class. Of any
-    other one, all images are taken to be of the domain that the direction starts from.
+    A dataset whose classes have the names or numbers of the run's domains is translated class by class. In any other
+    dataset, all images are taken to belong to the domain from which the direction starts.
     """
     labels = [domain["label"] for domain in dataset["domains"]]
     names = [dataset["class_names"][label] for label in labels]
@@ -137,7 +149,7 @@ def _jobs(config: Config, image_set: ImageSet, dataset: dict[str, Any]) -> list[
     if config.direction == "both" and not tells_domain:
         raise UserError(
             f"{image_set.name} does not tell which images are {names[0]} and which {names[1]}: translate all of them "
-            f"with --direction=A2B or --direction=B2A"
+            f"in one direction, with --direction=A2B or --direction=B2A"
         )
     jobs = []
     for direction, source, target in (("A2B", 0, 1), ("B2A", 1, 0)):
@@ -154,12 +166,15 @@ def _jobs(config: Config, image_set: ImageSet, dataset: dict[str, Any]) -> list[
         if len(indices):
             jobs.append(_Job(direction, indices, labels[source], labels[target], files))
     if not jobs:
-        raise UserError(f"no image to translate among {image_set.counts()}: the run knows {' and '.join(names)}")
+        raise UserError(
+            f"no image to translate among {image_set.counts()}: the run knows {' and '.join(names)}; choose another "
+            f"--direction, --label or --dataset"
+        )
     return jobs
 
 
 def _class_number(image_set: ImageSet, name: str, label: int) -> int:
-    """The number of a domain's class in the set; -1 if it has none of its name or number."""
+    """Returns the number of the class in the image set that has a domain's name or number; -1 if there is none."""
     class_names = [class_name.casefold() for class_name in image_set.class_names]
     return next((class_names.index(known) for known in (name.casefold(), str(label)) if known in class_names), -1)
 
@@ -167,7 +182,7 @@ def _class_number(image_set: ImageSet, name: str, label: int) -> int:
 def _translate_one_way(
     folder: Path, image_set: ImageSet, job: _Job, translator: Translator, config: Config
 ) -> list[_Row]:
-    """Writes the translations of one direction and their sheet, and tells about all of them."""
+    """Writes the translations of one direction and their sheet, and returns a row for each image that can be used."""
     distances = _write_translations(folder, image_set, job, translator)
     is_usable = np.isfinite(distances)
     if not is_usable.any():
@@ -188,7 +203,11 @@ def _translate_one_way(
 
 
 def _write_translations(folder: Path, image_set: ImageSet, job: _Job, translator: Translator) -> np.ndarray:
-    """Translates and writes batch by batch; returns the distances, float32, NaN for images that cannot be used."""
+    """Translates and writes the images of a job batch by batch.
+
+    Returns:
+        The distance of each translation from its source, float32 (num_images,); NaN for images that cannot be used.
+    """
     (folder / job.files[0]).parent.mkdir()
     distances = np.full(len(job.indices), np.nan, np.float32)
     with Progress(len(job.indices), 0, "image") as progress:
@@ -205,15 +224,19 @@ def _write_translations(folder: Path, image_set: ImageSet, job: _Job, translator
 
 
 def _read(image_set: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The images that can be used among some, and which these are, bool (num_indices,)."""
+    """Returns the images with these indices that can be used, and whether each can be used, bool (num_indices,)."""
     if not image_set.is_lazy:
         return image_set.images[indices], np.ones(len(indices), bool)
     images, taken = image_set.images.take(indices)
-    return images[taken == indices], taken == indices  # a neighbour stands in for what cannot be used
+    # `take` replaces an image that cannot be read by a neighbour, whose index differs.
+    return images[taken == indices], taken == indices
 
 
 def file_names(ids: Sequence[str]) -> list[str]:
-    """Names of PNG files for images with these ids: without folders, and numbered should two be the same without."""
+    """Returns names of PNG files for images with these ids.
+
+    They are the ids without their folders; if two of them would be equal, all are prefixed by numbers.
+    """
     names = [PurePosixPath(name).name for name in ids]
     stems = [os.path.splitext(name)[0] if name.lower().endswith(SUFFIXES) else name for name in names]
     if len({stem.casefold() for stem in stems}) < len(stems):
@@ -222,25 +245,29 @@ def file_names(ids: Sequence[str]) -> list[str]:
 
 
 def mean_squared_distances(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How far images have moved.
+    """Computes the mean squared distance of each image from the other one with the same index.
 
     Args:
         images: uint8 (num_images, height, width, channels).
-        others: likewise.
+        others: uint8 (num_images, height, width, channels).
 
     Returns:
-        float32 (num_images,) in [0, 1]: means over pixels and channels, whose values count from 0 to 1.
+        float32 (num_images,) in [0, 1]: the means over pixels and channels, with pixel values scaled to [0, 1].
     """
     return np.mean(np.square((images.astype(np.float32) - others) / 255), axis=(1, 2, 3))
 
 
 def farthest(distances: np.ndarray, min_distance: float, top_fraction: float) -> np.ndarray:
-    """Which translations to keep, bool (num_images,): a share of all, the farthest, less those nearer than a minimum.
+    """Returns which translations to keep: those among the farthest ones that have at least a minimum distance.
 
     Args:
-        distances: (num_images,).
-        min_distance: in their unit.
-        top_fraction: in (0, 1]; the nearest whole number of images, but at least one.
+        distances: the distances of the translations from their sources, float (num_images,).
+        min_distance: the minimum, in the unit of `distances`.
+        top_fraction: the share of all translations that are the farthest, in (0, 1]; it is rounded to a number of
+            images, at least one.
+
+    Returns:
+        bool (num_images,).
     """
     num_top = max(1, round(top_fraction * len(distances)))
     kept = np.zeros(len(distances), bool)
@@ -261,7 +288,10 @@ def _write_index(path: Path, rows: Sequence[_Row]) -> None:
 
 
 def _sheet(folder: Path, image_set: ImageSet, job: _Job, kept: np.ndarray) -> np.ndarray:
-    """Sources and, to the right of each, translations, evenly spread over those kept (the paper's Figure 3)."""
+    """Returns a sheet of sources, each with its translation to the right, like the paper's Figure 3.
+
+    The pairs are evenly spread over the kept translations, whose numbers in the job are `kept`.
+    """
     chosen = kept[np.linspace(0, len(kept) - 1, min(_SHEET_PAIRS, len(kept))).astype(int)]
     pairs = [(image_set.images[job.indices[number]], decode_image(folder / job.files[number])) for number in chosen]
     return pictures.tile(np.concatenate(pairs), num_columns=min(_SHEET_COLUMNS, 2 * len(pairs)))

@@ -1,4 +1,4 @@
-"""Pictures of a trained generator's latent space: the options of the original's `visualize`, by name."""
+"""--mode=visualize: pictures of a trained generator's latent space, like those of the original's `visualize`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _INTERPOLATION_STEPS = 10
 
 
 def visualize_latents(config: Config) -> None:
-    """Draws what --visualize says of a trained generator's latent space into --output_dir.
+    """Draws the picture that --visualize names, of a trained generator's latent space, into --output_dir.
 
     Raises:
-        UserError: if there is no such run, or --label is unknown or not the run's.
+        UserError: if there is no such run, or --label is unknown or the run has not learned it.
     """
     (source,) = load_networks(config, kind=GENERATOR)
     directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "visualize"
@@ -46,7 +46,7 @@ def visualize_latents(config: Config) -> None:
 
 
 class _Artist:
-    """One method a picture; `num_images` is the number of images in a sheet or of frames in a walk."""
+    """Draws the pictures, by one method each; --num_images is the number of images in a sheet or of frames in a GIF."""
 
     def __init__(self, config: Config, sampler: Sampler, source: TrainedNetwork, directory: Path) -> None:
         self._sampler, self._directory = sampler, directory
@@ -57,11 +57,11 @@ class _Artist:
         self._walk = np.arange(self._num_images) / self._num_images
 
     def grid(self) -> None:
-        """The original's option 0: latents at half their range, where images are most typical."""
+        """Draws a grid of images from latents times 0.5, where images are most typical (the original's option 0)."""
         pictures.save_png(self._directory / "grid.png", pictures.tile(self._images(0.5 * self._draw(self._num_images))))
 
     def walk_sheets(self) -> None:
-        """Option 1: a sheet a dimension, which rises from 0 to 1 while all others are random."""
+        """Draws a sheet for each dimension of z, which rises from 0 to 1 while the others are random (option 1)."""
         for dimension in self._dimensions():
             latents = self._draw(self._num_images)
             latents[:, dimension] = self._walk
@@ -69,24 +69,30 @@ class _Artist:
             pictures.save_png(self._directory / f"walk_{dimension:03d}.png", sheet)
 
     def walk_gifs_random(self) -> None:
-        """Option 2: GIFs of walks along random dimensions, from a random point near the origin."""
+        """Draws a GIF for each of some random dimensions of z, which rises from 0 to 1 (option 2).
+
+        The other dimensions keep the values of a random point near the origin.
+        """
         chosen = set(self._rng.integers(0, self._z_dim, self._z_dim).tolist())
         for dimension in self._dimensions(sorted(chosen)):
             self._save_gif(f"walk_random_{dimension:03d}.gif", self._along(dimension, 0.2 * self._draw(1)))
 
     def walk_gifs(self) -> None:
-        """Option 3: a GIF a dimension, which rises from 0 to 1 while all others are 0."""
+        """Draws a GIF for each dimension of z, which rises from 0 to 1 while the others are 0 (option 3)."""
         for dimension in self._dimensions():
             self._save_gif(f"walk_{dimension:03d}.gif", self._along(dimension, np.zeros((1, self._z_dim))))
 
     def walk_gif_merged(self) -> None:
-        """Option 4: the walks of all dimensions side by side in one GIF, there and back."""
+        """Draws the GIFs of `walk_gifs` side by side in one GIF, forwards and then backwards (option 4)."""
         walks = np.stack([self._along(dimension, np.zeros((1, self._z_dim))) for dimension in self._dimensions()])
         frames = [pictures.tile(walks[:, frame], _MERGED_COLUMNS) for frame in range(self._num_images)]
         pictures.save_gif(self._directory / "walk_merged.gif", frames + frames[::-1], _MERGED_GIF_SECONDS)
 
     def interpolation(self) -> None:
-        """Rows of images from one latent to another: on the sphere for z_dist normal01 (White 2016), else straight."""
+        """Draws rows of images between two random latents.
+
+        The latents lie on an arc if --z_dist is normal01 (White 2016), and otherwise on a straight line.
+        """
         num_rows = -(-self._num_images // _INTERPOLATION_STEPS)
         begin, end = self._draw(num_rows)[:, None], self._draw(num_rows)[:, None]
         fraction = np.linspace(0.0, 1.0, _INTERPOLATION_STEPS)[None, :, None]

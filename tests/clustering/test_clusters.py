@@ -99,9 +99,9 @@ def test_vocabulary_sample_is_capped_and_drawn_from_whole_images(textures):
     ("options", "message"),
     [
         ({"num_clusters": 9}, "9 clusters cannot be made of 8 images .* 8 distinct"),
-        ({"num_clusters": 0}, "choose num_clusters from 1 to 8"),
+        ({"num_clusters": 0}, "choose --num_clusters from 1 to 8"),
         ({"vocabulary_size": 10**5}, "vocabulary of 100000 words cannot be made"),
-        ({"vocabulary_size": 0}, "choose a vocabulary_size from 1"),
+        ({"vocabulary_size": 0}, "choose a --vocabulary_size from 1"),
         ({"upsample": 0}, "upsample is 0"),
     ],
 )

@@ -69,7 +69,10 @@ def test_fine_tuning_and_frozen_features_are_shared_out(found):
 
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_out_is_refused(found):
-    assert "--batch_size=7 is shared by 2 replicas" in found["indivisible"] and "such as 8" in found["indivisible"]
+    assert (
+        "--batch_size=7 cannot be divided equally among 2 replicas" in found["indivisible"]
+        and "such as 8" in found["indivisible"]
+    )
 
 
 @pytest.mark.slow

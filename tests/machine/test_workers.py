@@ -84,11 +84,14 @@ def test_errors_of_one_worker_alone_stay_what_they_are():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--mode=generate", "--distribution=mirrored"], "of --mode=train, not of --mode=generate"),
-        (["--mode=paper", "--distribution=mirrored"], "of --mode=train, not of --mode=paper, for it trains"),
-        (["--num_replicas=2"], "--num_replicas=2 is of --distribution=mirrored"),
-        (["--distribution=multi_worker", "--num_replicas=2"], "--num_replicas=2 is of --distribution=mirrored"),
-        (["--sync_batch_norm"], "--sync_batch_norm needs --distribution"),
+        (["--mode=generate", "--distribution=mirrored"], "only with --mode=train, not with --mode=generate"),
+        (["--mode=paper", "--distribution=mirrored"], "only with --mode=train, not with --mode=paper, which trains"),
+        (["--num_replicas=2"], "--num_replicas=2 works only with --distribution=mirrored"),
+        (
+            ["--distribution=multi_worker", "--num_replicas=2"],
+            "--num_replicas=2 works only with --distribution=mirrored",
+        ),
+        (["--sync_batch_norm"], "--sync_batch_norm needs several replicas"),
         (["--model=cyclegan", "--distribution=mirrored", "--sync_batch_norm"], "is of the DCGANs"),
         (["--distribution=everywhere"], "none, mirrored, multi_worker"),
     ],

@@ -26,7 +26,7 @@ def test_a_dry_run_tells_every_stage_and_does_nothing(tmp_path: Path, caplog, st
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--label=idc"], "--label: --mode=paper sets it itself"),
+        (["--label=idc"], "--label: --mode=paper sets this flag itself"),
         (["--batch_size=64"], "training images of non-idc: .* fewer than a batch of 64"),
         (["--output_height=24"], "too small for the study's CycleGAN: give --output_height=32"),
         (["--weights=NONE", "--classifier_size=32"], "NONE"),

@@ -1,7 +1,7 @@
-"""What makes the networks fast on a CPU, behind one switch.
+"""Layers that are faster on a CPU than Keras's own, behind one switch, --cpu_kernels.
 
-`layer_classes` gives the networks their layers: Keras's own, or subclasses that compute the same in less time, with the
-same weights under the same names. Nothing else of the package reaches into this folder.
+`layer_classes` returns the classes of layers that networks are made of: Keras's own, or subclasses that compute the
+same in less time, with the same weights under the same names.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from histogan_tf.models.spectral import SpectralConv2D
 
 
 class LayerClasses(NamedTuple):
-    """The classes that a network makes its layers of; each is called with the arguments of Keras's own.
+    """The classes of a network's layers. Each takes the arguments of the Keras layer that it stands for.
 
     Attributes:
-        conv: a convolution.
-        reflected_conv: a convolution that takes `reflection` too.
-        transposed_conv: a transposed convolution.
-        spectral_conv: a convolution with a spectrally normalized kernel.
+        conv: the convolution.
+        reflected_conv: the convolution that also takes `reflection`, see `ReflectedConv2D`.
+        transposed_conv: the transposed convolution.
+        spectral_conv: the convolution with a spectrally normalized kernel.
         batch_norm: batch normalization.
-        instance_norm: normalization of every channel of every image by itself.
+        instance_norm: instance normalization, which normalizes each channel of each image by itself.
     """
 
     conv: Callable[..., keras.Layer]
@@ -45,7 +45,7 @@ _PLAIN = LayerClasses(
     transposed_conv=keras.layers.Conv2DTranspose,
     spectral_conv=SpectralConv2D,
     batch_norm=keras.layers.BatchNormalization,
-    # As many groups as channels (Ulyanov et al. 2016).
+    # Instance normalization (Ulyanov et al. 2016) is group normalization with one channel in each group: -1.
     instance_norm=functools.partial(keras.layers.GroupNormalization, groups=-1),
 )
 _FAST = LayerClasses(
@@ -59,7 +59,7 @@ _FAST = LayerClasses(
 
 
 def layer_classes(cpu_kernels: bool) -> LayerClasses:
-    """The classes that networks are made of.
+    """Returns the classes of layers that networks are made of.
 
     Args:
         cpu_kernels: the value of --cpu_kernels.
@@ -68,5 +68,5 @@ def layer_classes(cpu_kernels: bool) -> LayerClasses:
 
 
 def is_on(cpu_kernels: bool) -> bool:
-    """Whether a value of --cpu_kernels takes effect: a GPU has fast kernels of its own, and keeps to Keras's layers."""
+    """Returns whether the fast layers are used: if --cpu_kernels is on and there is no GPU, which has fast kernels."""
     return cpu_kernels and not tf.config.list_logical_devices("GPU")

@@ -1,13 +1,14 @@
-"""Keras's convolutions, trained in the fastest of several ways to compute the same on a CPU.
+"""Keras's convolutions, which compute their training steps on a CPU in the fastest of several equivalent ways.
 
-Of oneDNN's kernels for a convolution and its gradients some are several times slower than others that can do the same
-work in another shape; which, depends on the layer. Weights, names, inference and the mathematics are Keras's own.
+On a CPU, TensorFlow computes convolutions and their gradients with oneDNN's kernels. For some shapes of layers these
+kernels are several times slower than others that give the same result. Weights, names and inference are Keras's own.
 
-- The gradient of a kernel is itself a convolution: of the inputs by the gradients of the outputs, with channels in the
-  place of images and images in the place of channels. Where maps are small and kernels large, as in the deeper half of
-  a DCGAN, it takes a half to a fifth of the time.
-- For one or two images in bfloat16 it is faster still as one product of matrices.
-- In float32, where a product costs twice what it does in bfloat16, Winograd's way needs half of the products or fewer.
+- The gradient of a kernel is itself a convolution: of the inputs by the gradients of the outputs, with the axes of
+  images and channels exchanged. For small feature maps and large kernels, as in the deeper half of a DCGAN, this
+  convolution takes a half to a fifth of the time.
+- For one or two images in bfloat16, one product of matrices gives the gradient of a kernel still faster.
+- In float32, where a multiplication costs twice as much as in bfloat16, Winograd's algorithm needs half of the
+  multiplications or fewer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from histogan_tf.models.cpu_kernels.winograd import Axis, WinogradConvolution, a
 from histogan_tf.models.reflection import ReflectedConv2D
 from histogan_tf.models.spectral import SpectralKernel
 
-# Measured on a CPU with AVX-512. Beyond these limits TensorFlow's own way is as fast or faster.
+# Limits measured on a CPU with AVX-512, by the dtype: beyond them, TensorFlow's own kernels are as fast or faster.
 _LEAST_CHANNELS = 32
 _LEAST_IMAGES_BY_CONVOLUTION = {"float32": 16, "bfloat16": 4}
 _MOST_POSITIONS = {"float32": 50, "bfloat16": 200}
@@ -31,15 +32,15 @@ _MOST_IMAGES_BY_PRODUCTS = {"float32": 0, "bfloat16": 2}
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
 class FastConv2D(ReflectedConv2D):
-    """A convolution of images, channels last, with the margins of `ReflectedConv2D`."""
+    """A convolution of images, channels last, which takes `reflection` as `ReflectedConv2D` does."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Convolves, to the same outputs in training and inference.
+        """Returns the convolution of the inputs, which is the same in training and inference up to rounding.
 
         Args:
             inputs: float (batch, height, width, channels).
-            training: whether gradients will be asked for; without them Keras's operations are taken, which exported
-                graphs need.
+            training: whether gradients will be computed. If not, Keras's operations are used, because exported graphs
+                must contain no others.
         """
         if not training or None in inputs.shape:
             return super().call(inputs)
@@ -66,7 +67,7 @@ class FastConv2D(ReflectedConv2D):
 
 
 class FastSpectralConv2D(SpectralKernel, FastConv2D):
-    """A convolution of spectral norm 1, as `SpectralConv2D`."""
+    """A convolution with the normalized kernel of `SpectralConv2D`, computed as `FastConv2D` does."""
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
@@ -74,15 +75,17 @@ class FastConv2DTranspose(keras.layers.Conv2DTranspose):
     """A transposed convolution of images, channels last."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Convolves, to the same outputs in training and inference.
+        """Returns the transposed convolution of the inputs, the same in training and inference up to rounding.
 
         Args:
             inputs: float (batch, height, width, channels).
-            training: whether gradients will be asked for, as in `FastConv2D`.
+            training: whether gradients will be computed. If not, Keras's operations are used, because exported graphs
+                must contain no others.
         """
         if not training or None in inputs.shape:
             return super().call(inputs)
-        # It is the gradient of the convolution from its outputs to its inputs.
+        # A transposed convolution is the gradient of a convolution that has its outputs as inputs; `axes` describe that
+        # convolution.
         outputs_shape = self.compute_output_shape(inputs.shape)
         strides, padding = self.strides, self.padding.upper()
         axes = axes_of(outputs_shape[1:3], inputs.shape[1:3], self.kernel_size, strides, padding)
@@ -105,17 +108,18 @@ class FastConv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 def kernel_gradient_by_convolution(inputs: tf.Tensor, upstream: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
-    """Gradient of the kernel of a convolution, by another convolution.
+    """Computes the gradient of a convolution's kernel by another convolution.
 
     Args:
-        inputs: float (batch, height, width, channels), reflected if the axes are.
-        upstream: float (batch, out_height, out_width, filters), the gradient of the outputs.
-        axes: the vertical and the horizontal one.
+        inputs: the inputs of the convolution, float (batch, height, width, channels), enlarged by reflection if the
+            convolution has one.
+        upstream: the gradient of the outputs, float (batch, out_height, out_width, filters).
+        axes: the vertical and the horizontal axis of the convolution.
 
     Returns:
-        Float (kernel height, kernel width, channels, filters), of the inputs' type.
+        The gradient, (kernel height, kernel width, channels, filters), of the inputs' dtype.
     """
-    # What the outputs saw of each side: some zeros before it, the pixels, some zeros behind it or pixels left out.
+    # Zeros that the convolution adds before and behind each axis; a negative number behind: pixels that it never reads.
     margins = [axis.margins for axis in axes]
     (_, below), (_, right) = margins
     seen = inputs[:, : below if below < 0 else None, : right if right < 0 else None]
@@ -130,10 +134,11 @@ def kernel_gradient_by_convolution(inputs: tf.Tensor, upstream: tf.Tensor, axes:
 
 
 def kernel_gradient_by_product(inputs: tf.Tensor, upstream: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
-    """Gradient of the kernel of a convolution by one product of matrices, for strides of 1 and no padding.
+    """Computes the gradient of a convolution's kernel by one product of matrices, for strides of 1 and no padding.
 
-    All rows of all images, laid end to end, are one long row of pixels. What a place of the kernel saw of it is that
-    row moved by a fixed way; what it saw beyond the end of a row of outputs meets a gradient of 0.
+    The rows of all images, laid end to end, form one long row of pixels. The pixels that one place of the kernel is
+    multiplied with are this long row, shifted by a fixed distance. The shifted row has more pixels than there are
+    outputs; the gradients for the others are set to 0.
 
     Args and returns are those of `kernel_gradient_by_convolution`.
     """
@@ -154,15 +159,15 @@ def kernel_gradient_by_product(inputs: tf.Tensor, upstream: tf.Tensor, axes: tup
 def _faster_winograd(
     axes: tuple[Axis, Axis], images_shape: Sequence[int], filters: int, dtype: tf.DType
 ) -> WinogradConvolution | None:
-    """For a convolution of images of this shape; None: TensorFlow's own way."""
-    # Its sums of larger numbers would cost bfloat16 more of its eight bits than other ways do.
+    """Returns Winograd's algorithm for images of this shape, or None if TensorFlow's own convolution is faster."""
+    # It adds larger numbers than a plain convolution, so that bfloat16, with 8 significant bits, would lose precision.
     return faster_than_plain(axes, images_shape[0], images_shape[-1], filters) if dtype == tf.float32 else None
 
 
 def _faster_kernel_gradient(
     axes: tuple[Axis, Axis], images_shape: Sequence[int], dtype: tf.DType
 ) -> Callable[[tf.Tensor, tf.Tensor, tuple[Axis, Axis]], tf.Tensor] | None:
-    """For a convolution of images of this shape; None: TensorFlow's own way."""
+    """Returns the function that computes the gradient of a kernel fastest, or None if that is TensorFlow's own."""
     num_images, _, _, channels = images_shape
     is_large = math.prod(axis.out_pixels for axis in axes) > _MOST_POSITIONS.get(dtype.name, 0)
     if channels < _LEAST_CHANNELS or is_large:

@@ -1,9 +1,9 @@
-"""Keras's batch and instance normalization on TensorFlow's fused kernel.
+"""Keras's batch and instance normalization, computed by TensorFlow's fused operation FusedBatchNormV3.
 
-Keras computes both from many small operations, each a pass over memory: in a bfloat16 step of a DCGAN on a CPU they
-cost as much as a convolution. FusedBatchNormV3 makes one pass there and one back, with float32 statistics of bfloat16
-activations as Keras has them, and where statistics are fixed TensorFlow joins it to the convolution before it. Weights
-and names are Keras's own.
+Keras computes both from many small operations, each of which reads and writes all activations: in a bfloat16 step of a
+DCGAN on a CPU they cost as much as a convolution. The fused operation is one forward and one backward operation. Like
+Keras, it computes float32 statistics of bfloat16 activations. Where the statistics are fixed, TensorFlow merges it with
+the convolution before it. Weights and names are Keras's own.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization over the channels of feature maps, or the units of vectors (Ioffe & Szegedy 2015)."""
+    """Batch normalization of the channels of feature maps, or of the units of vectors (Ioffe & Szegedy 2015)."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Normalizes by the batch's statistics in training, and by their moving averages otherwise.
+        """Normalizes inputs by the statistics of the batch in training, and by their moving averages otherwise.
 
         Args:
-            inputs: float (batch, height, width, channels) or (batch, units); the latter, and synchronized statistics,
-                go Keras's own way.
-            training: whether to use, and to take in, the statistics of this batch.
-            mask: as in Keras.
+            inputs: float (batch, height, width, channels) or (batch, units). Keras's own operations normalize vectors,
+                and any inputs if statistics are synchronized over replicas.
+            training: whether to normalize by the statistics of this batch, and to update the moving averages with them.
+            mask: the mask of Keras's layer, which is passed on to Keras's own operations.
         """
         if len(inputs.shape) != 4 or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
@@ -32,7 +32,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             moments = self.moving_mean.value, self.moving_variance.value
             return _fused(inputs, scale, offset, self.epsilon, moments)[0]
         outputs, mean, variance = _fused(inputs, scale, offset, self.epsilon)
-        # The kernel gives the sample variance, n - 1 below the line; Keras averages that of the batch itself.
+        # The operation returns the unbiased variance, divided by n - 1; Keras averages the variance divided by n.
         num_values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         self._take_in(self.moving_mean, mean)
         self._take_in(self.moving_variance, variance * (num_values - 1) / num_values)
@@ -44,18 +44,18 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
 class FusedInstanceNormalization(keras.layers.GroupNormalization):
-    """Normalization of every channel of every image by itself (Ulyanov et al. 2016): as many groups as channels."""
+    """Instance normalization, which normalizes each channel of each image by itself (Ulyanov et al. 2016)."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**{"groups": -1, **kwargs})
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The same in training and inference.
+        """Returns the normalized inputs, which are the same in training and inference up to rounding.
 
         Args:
             inputs: float (batch, height, width, channels).
-            training: whether to take the fused kernel, for which the batch's images become channels; exported graphs
-                keep to Keras's operations, which every runtime knows.
+            training: whether to use the fused operation, to which each channel of each image is given as a channel of
+                its own. If not, Keras's operations are used, because exported graphs must run in every runtime.
         """
         if not training:
             return super().call(inputs)
@@ -75,15 +75,16 @@ class FusedInstanceNormalization(keras.layers.GroupNormalization):
 
 
 def fuse_batch_norms(network: keras.Model) -> None:
-    """Makes the batch norms of a network that a library has built take the fused kernel, with their weights and names.
+    """Makes the batch normalizations of a finished network use the fused operation, with their weights and names.
 
     Args:
-        network: changed in place; its layers have no activations, masks or axes of their own.
+        network: the network, such as one of a library, which is changed in place. Its batch normalizations must be over
+            the last axis and without masks.
     """
     for layer in network.layers:
         if type(layer) is keras.layers.BatchNormalization:
             layer.__class__ = (
-                FusedBatchNormalization  # the libraries take no layer of ours, and state must stay the same
+                FusedBatchNormalization  # libraries build their own layers, and the layer's weights must stay the same
             )
 
 
@@ -94,9 +95,9 @@ def _fused(
     epsilon: float,
     moments: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """(inputs - mean) / sqrt(variance + epsilon) * scale + offset, the mean, and the sample variance, by channel.
+    """Returns (inputs - mean) / sqrt(variance + epsilon) * scale + offset, and the mean and variance of each channel.
 
-    Mean and variance are `moments` if there are some, otherwise those of the inputs.
+    Mean and variance are `moments` if given, and otherwise those of the inputs, with the unbiased variance returned.
     """
     mean, variance = moments or (tf.zeros((0,)), tf.zeros((0,)))
     result = tf.raw_ops.FusedBatchNormV3(

@@ -1,14 +1,15 @@
-"""Convolutions from fewer products, after Winograd.
+"""Winograd's algorithm, which computes convolutions with fewer multiplications.
 
-A tile of m outputs of a kernel of r taps needs m + r - 1 products instead of m * r: inputs and kernel are taken to
-m + r - 1 values each, multiplied one by one, and what comes is taken back. In two dimensions that is 49 products for
-5x5 outputs of a 3x3 kernel instead of 225. A kernel of stride 2 is two such kernels, of its even and its odd taps: 121
-products for 4x4 outputs of a 5x5 kernel instead of 400. The products of all images and channels are a few products of
-matrices, which run at the full speed of a processor.
+Along one axis, a kernel with r values (taps) needs m * r multiplications for a tile of m neighbouring outputs. Winograd
+transforms inputs and kernel linearly to m + r - 1 values each, multiplies them one by one, and transforms the products
+linearly to the outputs. In two dimensions, 5x5 outputs of a 3x3 kernel take 49 multiplications instead of 225. A kernel
+of stride 2 is split into two kernels, of its even and its odd taps: 4x4 outputs of a 5x5 kernel take 121
+multiplications instead of 400. For all images and channels together, the multiplications are a few products of
+matrices, which a CPU computes at full speed.
 
 Sources: Winograd, "Arithmetic Complexity of Computations", SIAM 1980; Lavin & Gray, "Fast Algorithms for Convolutional
-Neural Networks", CVPR 2016, whose names the matrices have. The sums are those of the convolution, rounded at other
-places: in float32 they come within 1e-5 of it.
+Neural Networks", CVPR 2016, who call the matrices of the transforms B^T (inputs), G (kernel) and A^T (products). The
+results differ from those of a plain convolution only by rounding: by at most 1e-5 in float32.
 """
 
 from __future__ import annotations
@@ -24,27 +25,29 @@ from numpy.polynomial import polynomial
 
 from histogan_tf.models.reflection import NO_MARGINS, Margins
 
-# Where the polynomials of Winograd's proof are taken; small numbers that float32 has exactly, for the least rounding.
+# The points at which Winograd's polynomials are evaluated: small numbers that float32 holds exactly, to round little.
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-_TILES = (2, 3, 4, 5, 6)
-# What costs as much as so many of a plain convolution's multiplications, on a CPU with AVX-512: one of ours, taking one
-# value forth or back along an axis of one pixel, and taking a value of the kernel forth. Strides cost more memory.
+_TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, that are tried
+# Costs on a CPU with AVX-512, in units of one multiplication of a plain convolution: of one multiplication of ours, of
+# transforming one value along an axis for each pixel of that axis, and of transforming one value of the kernel. Strides
+# need more memory, which multiplies the total.
 _PRODUCT, _VALUE_AND_PIXEL, _KERNEL_VALUE, _STRIDED = 1.1, 2.0, 22.0, 1.5
-_LEAST_GAIN = 1.05
-_MOST_VALUES = 2**27  # of the inputs or outputs of one layer, which are 512 MB
+_LEAST_GAIN = 1.05  # a plain convolution must cost this many times as much
+_MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or products: 512 MB
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """A convolution along one axis.
+    """The sizes of a convolution along one axis.
 
     Attributes:
-        pixels: of the inputs.
-        out_pixels: of the outputs.
-        taps: of the kernel.
-        stride: of the kernel.
-        padding: `SAME` or `VALID`, as TensorFlow has them.
-        reflection: pixels that are mirrored before and behind the inputs first, without their edges.
+        pixels: the number of pixels of the inputs, before reflection.
+        out_pixels: the number of pixels of the outputs.
+        taps: the number of values of the kernel.
+        stride: the distance of neighbouring outputs, in pixels of the inputs.
+        padding: TensorFlow's `SAME` or `VALID`.
+        reflection: the numbers of pixels by which the inputs are first enlarged before and behind, by reflection that
+            does not repeat the edge.
     """
 
     pixels: int
@@ -56,27 +59,30 @@ class Axis:
 
     @property
     def reflected_pixels(self) -> int:
-        """Of the inputs with what is mirrored of them."""
+        """The number of pixels of the inputs after reflection."""
         return self.pixels + sum(self.reflection)
 
     @property
     def margins(self) -> tuple[int, int]:
-        """What the outputs see of zeros before and behind all that; below 0: of pixels that they do not see."""
+        """The numbers of zeros to add before and behind the reflected inputs.
+
+        The second is negative if the outputs do not use the last pixels: minus the number of these.
+        """
         missing = (self.out_pixels - 1) * self.stride + self.taps - self.reflected_pixels
         before = max(missing, 0) // 2 if self.padding == "SAME" else 0
         return before, missing - before
 
     @property
     def phases(self) -> list[int]:
-        """Taps of each kernel of stride 1 that this one is made of."""
+        """The numbers of taps of the kernels of stride 1 into which the kernel is split: every stride-th tap of it."""
         return [len(range(phase, self.taps, self.stride)) for phase in range(min(self.stride, self.taps))]
 
     def num_tiles(self, tile: int) -> int:
-        """Tiles of so many outputs that cover them all."""
+        """Returns the number of tiles, of `tile` outputs each, that cover all outputs."""
         return -(-self.out_pixels // tile)
 
     def num_products(self, tile: int) -> int:
-        """That a tile takes."""
+        """Returns the number of multiplications for a tile of `tile` outputs."""
         return sum(tile + taps - 1 for taps in self.phases)
 
 
@@ -88,7 +94,16 @@ def axes_of(
     padding: str,
     reflection: Margins = NO_MARGINS,
 ) -> tuple[Axis, Axis]:
-    """The vertical and the horizontal axis of a convolution; arguments are (vertical, horizontal), but the padding."""
+    """Returns the vertical and the horizontal axis of a convolution.
+
+    Args:
+        size: (height, width) of the inputs, before reflection.
+        out_size: (height, width) of the outputs.
+        kernel_size: (height, width) of the kernel.
+        strides: the vertical and the horizontal stride.
+        padding: `SAME` or `VALID`, for both axes.
+        reflection: the pixels of reflection, ((above, below), (left, right)).
+    """
     sides = map(tuple, reflection)
     fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
     vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
@@ -99,13 +114,16 @@ def axes_of(
 def faster_than_plain(
     axes: tuple[Axis, Axis], num_images: int, channels: int, filters: int
 ) -> WinogradConvolution | None:
-    """The tile that trains this shape of convolution fastest; None: a plain convolution does.
+    """Returns Winograd's algorithm with the fastest tile for a shape of convolution, by the costs above.
 
     Args:
-        axes: the vertical and the horizontal one.
-        num_images: in a batch.
-        channels: of the inputs.
-        filters: of the outputs.
+        axes: the vertical and the horizontal axis.
+        num_images: the number of images in a batch.
+        channels: the number of channels of the inputs.
+        filters: the number of channels of the outputs.
+
+    Returns:
+        The algorithm; None if a plain convolution is faster.
     """
     plain = num_images * math.prod(axis.out_pixels * axis.taps for axis in axes) * channels * filters
 
@@ -125,11 +143,13 @@ def faster_than_plain(
 
 
 class WinogradConvolution:
-    """One shape of convolution and of its transpose; their gradients are TensorFlow's, of as few products.
+    """Winograd's algorithm for one shape of convolution, and for the transposed convolution of the same shape.
+
+    TensorFlow derives the gradients, which take as few multiplications.
 
     Args:
-        axes: the vertical and the horizontal one.
-        tile: outputs of a tile along each.
+        axes: the vertical and the horizontal axis.
+        tile: the number of outputs in a tile along each axis.
     """
 
     def __init__(self, axes: tuple[Axis, Axis], tile: int) -> None:
@@ -147,27 +167,27 @@ class WinogradConvolution:
         self._of_kernel = np.kron(*of_kernel)
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`tf.nn.conv2d`, of what the axes reflect.
+        """Computes `tf.nn.conv2d` of the inputs, after the reflection of the axes.
 
         Args:
-            inputs: float (batch, height, width, channels).
+            inputs: float (batch, height, width, channels), before reflection.
             kernel: float (kernel height, kernel width, channels, filters).
 
         Returns:
-            Float (batch, out_height, out_width, filters).
+            float (batch, out_height, out_width, filters).
         """
         products = tf.matmul(self._take_forth(inputs, self._of_inputs), self._kernel_factors(kernel))
         return self._take_back(products, self._of_products)
 
     def convolve_transposed(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """`tf.nn.conv2d_transpose`, the gradient of `convolve` by its inputs.
+        """Computes `tf.nn.conv2d_transpose`, which is the gradient of `convolve` with respect to its inputs.
 
         Args:
             maps: float (batch, out_height, out_width, filters).
-            kernel: as above.
+            kernel: float (kernel height, kernel width, channels, filters).
 
         Returns:
-            Float (batch, height, width, channels).
+            float (batch, height, width, channels).
         """
         factors = self._take_forth(maps, [matrix.T for matrix in self._of_products])
         products = tf.matmul(factors, self._kernel_factors(kernel), transpose_b=True)
@@ -179,7 +199,15 @@ class WinogradConvolution:
         return tf.reshape(factors, (-1, channels, filters))
 
     def _take_forth(self, maps: tf.Tensor, matrices: Sequence[np.ndarray]) -> tf.Tensor:
-        """Maps to (products of both axes, tiles of both axes by images, channels)."""
+        """Transforms feature maps along both axes, before the multiplications.
+
+        Args:
+            maps: float (batch, height, width, channels).
+            matrices: the vertical and the horizontal transform.
+
+        Returns:
+            float (products of both axes, tiles of both axes * batch, channels).
+        """
         num_images, height, width, channels = maps.shape
         vertical, horizontal = (_constant(matrix, maps) for matrix in matrices)
         rows = tf.reshape(tf.transpose(maps, (1, 2, 0, 3)), (height, -1))
@@ -190,7 +218,7 @@ class WinogradConvolution:
         return tf.reshape(factors, (down * right, -1, channels))
 
     def _take_back(self, products: tf.Tensor, matrices: Sequence[np.ndarray]) -> tf.Tensor:
-        """What has the shape that `_take_forth` gives, to maps."""
+        """Transforms products, of the shape that `_take_forth` returns, along both axes to feature maps."""
         (down, right), (tiles_down, tiles_right) = self._num_products, self._num_tiles
         _, num_values, channels = products.shape
         vertical, horizontal = (_constant(matrix, products) for matrix in matrices)
@@ -203,7 +231,10 @@ class WinogradConvolution:
 
 
 def _strided_filtering(axis: Axis, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `_minimal_filtering`, of the axis's own kernel: its phases see every stride-th input, and are summed."""
+    """Returns the matrices of `_minimal_filtering` for a kernel with the stride of the axis.
+
+    Each kernel of stride 1 into which the kernel is split takes every stride-th input, and the outputs are their sums.
+    """
     num_products = axis.num_products(tile)
     of_inputs = np.zeros((num_products, (tile - 1) * axis.stride + axis.taps))
     of_kernel, of_products = np.zeros((num_products, axis.taps)), np.zeros((tile, num_products))
@@ -218,7 +249,18 @@ def _strided_filtering(axis: Axis, tile: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _for_all_tiles(of_tile: np.ndarray, num_tiles: int, step: int, margin: int, pixels: int) -> np.ndarray:
-    """A matrix (rows, columns) to (rows by tiles, pixels), its columns beginning `margin` before the first pixel."""
+    """Returns the matrix that transforms all tiles of an axis at once.
+
+    Args:
+        of_tile: the matrix for one tile, (rows, columns).
+        num_tiles: the number of tiles.
+        step: the distance of neighbouring tiles, in pixels.
+        margin: the number of zeros before the first pixel, at which the first tile begins.
+        pixels: the number of pixels of the axis.
+
+    Returns:
+        The matrix, (rows * num_tiles, pixels).
+    """
     rows, columns = of_tile.shape
     matrix = np.zeros((rows, num_tiles, max(margin + pixels, (num_tiles - 1) * step + columns)))
     for number in range(num_tiles):
@@ -228,7 +270,7 @@ def _for_all_tiles(of_tile: np.ndarray, num_tiles: int, step: int, margin: int, 
 
 @functools.cache
 def _minimal_filtering(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """B^T, G and A^T of Lavin & Gray's F(tile, taps): outputs are A^T @ ((G @ kernel) * (B^T @ inputs))."""
+    """Returns B^T, G and A^T of Lavin & Gray's F(tile, taps): outputs are A^T @ ((G @ kernel) * (B^T @ inputs))."""
     points = np.array(_POINTS[: tile + taps - 2])
     at_infinity = np.eye(len(points) + 1)[-1]
     others = [points[points != point] for point in points]
