@@ -1,12 +1,15 @@
-# make run    install into .venv and train DCGAN3 on the built-in data
-# make test   install into .venv and run all tests
-# make lint   install into .venv and check style
-# make web    write a run's page for the browser: make web ARGS='--run=NAME'
+# make run              install into .venv and train DCGAN3 on the built-in data
+# make test             install into .venv and run the tests of the program
+# make test-benchmarks  install into .venv and run the tests of benchmarks/; those of PyTorch need the extra `bench`
+# make lint             install into .venv and check style
+# make web              write a run's page for the browser: make web ARGS='--run=NAME'
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?= --model=dcgan3 --epoch=50
 
-.PHONY: run test lint web install clean
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile
+
+.PHONY: run test test-benchmarks lint web install clean
 
 install: $(VENV)/installed
 
@@ -19,7 +22,10 @@ run: install
 	$(VENV)/bin/python main.py $(ARGS)
 
 test: install
-	$(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile
+	$(PYTEST)
+
+test-benchmarks: install
+	$(PYTEST) benchmarks/tests
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from histogan_tf.cli import command_line
 from histogan_tf.config import Config
+from histogan_tf.machine.cores import num_usable_cores
 
 OURS = "ours"
 
@@ -125,7 +125,9 @@ def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:
     contenders = []
     for precision in precisions:
         arguments = {"num_images": num_images, "size": size, "precision": precision}
-        ours = Contender(OURS, precision, "frozen_features:FeaturesOnce", arguments, is_whole=True)
+        config = _config(["--model=resnet18", f"--precision={precision}"])
+        as_configured = {**arguments, "cpu_kernels": config.cpu_kernels}
+        ours = Contender(OURS, precision, "frozen_features:FeaturesOnce", as_configured, is_whole=True)
         share = CLASSIFIER_BATCH / (PAPER_EPOCHS * num_images)
         loop = Contender("backbone in each epoch", precision, "frozen_features:EveryEpoch", arguments, share)
         contenders += [ours, loop]
@@ -135,7 +137,7 @@ def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:
 
 def sift(precisions: Sequence[str], is_tiny: bool) -> Workload:
     """Clusters of patches, which know no precision."""
-    num_images, num_cores = 120 if is_tiny else 1200, len(os.sched_getaffinity(0))
+    num_images, num_cores = 120 if is_tiny else 1200, num_usable_cores()
     kinds = [
         (OURS, "sift:ParallelClustering", {"num_workers": num_cores}),
         ("ours on one core", "sift:ParallelClustering", {"num_workers": 1}),

@@ -51,6 +51,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
     "installs packages, which needs a network": (
         "make run",
         "make test",
+        "make test-benchmarks",
         "make lint",
         "pip install -e '.[gpu]'",
         "pip install -e '.[bench]'",

@@ -54,15 +54,21 @@ class FeaturesOnce(_FrozenClassifier):
         num_images: patches of 50x50.
         size: side that the classifier resizes to.
         precision: of the backbone.
+        cpu_kernels: the value of --cpu_kernels.
     """
 
-    def __init__(self, num_images: int, size: int, precision: str) -> None:
+    def __init__(self, num_images: int, size: int, precision: str, cpu_kernels: bool) -> None:
         super().__init__(num_images)
-        classifier = build_classifier(
-            self._phantom.image_shape, size=size, weights="random", seed=_SEED, precision=dtype_policy(precision)
+        self.classifier = build_classifier(
+            self._phantom.image_shape,
+            size=size,
+            weights="random",
+            seed=_SEED,
+            precision=dtype_policy(precision),
+            cpu_kernels=cpu_kernels,
         )
         self._folder = tempfile.TemporaryDirectory()
-        self._cache = FeatureCache(Path(self._folder.name), classifier.features, [size, precision], _SEED)
+        self._cache = FeatureCache(Path(self._folder.name), self.classifier.features, [size, precision], _SEED)
 
     def _first_features(self) -> np.ndarray:
         return self._views(self._phantom.select(np.arange(BATCH)))[0]

@@ -27,14 +27,15 @@ FLAGS = ("--model=dcgan2", "--batch_size=8", f"--epoch={NUM_STEPS}", "--learning
 DISTRIBUTED = ("--distribution=multi_worker", "--sync_batch_norm")
 
 
-def free_addresses(count: int) -> list[str]:
-    sockets = [socket.socket() for _ in range(count)]
-    for found in sockets:
-        found.bind(("localhost", 0))
-    addresses = [f"localhost:{found.getsockname()[1]}" for found in sockets]
-    for found in sockets:
-        found.close()
-    return addresses
+def hold_port() -> socket.socket:
+    """A port that the system chose, and gives to nobody who asks for any port, as long as the socket is open.
+
+    A worker can still listen on it: its server asks for this port, and both sockets allow the address to be used again.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("", 0))
+    return held
 
 
 class Job:
@@ -42,7 +43,9 @@ class Job:
 
     def __init__(self, config) -> None:
         arguments = [f"--{name}={value}" for name, value in config.to_json().items() if name in config.given]
-        cluster, self.processes = {"worker": free_addresses(2)}, []
+        self._ports = [hold_port() for _ in range(2)]
+        cluster = {"worker": [f"localhost:{port.getsockname()[1]}" for port in self._ports]}
+        self.processes = []
         for index in range(2):
             task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
             self.processes.append(
@@ -63,6 +66,8 @@ class Job:
     def __exit__(self, *exception: object) -> None:
         for process in self.processes:
             process.kill()
+        for port in self._ports:
+            port.close()
 
     def send(self, worker: int, number: signal.Signals) -> None:
         """Sends a signal to one worker once the job has made steps."""

@@ -13,6 +13,9 @@ import pytest
 
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
+from histogan_tf.paper.stages import Stage
+from histogan_tf.paper.study import Study
+from histogan_tf.paper.study_images import find_images
 from histogan_tf.training import loop
 
 SMALL = ("--quick", "--phantom_images=96", "--max_steps=4", "--sample_num=4", "--batch_size=8", "--split_by=patient")
@@ -24,6 +27,19 @@ def study_config():
 
     def make(checkpoint_dir: Path, *flags: str) -> Config:
         return command_line.parse(["main.py", "--mode=paper", f"--checkpoint_dir={checkpoint_dir}", *SMALL, *flags])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stages_of():
+    """The stages of a study by name, none of which can be run: `stages_of(config)`."""
+
+    def make(config: Config) -> dict[str, Stage]:
+        def refuse(config: Config) -> None:
+            raise AssertionError(f"a stage of the plan was run: {config}")
+
+        return {stage.name: stage for stage in Study(config, find_images(config), "random", refuse).stages()}
 
     return make
 

@@ -2,25 +2,103 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
+from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.errors import UserError
 from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs
 from histogan_tf.paper.configs import command_line as line_of
+from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SYNTHETIC
 from histogan_tf.paper.study_images import find_images
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_a_dry_run_tells_every_stage_and_does_nothing(tmp_path: Path, caplog, study_config):
-    commands.run_command(study_config(tmp_path, "--dry_run"))
-    assert caplog.text.count("not done yet") == 38
+SEEDS = (42, 43)  # of two repeats, from the default seed on
+
+
+@pytest.fixture(scope="module")
+def stages(stages_of, study_config, tmp_path_factory):
+    """The stages of a study of two repeats, by name."""
+    return stages_of(study_config(tmp_path_factory.mktemp("planned"), f"--repeats={len(SEEDS)}"))
+
+
+def test_a_dry_run_tells_every_stage_once_and_does_nothing(tmp_path: Path, caplog, study_config, stages_of):
+    config = study_config(tmp_path, "--dry_run")
+    commands.run_command(config)
+    told = re.findall(r"^ +(\S+) .* not done yet$", caplog.text, re.MULTILINE)
+    assert told == list(stages_of(config))
     assert "nothing was done" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_kind_that_can_be_asked_for_has_a_stage_and_every_output_one_writer(stages):
+    assert {stage.kind for stage in stages.values()} == set(STAGES)
+    outputs = [output for stage in stages.values() for output in stage.outputs]
+    assert len(outputs) == len(set(outputs))
+
+
+def test_stages_that_read_nothing_of_others_are_those_of_the_whole_dataset(stages):
+    assert {name for name, stage in stages.items() if not stage.needs} == {"describe", "split"}
+    assert stages["cluster"].needs == ("split",)
+    for model in ("dcgan1", "dcgan2", "dcgan3"):  # Figure 5, of the first repeat alone
+        assert stages[f"{model}-cluster"].needs == ("split", "cluster")
+        assert stages[f"{model}-cluster"].outputs == (f"seed-{SEEDS[0]}/{model}-cluster",)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("images", "source", "networks"),
+    [
+        ("dcgan", "generate-dcgan", ("dcgan3-0", "dcgan3-1")),
+        ("small", "generate-small", ("small-0", "small-1")),
+        ("conditional", "generate-conditional", ("dcgan3-conditional",)),
+        ("ccan", "translate", ("cyclegan",)),
+    ],
+)
+def test_synthetic_images_come_from_networks_of_their_own_repeat(stages, seed, images, source, networks):
+    assert images in SYNTHETIC
+    made = stages[f"{source}-seed-{seed}"]
+    assert made.needs == tuple(f"{network}-seed-{seed}" for network in networks)
+    assert made.outputs == (f"seed-{seed}/synthetic/{images}",)
+    for network in networks:
+        trained = stages[f"{network}-seed-{seed}"]
+        assert (trained.needs, trained.outputs) == (("split",), (f"seed-{seed}/{network}",))
+    measured = stages[f"synthesis-{images}-seed-{seed}"]
+    assert measured.needs == ("split", made.name)
+    assert measured.outputs == tuple(f"seed-{seed}/synthesis/{images}-{label}" for label in (0, 1))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_the_classifier_of_each_row_reads_the_images_that_the_row_names(stages, row, seed):
+    stage = stages[f"classifier-{row.name}-seed-{seed}"]
+    assert (stage.kind, stage.outputs) == ("classify", (f"seed-{seed}/classifier-{row.name}",))
+    if row.synthetic is None:
+        assert stage.needs == ("split",)
+        return
+    split, source = stage.needs
+    assert split == "split"
+    assert f"seed-{seed}/synthetic/{row.images}" in stages[source].outputs
+    if row.rule:  # the classifier of real images tells how sure it is of each image
+        needs_split, made, baseline = stages[source].needs
+        assert (needs_split, baseline) == ("split", f"classifier-{BASELINE}-seed-{seed}")
+        assert stages[made].outputs == (f"seed-{seed}/synthetic/{row.synthetic}",)
+
+
+def test_the_results_read_every_row_of_every_repeat(stages):
+    first = SEEDS[0]
+    assert set(stages["compare"].needs) == {f"classifier-{name}-seed-{first}" for name in PUBLISHED_ROWS}
+    assert set(stages["table"].needs) == {f"classifier-{row.name}-seed-{seed}" for row in ROWS for seed in SEEDS}
+    needs = set(stages["report"].needs)
+    assert {"describe", "cluster", "compare", "table"} <= needs
+    assert {f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in SEEDS} <= needs
+    assert list(stages)[-1] == "report"
 
 
 @pytest.mark.parametrize(

@@ -169,15 +169,32 @@ def test_checkpoints_hold_what_each_option_needs(tiny_config):
     assert list(sampled_state(config, dcgan_generator(config, SHAPE, 0))) == ["generator_average"]
 
 
-def test_ada_follows_the_logits_of_real_images(tiny_config, images):
+def test_ada_augments_more_while_real_images_are_told_from_fakes_and_less_when_they_are_not(tiny_config, images):
     flags = ["--generator_updates=1", "--diffaugment=translation", "--ada_target=0.6"]
-    config = tiny_config("--model=dcgan1", *flags)
+    trainer = DCGANTrainer(tiny_config("--model=dcgan1", *flags), SHAPE, 0)
+    (bias,) = (weight for weight in trainer.discriminator.weights if weight.path == "d_h4_lin/bias")
+    found = []
+    for step in range(12):
+        sign = 1.0 if step < 8 else -1.0
+        bias.assign([9.0 * sign])  # it decides the sign of every logit
+        result = trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
+        np.testing.assert_array_equal(result.histograms["D(x)"].numpy() > 0.5, sign > 0)
+        assert float(result.losses["ada_sign"]) == sign
+        found.append(float(result.losses["ada_p"]))
+    increment = 4 * 4 / 100_000  # four steps of four images, of the 100,000 in which p can go from 0 to 1
+    assert found == pytest.approx([increment * moves for moves in (0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 1)])
+
+
+def test_ada_looks_at_the_logits_of_real_images(tiny_config, images):
+    config = tiny_config("--model=dcgan1", "--generator_updates=1", "--diffaugment=translation", "--ada_target=0.6")
     trainer = DCGANTrainer(config, SHAPE, 0)
+    signs = {}
     for step in range(4):
         result = trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
-        logits = np.log(result.histograms["D(x)"] / (1 - result.histograms["D(x)"]))
-        assert float(result.losses["ada_sign"]) == pytest.approx(np.sign(logits).mean())
-    assert float(result.losses["ada_p"]) in (0.0, pytest.approx(4 * 4 / 100_000))
+        for name in ("D(x)", "D(G(z))"):
+            signs.setdefault(name, []).append(np.sign(result.histograms[name].numpy() - 0.5).mean())
+        assert float(result.losses["ada_sign"]) == pytest.approx(signs["D(x)"][-1])
+    assert signs["D(x)"] != signs["D(G(z))"]
 
 
 def test_options_train_in_bfloat16_close_to_float32(tiny_config, images):

@@ -33,10 +33,19 @@ def calls(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("kernel_size", [(5, 5), (4, 3), (1, 2)])
-@pytest.mark.parametrize("size", [(7, 9), (8, 6)])
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride", "padding"),
+    [
+        ((7, 9), (5, 5), 1, "VALID"),
+        ((8, 6), (1, 2), 1, "VALID"),
+        ((7, 9), (5, 5), 1, "SAME"),
+        ((8, 6), (4, 3), 1, "SAME"),  # more zeros behind than before
+        ((8, 6), (5, 5), 2, "SAME"),  # likewise, and every second place of the kernel
+        ((8, 6), (4, 3), 2, "VALID"),  # pixels that no output sees
+        ((7, 9), (5, 5), 3, "VALID"),  # likewise
+        ((7, 9), (1, 2), 3, "SAME"),  # pixels between the taps that no output sees
+    ],
+)
 def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
     inputs, kernel = _random(0, (4, *size, 3)), _random(1, (*kernel_size, 3, 5))
     with tf.GradientTape() as tape:

@@ -32,11 +32,21 @@ def _differences(convolve, plain, inputs, kernel):
     return [float(tf.norm(found - expected) / tf.norm(expected)) for found, expected in pairs]
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("kernel_size", [(5, 5), (4, 3), (1, 2)])
-@pytest.mark.parametrize("size", [(7, 9), (8, 6)])
-@pytest.mark.parametrize("tile", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("tile", "size", "kernel_size", "stride", "padding"),
+    [
+        (3, (8, 6), (5, 5), 1, "VALID"),  # the last tile of a row reaches beyond the outputs
+        (2, (7, 9), (5, 5), 1, "SAME"),  # zeros before and behind
+        (4, (8, 6), (4, 3), 1, "SAME"),  # more zeros behind than before
+        (4, (8, 6), (1, 2), 1, "VALID"),  # one tap along an axis
+        (4, (7, 9), (5, 5), 2, "SAME"),  # two kernels, of three and of two taps
+        (2, (8, 6), (5, 5), 2, "SAME"),  # and more zeros behind than before
+        (3, (8, 6), (4, 3), 2, "VALID"),  # pixels that no output sees
+        (2, (7, 9), (5, 5), 3, "VALID"),  # three kernels, one of them of one tap
+        (2, (7, 9), (1, 2), 2, "VALID"),  # as many taps as the stride, or fewer
+        (3, (7, 9), (1, 2), 3, "SAME"),  # fewer taps than the stride: pixels between the taps that no output sees
+    ],
+)
 def test_it_is_the_convolution_and_its_transpose(tile, size, kernel_size, stride, padding):
     axes = _axes(size, kernel_size, stride, padding)
     winograd = WinogradConvolution(axes, tile)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +29,15 @@ class OurStep:
 
 
 @pytest.fixture(scope="session")
-def our_step() -> Iterator:
+def without_op_determinism() -> Iterator[None]:
+    """Keeps our contenders from making TensorFlow deterministic: it could not be undone for the tests that follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def our_step(without_op_determinism: None) -> Callable[[str], OurStep]:
     """Makes our step of a tiny workload: `our_step("dcgan1")`."""
 
     @functools.cache
@@ -35,7 +47,4 @@ def our_step() -> Iterator:
         material = ours.material()
         return OurStep(dict(arguments), material, ours.check(material), ours.flops())
 
-    with pytest.MonkeyPatch.context() as patch:
-        # It cannot be switched off again for the tests that come after.
-        patch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
-        yield make
+    return make
