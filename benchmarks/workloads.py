@@ -14,7 +14,7 @@ from histogan_tf.machine.cores import num_usable_cores
 OURS = "ours"
 
 PAPER_EPOCHS = 25
-CLASSIFIER_BATCH = 64  # as histogan_tf.classifier.features.BATCH, which would bring TensorFlow along
+CLASSIFIER_BATCH = 64  # as histogan_tf.models.inference.INFERENCE_BATCH, which would bring TensorFlow along
 
 # As one writes it who reads the authors' code: CycleGAN's freezes the discriminators in the generators' update.
 _EAGER = {"DCGAN": {}, "CycleGAN": {"frozen_discriminator": True}}

@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.classifier.features import BATCH, FeatureCache
+from histogan_tf.classifier.features import FeatureCache
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.phantom import make_phantom
+from histogan_tf.models.inference import INFERENCE_BATCH
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import NUM_FEATURES, Preprocessing, build_classifier
 from histogan_tf.models.resnet_weights import load_backbone
@@ -71,7 +72,7 @@ class FeaturesOnce(_FrozenClassifier):
         self._cache = FeatureCache(Path(self._folder.name), self.classifier.features, [size, precision], _SEED)
 
     def _first_features(self) -> np.ndarray:
-        return self._views(self._phantom.select(np.arange(BATCH)))[0]
+        return self._views(self._phantom.select(np.arange(INFERENCE_BATCH)))[0]
 
     def run(self, count: int) -> None:
         """So many whole trainings."""
@@ -113,15 +114,15 @@ class EveryEpoch(_FrozenClassifier):
         self._start = 0
 
     def _first_features(self) -> np.ndarray:
-        return self._features(self._phantom.images[:BATCH], training=False).numpy()
+        return self._features(self._phantom.images[:INFERENCE_BATCH], training=False).numpy()
 
     def run(self, count: int) -> None:
         """So many batches."""
         phantom = self._phantom
         for _ in range(count):
-            batch = slice(self._start, self._start + BATCH)
+            batch = slice(self._start, self._start + INFERENCE_BATCH)
             loss = self._step(tf.constant(phantom.images[batch]), tf.constant(phantom.labels[batch], tf.float32))
-            self._start = (self._start + BATCH) % (len(phantom) // BATCH * BATCH)
+            self._start = (self._start + INFERENCE_BATCH) % (len(phantom) // INFERENCE_BATCH * INFERENCE_BATCH)
         float(loss)
 
     @tf.function

@@ -19,11 +19,10 @@ from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.machine.workers import is_chief, of_all_workers
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.runs.files import written_aside
+from histogan_tf.models.inference import INFERENCE_BATCH, compiled
+from histogan_tf.runs.array_cache import ArrayCache
 
 logger = logging.getLogger(__name__)
-
-BATCH = 64  # images that go through the backbone at once
 
 
 class FeatureCache:
@@ -41,7 +40,7 @@ class FeatureCache:
     """
 
     def __init__(self, directory: Path, network: keras.Model, settings: Sequence[object], seed: int) -> None:
-        self._directory, self._seed = directory, seed
+        self._files, self._seed = ArrayCache(directory), seed
         self._backbone = f"{weights_fingerprint(network)} {list(settings)}"
         self._network, self._compute = network, compiled(network)
 
@@ -53,8 +52,8 @@ class FeatureCache:
         """
         perturbations = sorted(perturbations)
         fingerprint = image_set.fingerprint()
-        wanted = [self._path(fingerprint, perturbations, view) for view in range(1 + num_views)]
-        features = [_read(path, len(image_set)) for path in wanted]
+        wanted = [self._name(fingerprint, perturbations, view) for view in range(1 + num_views)]
+        features = [self._files.read(name) for name in wanted]
         # What one worker cannot read, all of them compute.
         is_missing = of_all_workers(np.array([found is None for found in features], np.int64)).any(axis=0)
         missing = np.flatnonzero(is_missing).tolist()
@@ -65,14 +64,13 @@ class FeatureCache:
             for number, view in enumerate(missing):
                 features[view] = self._view(image_set, perturbations, view, progress, number * len(image_set))
                 if is_chief():
-                    with written_aside(wanted[view]) as aside, aside.open("wb") as file:
-                        np.save(file, features[view], allow_pickle=False)
+                    self._files.write(wanted[view], features[view])
         return np.stack(features)
 
-    def _path(self, fingerprint: str, perturbations: Sequence[str], view: int) -> Path:
+    def _name(self, fingerprint: str, perturbations: Sequence[str], view: int) -> str:
         how = [perturbations, view, self._seed] if view else []
         content = f"{self._backbone} {fingerprint} {how}"
-        return self._directory / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.npy"
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def _view(
         self, image_set: ImageSet, perturbations: Sequence[str], view: int, progress: Progress, done: int
@@ -84,14 +82,14 @@ class FeatureCache:
             seed = stateless_seed(self._seed, Purpose.CLASSIFIER_VIEWS, start)
             return perturbed_view(batch, perturbations, view, seed)
 
-        starts = range(0, len(image_set), BATCH)
+        starts = range(0, len(image_set), INFERENCE_BATCH)
         num_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         features = []
         for first in range(0, len(starts), num_replicas):
             turn = starts[first : first + num_replicas]
             is_alone = len(turn) == 1
             features.append(self._compute(batch_from(turn[0])).numpy() if is_alone else self._turn(batch_from, turn))
-            progress.update(min(turn[-1] + BATCH, len(image_set)) + done)
+            progress.update(min(turn[-1] + INFERENCE_BATCH, len(image_set)) + done)
         return np.concatenate(features)[: len(image_set)]
 
     def _turn(self, batch_from: Callable[[int], tf.Tensor], starts: Sequence[int]) -> np.ndarray:
@@ -106,24 +104,14 @@ class FeatureCache:
     def _compute_on_replicas(self, batches: tf.distribute.DistributedValues) -> tf.distribute.DistributedValues:
         def compute(batch: tf.Tensor) -> tf.Tensor:
             features = self._network(batch, training=False)
-            return replicas.gathered(tf.pad(features, [[0, BATCH - tf.shape(batch)[0]], [0, 0]]))
+            return replicas.gathered(tf.pad(features, [[0, INFERENCE_BATCH - tf.shape(batch)[0]], [0, 0]]))
 
         return tf.distribute.get_strategy().run(compute, args=(batches,))
 
 
-def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The network in inference mode as one graph for all batch sizes, on uint8 images."""
-
-    @tf.function(input_signature=[tf.TensorSpec(network.input.shape, tf.uint8)])
-    def compute(images: tf.Tensor) -> tf.Tensor:
-        return network(images, training=False)
-
-    return compute
-
-
 def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
     """A batch of images; lazy ones are read now, and none may stand in for one that cannot be: its label is another."""
-    stop = min(start + BATCH, len(image_set))
+    stop = min(start + INFERENCE_BATCH, len(image_set))
     if not image_set.is_lazy:
         return image_set.images[start:stop]
     images, taken = image_set.images.take(np.arange(start, stop))
@@ -135,15 +123,3 @@ def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
             f"or raise --memory_budget_gb"
         )
     return images
-
-
-def _read(path: Path, num_images: int) -> np.ndarray | None:
-    if not path.exists():
-        return None
-    try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        logger.warning("%s is damaged (%s): computing these features anew", path, error)
-        return None
-    assert features.ndim == 2 and len(features) == num_images, (path, features.shape)
-    return features

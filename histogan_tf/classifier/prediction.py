@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
@@ -21,6 +20,7 @@ from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
+from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Restorable
@@ -29,7 +29,7 @@ from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
 
-_FILES_AT_ONCE = 16 * BATCH
+_FILES_AT_ONCE = 16 * INFERENCE_BATCH
 
 
 class Predictor:
@@ -45,8 +45,8 @@ class Predictor:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         from scipy.special import expit
 
-        starts = range(0, len(images), BATCH)
-        logits = [self._compute(tf.constant(images[start : start + BATCH])).numpy()[:, 0] for start in starts]
+        starts = range(0, len(images), INFERENCE_BATCH)
+        logits = [self._compute(tf.constant(images[start : start + INFERENCE_BATCH])).numpy()[:, 0] for start in starts]
         return expit(np.concatenate(logits).astype(np.float64))
 
 

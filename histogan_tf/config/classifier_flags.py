@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from histogan_tf.config.flag import flag
+from histogan_tf.config.flag import Table, flag
+
+_FEATURE_NETWORKS = Table("histogan_tf.models.feature_extractors:FEATURE_NETWORKS")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +71,10 @@ class EvaluationFlags:
 
     features: str = flag(
         "random",
-        "Network whose features the measures of synthetic images compare: random (a fixed untrained network), resnet18 "
-        "(with --weights), or inception (InceptionV3 trained on ImageNet, whose Fréchet distance is the FID; fetched "
-        "once by keras.applications).",
+        "Network whose features the measures of synthetic images compare. {entries}.",
         section="evaluate",
-        choices=("random", "resnet18", "inception"),
+        choices=_FEATURE_NETWORKS,
+        described=_FEATURE_NETWORKS,
     )
     recall_at_least: float | None = flag(
         None,

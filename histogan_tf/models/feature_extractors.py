@@ -1,6 +1,7 @@
 """Networks that turn images into feature vectors, for the metrics that compare sets of images.
 
-To add one: a function that builds a FeatureExtractor, and a line in `_BUILDERS`.
+To add one: a function that builds a FeatureExtractor, and an entry in `FEATURE_NETWORKS`, from which --features takes
+its choices. The table is read for --help, so Keras is imported only where a network is built.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+
+if TYPE_CHECKING:
+    import keras
+
+    from histogan_tf.config import Config
 
 INCEPTION_SIZE = 299
 # As keras.applications fetches them, and the digest by which it knows them.
@@ -65,17 +70,6 @@ class FeatureExtractor:
         return np.concatenate([self.function(_as_rgb(batch)) for batch in batches]).astype(np.float32, copy=False)
 
 
-def extractor(name: str) -> FeatureExtractor:
-    """The feature extractor of that name, as in --features.
-
-    Raises:
-        UserError: if there is none, or its weights cannot be had.
-    """
-    if name not in _BUILDERS:
-        raise UserError(f"--features={name}: choose one of {', '.join(_BUILDERS)}")
-    return _BUILDERS[name]()
-
-
 def weights_fingerprint(network: keras.Model) -> str:
     """SHA-256 of a network's weights in their order."""
     digest = hashlib.sha256()
@@ -103,6 +97,9 @@ def build_random_network() -> keras.Model:
     Returns:
         A model from uint8-valued (batch, height, width, 3), any size from 4 pixels, to float32 (batch, 448).
     """
+    import keras
+    from keras import layers, ops
+
     rng = np.random.default_rng(_RANDOM_SEED)
     images = keras.Input((None, None, 3), name="image")
     hidden = layers.Rescaling(1 / 127.5, offset=-1.0)(images)
@@ -123,7 +120,10 @@ def build_random_network() -> keras.Model:
     return network
 
 
-def _random_extractor() -> FeatureExtractor:
+def random_extractor() -> FeatureExtractor:
+    """The features of `build_random_network`."""
+    from keras import ops
+
     network = build_random_network()
 
     def features(images: np.ndarray) -> np.ndarray:
@@ -147,6 +147,9 @@ def build_inception_network(weights: Path | None) -> keras.Model:
     Returns:
         A model from uint8 (batch, height, width, 3) to float32 (batch, 2048).
     """
+    import keras
+    from keras import layers, ops
+
     images = keras.Input((None, None, 3), dtype="uint8", name="image")
     size = (INCEPTION_SIZE, INCEPTION_SIZE)
     resized = ops.image.resize(ops.cast(images, "float32"), size, interpolation="bilinear", antialias=True)
@@ -172,6 +175,8 @@ def inception_weights() -> Path:
             f"--features=inception: {path} is truncated or another file than {INCEPTION_WEIGHTS_URL}: remove it, so "
             f"that it is downloaded anew, or put that file in its place; {_OFFLINE}"
         )
+    import keras
+
     try:
         home.mkdir(parents=True, exist_ok=True)  # Keras would turn to a folder in /tmp
         return Path(
@@ -190,24 +195,93 @@ def inception_weights() -> Path:
         ) from error
 
 
-def _inception_extractor() -> FeatureExtractor:
+def inception_extractor() -> FeatureExtractor:
+    """The features of `build_inception_network` with the weights of ImageNet.
+
+    Raises:
+        UserError: if the weights cannot be had.
+    """
+    from histogan_tf.models.inference import compiled
+
     network = build_inception_network(inception_weights())
-
-    # Eagerly, all layers' activations would be kept to the end: 5 GB for a batch, where the graph needs 1.3.
-    @tf.function(input_signature=[tf.TensorSpec(network.input.shape, tf.uint8)])
-    def features(images: tf.Tensor) -> tf.Tensor:
-        return network(images, training=False)
-
+    compute = compiled(network)
     return FeatureExtractor(
         name=f"inception-bilinear{INCEPTION_SIZE}",
         fingerprint=weights_fingerprint(network),
-        function=lambda images: features(images).numpy(),
+        function=lambda images: compute(images).numpy(),
         batch_size=32,
         frechet_name="fid",
     )
 
 
-_BUILDERS: dict[str, Callable[[], FeatureExtractor]] = {"random": _random_extractor, "inception": _inception_extractor}
+def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+    """The features of the classifier's backbone, with the weights and the preprocessing that the flags ask for.
+
+    Args:
+        config: --weights, --classifier_size and --seed.
+        image_shape: (height, width, channels) of the images; grey ones are seen as RGB.
+
+    Raises:
+        UserError: if the weights cannot be had.
+    """
+    from histogan_tf.models.inference import INFERENCE_BATCH, compiled
+    from histogan_tf.models.resnet import build_classifier
+
+    features = build_classifier(
+        (*image_shape[:2], 3),
+        size=config.classifier_size,
+        weights=config.weights,
+        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
+        cpu_kernels=config.cpu_kernels,
+    ).features
+    compute = compiled(features)
+    untrained = "-untrained" if config.weights == "random" else ""
+    return FeatureExtractor(
+        name=f"resnet18{untrained}-bilinear{config.classifier_size}",
+        fingerprint=weights_fingerprint(features),
+        function=lambda images: compute(images).numpy(),
+        batch_size=INFERENCE_BATCH,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureNetwork:
+    """One value of --features.
+
+    Attributes:
+        help: what it is, for the help of --features.
+        build: from a resolved Config and the (height, width, channels) of the images to the extractor; it raises
+            UserError if the weights cannot be had.
+    """
+
+    help: str
+    build: Callable[[Config, tuple[int, int, int]], FeatureExtractor]
+
+
+FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
+    "random": FeatureNetwork(
+        "a fixed untrained network, for images that are far from ImageNet",
+        lambda config, image_shape: random_extractor(),
+    ),
+    "resnet18": FeatureNetwork("the classifier's backbone, with the weights of --weights", resnet_extractor),
+    "inception": FeatureNetwork(
+        "InceptionV3 trained on ImageNet, whose Fréchet distance is the FID; fetched once by keras.applications",
+        lambda config, image_shape: inception_extractor(),
+    ),
+}
+
+
+def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+    """The extractor that --features asks for.
+
+    Args:
+        config: resolved.
+        image_shape: (height, width, channels) of the images.
+
+    Raises:
+        UserError: if its weights cannot be had.
+    """
+    return FEATURE_NETWORKS[config.features].build(config, image_shape)
 
 
 def _as_rgb(images: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.models.feature_extractors import feature_extractor
 from histogan_tf.runs import files
 from histogan_tf.synthesis import selection
-from histogan_tf.synthesis.evaluation import feature_extractor
 from histogan_tf.synthesis.selection import Selection
 from histogan_tf.trained.load import load_networks
 

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf.classifier.features import BATCH, compiled
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR, TRANSLATOR, family_of
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError
-from histogan_tf.machine.randomness import Purpose, weight_seeds
-from histogan_tf.models.feature_extractors import FeatureExtractor, extractor, weights_fingerprint
-from histogan_tf.models.resnet import build_classifier
+from histogan_tf.machine.randomness import Purpose
+from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.synthesis.measure import measure_synthesis, report_table, write_synthesis_report
 from histogan_tf.trained.generate import chosen_label, sampler_of
@@ -87,29 +85,3 @@ def _measure(
     report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
     write_synthesis_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", report_table(report), directory)
-
-
-def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
-    """--features: `random` has weights of its own, `resnet18` those of --weights, `inception` those of ImageNet.
-
-    Raises:
-        UserError: if the weights cannot be had.
-    """
-    if config.features != "resnet18":
-        return extractor(config.features)
-    seed = weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0]
-    features = build_classifier(
-        (*image_shape[:2], 3),
-        size=config.classifier_size,
-        weights=config.weights,
-        seed=seed,
-        cpu_kernels=config.cpu_kernels,
-    ).features
-    compute = compiled(features)
-    untrained = "-untrained" if config.weights == "random" else ""
-    return FeatureExtractor(
-        name=f"resnet18{untrained}-bilinear{config.classifier_size}",
-        fingerprint=weights_fingerprint(features),
-        function=lambda images: compute(images).numpy(),
-        batch_size=BATCH,
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ from histogan_tf.models.feature_extractors import FeatureExtractor
 from histogan_tf.reporting import pictures
 from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
-
-logger = logging.getLogger(__name__)
+from histogan_tf.runs.array_cache import ArrayCache
 
 REPORT_COLUMNS = ("synthetic", "floor", "ceiling")
 MIN_REAL_IMAGES = 2 * (generative.NUM_NEIGHBOURS + 1)
@@ -123,16 +121,8 @@ def cached_features(images: np.ndarray, extractor: FeatureExtractor, folder: Pat
         return extractor(images)
     digest = hashlib.sha256(f"{extractor.name} {extractor.fingerprint} {images.shape}".encode())
     digest.update(np.ascontiguousarray(images))
-    path = folder / f"{extractor.name}-{digest.hexdigest()[:32]}.npy"
-    if path.exists():
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            logger.warning("%s cannot be read (%s); its features are extracted again", path, error)
-    features = extractor(images)
-    with files.written_aside(path) as aside, aside.open("wb") as file:
-        np.save(file, features, allow_pickle=False)
-    return features
+    name = f"{extractor.name}-{digest.hexdigest()[:32]}"
+    return ArrayCache(folder).read_or_compute(name, lambda: extractor(images))
 
 
 def report_table(report: SynthesisReport) -> str:

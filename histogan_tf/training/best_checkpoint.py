@@ -12,7 +12,7 @@ from histogan_tf.config import Config
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.machine.workers import is_chief
 from histogan_tf.metrics.generative import squared_mmd
-from histogan_tf.models.feature_extractors import extractor
+from histogan_tf.models.feature_extractors import random_extractor
 from histogan_tf.runs.checkpoints import Checkpoints, best_directory
 from histogan_tf.runs.run_directory import read_metrics, run_directory
 from histogan_tf.training.dcgan_step import DCGANTrainer, sampled_state
@@ -38,7 +38,7 @@ class MeasuredDCGANTrainer:
 
     def __init__(self, trainer: DCGANTrainer, config: Config, real_images: np.ndarray) -> None:
         self._trainer, self._config = trainer, config
-        self._extractor = extractor("random")
+        self._extractor = random_extractor()
         self._real_features = self._extractor(real_images)
         self._name = f"kid-{self._extractor.name}-n{len(real_images)}"
         state = sampled_state(config, trainer.sampled_generator)

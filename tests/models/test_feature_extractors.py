@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from histogan_tf.cli import command_line
 from histogan_tf.errors import UserError
 from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import (
     FeatureExtractor,
     build_random_network,
-    extractor,
+    inception_extractor,
+    random_extractor,
     weights_fingerprint,
 )
 
@@ -24,7 +26,7 @@ PINNED_WEIGHT = 0.2649702
 
 @pytest.fixture(scope="module")
 def random():
-    return extractor("random")
+    return random_extractor()
 
 
 def random_images(*shape, seed=1):
@@ -100,8 +102,8 @@ def test_every_feature_tells_some_images_apart(random):
 
 
 def test_unknown_names_and_empty_sets(random):
-    with pytest.raises(UserError, match=r"--features=resnet9000: choose one of random, inception"):
-        extractor("resnet9000")
+    with pytest.raises(UserError, match="--features=resnet9000: choose one of random, resnet18, inception$"):
+        command_line.parse(["main.py", "--features=resnet9000"])
     with pytest.raises(UserError, match="no image"):
         random(random_images(0, 8, 8, 3))
 
@@ -160,7 +162,7 @@ def published(drawn, keras_home, monkeypatch):
 @pytest.mark.slow
 def test_inception_features_are_those_of_the_published_weights(published, keras_home, capsys):
     network, source = published
-    found = extractor("inception")
+    found = inception_extractor()
     assert (keras_home / "models" / source.name).read_bytes() == source.read_bytes()
     assert "Downloading" in capsys.readouterr().out
     assert (found.name, found.frechet_name) == ("inception-bilinear299", "fid")
@@ -193,7 +195,7 @@ def test_another_file_in_the_cache_is_left_alone_and_named(keras_home):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half of it")
     with pytest.raises(UserError, match=f"{path} is truncated or another file than https://.*remove it"):
-        extractor("inception")
+        inception_extractor()
     assert path.read_bytes() == b"half of it"
 
 
@@ -207,7 +209,7 @@ def test_another_file_in_the_cache_is_left_alone_and_named(keras_home):
 def test_weights_that_cannot_be_downloaded(keras_home, monkeypatch, url, cause):
     monkeypatch.setattr(feature_extractors, "INCEPTION_WEIGHTS_URL", url)
     with pytest.raises(UserError) as caught:
-        extractor("inception")
+        inception_extractor()
     message = str(caught.value)
     for words in (str(keras_home / "models"), url, cause, "put that file there", "--features=random and --features="):
         assert words in message

@@ -15,10 +15,9 @@ from histogan_tf.data.loading import load_dataset
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.metrics.generative import frechet_distance, squared_mmd
 from histogan_tf.models import feature_extractors
-from histogan_tf.models.feature_extractors import FeatureExtractor, extractor
+from histogan_tf.models.feature_extractors import FeatureExtractor, FeatureNetwork, feature_extractor, random_extractor
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.synthesis.evaluation import feature_extractor
 from histogan_tf.training.dcgan_step import dcgan_generator, sampled_state
 from histogan_tf.training.sampling import Sampler
 
@@ -99,11 +98,11 @@ def test_a_run_is_measured_against_what_it_was_trained_on(trained, real, caplog)
         "seed": 42,
         "image_shape": [16, 16, 3],
     }
-    check_numbers(found, real.images, samples(config, 24), extractor("random"))
+    check_numbers(found, real.images, samples(config, 24), random_extractor())
     assert "kid-random-n24" in caplog.text and f"see {run / 'evaluation'}" in caplog.text
     assert (run / "evaluation" / "nearest_training.png").is_file()
     (cached,) = (run / "features").iterdir()
-    np.testing.assert_array_equal(np.load(cached), extractor("random")(real.images))
+    np.testing.assert_array_equal(np.load(cached), random_extractor()(real.images))
 
 
 def test_number_seed_and_place_are_the_users_choice(trained, real, tmp_path):
@@ -113,7 +112,7 @@ def test_number_seed_and_place_are_the_users_choice(trained, real, tmp_path):
     found = read(tmp_path / "out")
     assert list(found["metrics"])[:2] == ["kid-random-n9", "frechet-random-n9"]
     numbered = samples(Config.from_json(config.to_json() | {"seed": 7}), 9)
-    check_numbers(found, real.images, numbered, extractor("random"), seed=7)
+    check_numbers(found, real.images, numbered, random_extractor(), seed=7)
 
 
 def test_a_label_of_a_conditional_run_is_measured_against_that_label(trained, real, tmp_path):
@@ -124,7 +123,7 @@ def test_a_label_of_a_conditional_run_is_measured_against_that_label(trained, re
     assert 12 <= len(of_label) < NUM_REAL
     found = read(tmp_path)
     assert found["settings"]["num_real"] == found["settings"]["num_synthetic"] == len(of_label)
-    check_numbers(found, of_label, samples(config, len(of_label), label=1), extractor("random"))
+    check_numbers(found, of_label, samples(config, len(of_label), label=1), random_extractor())
 
 
 def write_synthetic(folder: Path, **arrays: np.ndarray) -> str:
@@ -144,7 +143,7 @@ def test_a_folder_is_measured_and_its_copies_are_named(real, tmp_path):
     of_1[3] = np.rot90(real.images[10])
     evaluate(*DATA, write_synthetic(tmp_path / "synthetic", of_0=of_0, of_1=of_1))
     found = read(tmp_path / "synthetic" / "evaluation")
-    check_numbers(found, real.images, np.concatenate([of_0, of_1]), extractor("random"))
+    check_numbers(found, real.images, np.concatenate([of_0, of_1]), random_extractor())
     (pair,) = found["copies"]["suspected"]
     assert (pair["synthetic"], pair["pixels"]["training"]) == ("synthetic/1.npz/3", str(real.ids[10]))
     # Again: the report in the folder is not taken for an image of it.
@@ -160,7 +159,7 @@ def test_a_label_of_a_folder_is_measured_against_that_label(tmp_path):
     of_label = load_dataset(parse(*DATA, "--label=non-idc"))
     assert set(of_label.labels) == {0}
     assert (found["settings"]["num_real"], found["settings"]["num_synthetic"]) == (len(of_label), 8)
-    check_numbers(found, of_label.images, of_0, extractor("random"))
+    check_numbers(found, of_label.images, of_0, random_extractor())
 
 
 def test_features_of_resnet18(real, tmp_path):
@@ -218,10 +217,10 @@ def test_a_folder_that_is_not_there(monkeypatch, capsys, tmp_path):
 
 
 def test_features_that_are_not_finite(monkeypatch, capsys, tmp_path):
-    def broken() -> FeatureExtractor:
+    def broken(config, image_shape) -> FeatureExtractor:
         return FeatureExtractor("random", "0", lambda images: np.where(images[:, 0, 0] > 250, np.nan, 1.0))
 
-    monkeypatch.setitem(feature_extractors._BUILDERS, "random", broken)
+    monkeypatch.setitem(feature_extractors.FEATURE_NETWORKS, "random", FeatureNetwork("broken", broken))
     images = np.zeros((9, 16, 16, 3), np.uint8)
     images[4:6] = 255
     error = error_of(monkeypatch, capsys, *DATA, write_synthetic(tmp_path / "synthetic", of_0=images))
@@ -266,7 +265,7 @@ def test_images_without_labels_are_measured_against_the_label_that_is_named(tmp_
     of_label = load_dataset(parse(*DATA, "--label=idc")).images
     found = read(tmp_path / "evaluation")
     assert found["settings"]["num_real"] == len(of_label) and found["settings"]["num_synthetic"] == 12
-    check_numbers(found, of_label, images, extractor("random"))
+    check_numbers(found, of_label, images, random_extractor())
 
 
 def test_a_run_is_measured_by_the_classifiers_features_with_weights_of_the_users_choice(trained, real, tmp_path):

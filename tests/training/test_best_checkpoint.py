@@ -12,7 +12,7 @@ from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.metrics.generative import squared_mmd
-from histogan_tf.models.feature_extractors import extractor
+from histogan_tf.models.feature_extractors import random_extractor
 from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
 from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.training import loop
@@ -41,7 +41,7 @@ def test_the_best_generator_is_kept_with_the_kid_that_was_logged(tiny_config, tm
     state = sampled_state(config, generator)
     assert Checkpoints(tmp_path / "run" / "ckpt" / "best", state).restore() == best
     images = Sampler(generator, config, 0).numbered(0, 14, config.seed, Purpose.EVALUATED_LATENTS)
-    features = extractor("random")
+    features = random_extractor()
     assert found[best] == pytest.approx(squared_mmd(features(real.images), features(images)), rel=1e-5)
 
 
