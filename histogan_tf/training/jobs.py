@@ -191,5 +191,6 @@ def _tell_settings(
     logger.info("model: %s; parameters: %s", config.model, parameters)
     begin = f"going on after step {start_step}" if start_step else "starting"
     logger.info("run: %s, %s, up to step %d; settings in its log.txt", directory, begin, schedule.total_steps)
-    logger.info("samples: %s, one sheet every %d steps", directory / config.sample_dir, schedule.sample_freq)
+    often = "step" if schedule.sample_freq == 1 else f"{schedule.sample_freq} steps"
+    logger.info("samples: %s, one sheet every %s", directory / config.sample_dir, often)
     logger.info("stop: Ctrl-C saves a checkpoint; the same command goes on from there")
