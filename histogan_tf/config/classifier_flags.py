@@ -9,7 +9,7 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierFlags:
-    """How the classifier resnet18 is trained."""
+    """The flags of the training of the classifier, resnet18."""
 
     weights: str = flag(
         "imagenet",
@@ -65,7 +65,7 @@ class ClassifierFlags:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationFlags:
-    """How classifiers and synthetic images are measured."""
+    """The flags with which classifiers and synthetic images are measured."""
 
     features: str = flag(
         "random",
