@@ -11,7 +11,7 @@ _FEATURE_NETWORKS = Table("histogan_tf.models.feature_extractors:FEATURE_NETWORK
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierFlags:
-    """How the classifier resnet18 is trained."""
+    """The flags of the training of the classifier, resnet18."""
 
     weights: str = flag(
         "imagenet",
@@ -67,7 +67,7 @@ class ClassifierFlags:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationFlags:
-    """How classifiers and synthetic images are measured."""
+    """The flags with which classifiers and synthetic images are measured."""
 
     features: str = flag(
         "random",

@@ -9,7 +9,7 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ClusterFlags:
-    """How images are described by SIFT and grouped into clusters."""
+    """The flags with which images are described by SIFT and grouped into clusters."""
 
     num_clusters: int = flag(4, "Number of clusters to make.", section="cluster", minimum=1)
     vocabulary_size: int = flag(100, "Number of visual words in the vocabulary.", section="cluster", minimum=1)

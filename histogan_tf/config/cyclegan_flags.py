@@ -9,7 +9,7 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class CycleGANFlags:
-    """The domains, the networks and the training of a CycleGAN."""
+    """The flags of the domains, the networks and the training of a CycleGAN."""
 
     domain_a: str = flag(
         "0",
@@ -54,7 +54,7 @@ class CycleGANFlags:
 
 @dataclasses.dataclass(frozen=True)
 class TranslateFlags:
-    """Which images are translated, and which translations are kept."""
+    """The flags that choose the images to translate and the translations to keep."""
 
     direction: str = flag(
         "both",

@@ -9,7 +9,7 @@ from histogan_tf.config.flag import Table, flag
 
 @dataclasses.dataclass(frozen=True)
 class DataFlags:
-    """Which images are used, and how they are prepared."""
+    """The flags that choose the images and how they are prepared."""
 
     dataset: str = flag(
         "phantom",

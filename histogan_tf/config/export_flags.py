@@ -9,7 +9,7 @@ from histogan_tf.config.flag import flag
 
 @dataclasses.dataclass(frozen=True)
 class ExportFlags:
-    """Where exported models are written."""
+    """The flag that says where exported models are written."""
 
     export_dir: str | None = flag(
         None,

@@ -80,7 +80,7 @@ OWN_FLAGS = (
 
 @dataclasses.dataclass(frozen=True)
 class PaperFlags:
-    """How much of the study is carried out."""
+    """The flags that choose how much of the study is carried out."""
 
     quick: bool = flag(
         False,

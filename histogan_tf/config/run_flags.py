@@ -27,7 +27,7 @@ VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_
 
 @dataclasses.dataclass(frozen=True)
 class CommandFlags:
-    """What the program does, and with which run."""
+    """The flags that choose the command and the run."""
 
     model: str = flag(
         "dcgan3",
@@ -71,7 +71,7 @@ class CommandFlags:
 
 @dataclasses.dataclass(frozen=True)
 class WatchingFlags:
-    """What a training run shows and saves, and how often."""
+    """The flags of the sample sheets, measurements and checkpoints of a training run."""
 
     sample_freq: int | None = flag(
         None,
@@ -106,7 +106,7 @@ class WatchingFlags:
 
 @dataclasses.dataclass(frozen=True)
 class ResultFlags:
-    """What is made with a trained network, and where it is written."""
+    """The flags of the images and files that are made with a trained network."""
 
     num_images: int = flag(
         64,

@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Purpose(enum.IntEnum):
-    """What a random draw is used for. Draws for different purposes are independent, even with the same seed."""
+    """The uses of random draws. Draws for different purposes are independent, even with the same seed."""
 
     LATENTS = 1
     REAL_NOISE = 2

@@ -92,7 +92,7 @@ def test_errors_of_one_worker_alone_stay_what_they_are():
             "--num_replicas=2 works only with --distribution=mirrored",
         ),
         (["--sync_batch_norm"], "--sync_batch_norm needs several replicas"),
-        (["--model=cyclegan", "--distribution=mirrored", "--sync_batch_norm"], "is of the DCGANs"),
+        (["--model=cyclegan", "--distribution=mirrored", "--sync_batch_norm"], "is for dcgan1"),
         (["--distribution=everywhere"], "none, mirrored, multi_worker"),
     ],
 )
