@@ -56,15 +56,18 @@ class NetworkFlags:
     )
     upsampling: str = flag(
         "transposed",
-        "Of the generators: transposed convolutions as published, or resize and convolve, the cure for checkerboards.",
+        "How generators enlarge their feature maps: by transposed convolutions as published, or by resizing and a "
+        "convolution, which leaves no checkerboard.",
         section="network",
         choices=("transposed", "resize"),
     )
     spectral_norm: bool = flag(
-        False, "Spectral instead of batch normalization in the DCGAN's discriminator.", section="network"
+        False, "Use spectral instead of batch normalization in the DCGAN's discriminator.", section="network"
     )
     conditional: bool = flag(
-        False, "The original's label-conditioned network; needs a labelled dataset.", section="network"
+        False,
+        "Train the original's label-conditioned DCGAN, which makes images of a chosen label; needs a labelled dataset.",
+        section="network",
     )
 
 
@@ -73,29 +76,41 @@ class TrainingFlags:
     """How networks are trained."""
 
     epoch: int = flag(
-        25, "Epochs in total: a run that has made them is finished.", section="training", minimum=1, fixed=False
+        25,
+        "Number of epochs in total, those of an earlier start included. A run that has made them is finished.",
+        section="training",
+        minimum=1,
+        fixed=False,
     )
     max_steps: int | None = flag(
-        None, "Stop after so many steps in total, whatever --epoch says.", section="training", minimum=1, fixed=False
+        None,
+        "Number of training steps in total after which to stop, whatever --epoch says.",
+        section="training",
+        minimum=1,
+        fixed=False,
     )
     batch_size: int | None = flag(
         None,
-        "Images a batch, all replicas together; 64, and 1 of each domain for cyclegan, if left out.",
+        "Number of images in a batch, all replicas together; 64, and 1 of each domain for cyclegan, if left out.",
         section="training",
         minimum=1,
     )
-    learning_rate: float = flag(0.0002, "Of Adam.", section="training", minimum=1e-12, maximum=1.0)
-    beta1: float = flag(0.5, "Adam's first momentum.", section="training", minimum=0.0, maximum=0.999999)
+    learning_rate: float = flag(
+        0.0002, "Learning rate of the optimizer Adam.", section="training", minimum=1e-12, maximum=1.0
+    )
+    beta1: float = flag(
+        0.5, "Decay rate of Adam's first moment, its momentum.", section="training", minimum=0.0, maximum=0.999999
+    )
     generator_updates: int = flag(
         2,
-        "Generator updates after each discriminator update, with the same z.",
+        "Number of generator updates after each discriminator update, all with the same z.",
         section="training",
         minimum=1,
         maximum=16,
     )
     label_smoothing: float | None = flag(
         None,
-        "The discriminator's target for real images; 1 for dcgan1, 0.9 for dcgan2 and dcgan3.",
+        "Target of the discriminator for real images; 1 for dcgan1, 0.9 for dcgan2 and dcgan3, if left out.",
         section="training",
         minimum=0.5,
         maximum=1.0,
@@ -103,7 +118,7 @@ class TrainingFlags:
     instance_noise: float | None = flag(
         None,
         "Standard deviation of the Gaussian noise on every discriminator input, whose range is [-1, 1]; 0 for dcgan1, "
-        "0.2 for dcgan2 and dcgan3.",
+        "0.2 for dcgan2 and dcgan3, if left out.",
         section="training",
         minimum=0.0,
         maximum=10.0,
@@ -117,24 +132,24 @@ class TrainingFlags:
     )
     ema_decay: float = flag(
         0.0,
-        "Sample from a moving average of the DCGAN's generator with this decay a step, ramped up from 0.1; 0 turns it "
-        "off.",
+        "Decay, in one step, of a moving average of the DCGAN generator's weights, from which samples are made; it is "
+        "ramped up from 0.1. 0 samples from the generator itself.",
         section="training",
         minimum=0.0,
         maximum=0.999999,
     )
     diffaugment: tuple[str, ...] | None = flag(
         None,
-        "DiffAugment: how every image is changed at random before the DCGAN's discriminator sees it, separated by "
-        "commas. None if left out.",
+        "DiffAugment policies, separated by commas: the random changes to every image, real and fake, before the "
+        "DCGAN's discriminator sees it; none if left out.",
         section="training",
         choices=DIFFAUGMENT_POLICIES,
     )
     ada_target: float = flag(
         0.0,
-        "ADA: apply each --diffaugment policy to a share of the images, which rises while the discriminator tells real "
-        "images apart more surely than this (mean sign of its logits; published: 0.6), and falls otherwise; 0 turns it "
-        "off, and each policy is applied to all images.",
+        "Target of ADA (published: 0.6). ADA applies each --diffaugment policy to a share of the images. The share rises "
+        "while the mean sign of the discriminator's logits for real images is above the target, a mark of overfitting, "
+        "and falls while it is below. 0 applies each policy to all images.",
         section="training",
         minimum=0.0,
         maximum=1.0,
@@ -148,37 +163,38 @@ class TrainingFlags:
     )
     precision: str = flag(
         "float32",
-        "bfloat16 computes in bfloat16 and keeps weights, batch-norm statistics and losses in float32.",
+        "Numbers to compute with. With bfloat16, weights, statistics of batch normalization and losses stay float32.",
         section="training",
         choices=("float32", "bfloat16"),
     )
     cpu_kernels: bool = flag(
         True,
-        "On a CPU, make the networks of layers that compute the same as Keras's in less time, to within rounding. Off, "
-        "and on a GPU always, they are plain Keras layers.",
+        "On a CPU, build networks from layers that compute the same as Keras's, to within rounding, in less time. If it "
+        "is off, and always on a GPU, networks are built from plain Keras layers.",
         section="training",
     )
     distribution: str = flag(
         "none",
-        "Train on the GPUs of this host together (mirrored), or of several hosts (multi_worker: the same command on "
-        "each, which the environment variable TF_CONFIG tells apart, and --checkpoint_dir on a file system that they "
-        "share). A run can change it when it goes on.",
+        "Train on several devices: the GPUs of this host (mirrored), or those of several hosts (multi_worker). For "
+        "several hosts, start the same command on each, with its own TF_CONFIG in the environment and --checkpoint_dir "
+        "on a file system that they share. A run may be continued with another value.",
         section="training",
         choices=DISTRIBUTIONS,
         fixed=False,
     )
     num_replicas: int | None = flag(
         None,
-        "GPUs of --distribution=mirrored; all if left out. On a host without one, parts of its CPU, to try it on; 2 if "
-        "left out.",
+        "Number of GPUs to use with --distribution=mirrored; all if left out. On a host without a GPU, the number of "
+        "parts into which its CPU is divided, to try it out; 2 if left out.",
         section="training",
         minimum=1,
         fixed=False,
     )
     sync_batch_norm: bool = flag(
         False,
-        "Let batch norm in the DCGANs take statistics over all replicas, which then learn together what one learns "
-        "from the same batch; else each takes those of its share, and the moving averages are the first replica's.",
+        "Let batch normalization in the DCGANs use the statistics of the whole batch, over all replicas, so that several "
+        "replicas learn what one would. If it is off, each replica uses the statistics of its share, and the moving "
+        "averages are those of the first replica.",
         section="training",
         fixed=False,
     )
