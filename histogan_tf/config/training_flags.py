@@ -147,8 +147,8 @@ class TrainingFlags:
     )
     ada_target: float = flag(
         0.0,
-        "Target of ADA (published: 0.6). ADA applies each --diffaugment policy to a share of the images. The share rises "
-        "while the mean sign of the discriminator's logits for real images is above the target, a mark of overfitting, "
+        "Target of ADA (published: 0.6). ADA applies each --diffaugment policy to a share of the images. The share "
+        "rises while the mean sign of the discriminator's logits for real images is above the target, a mark of overfitting, "
         "and falls while it is below. 0 applies each policy to all images.",
         section="training",
         minimum=0.0,
@@ -175,8 +175,8 @@ class TrainingFlags:
     )
     distribution: str = flag(
         "none",
-        "Train on several devices: the GPUs of this host (mirrored), or those of several hosts (multi_worker). For "
-        "several hosts, start the same command on each, with its own TF_CONFIG in the environment and --checkpoint_dir "
+        "Train on several devices: the GPUs of this host (mirrored), or those of several hosts (multi_worker). "
+        "For several hosts, start the same command on each, with its own TF_CONFIG in the environment and --checkpoint_dir "
         "on a file system that they share. A run may be continued with another value.",
         section="training",
         choices=DISTRIBUTIONS,
@@ -192,8 +192,8 @@ class TrainingFlags:
     )
     sync_batch_norm: bool = flag(
         False,
-        "Let batch normalization in the DCGANs use the statistics of the whole batch, over all replicas, so that several "
-        "replicas learn what one would. If it is off, each replica uses the statistics of its share, and the moving "
+        "Let batch normalization in the DCGANs use the statistics of the whole batch, over all replicas, so that "
+        "several replicas learn what one would. If it is off, each replica uses the statistics of its share, and the moving "
         "averages are those of the first replica.",
         section="training",
         fixed=False,
