@@ -148,8 +148,8 @@ class TrainingFlags:
     ada_target: float = flag(
         0.0,
         "Target of ADA (published: 0.6). ADA applies each --diffaugment policy to a share of the images. The share "
-        "rises while the mean sign of the discriminator's logits for real images is above the target, a mark of overfitting, "
-        "and falls while it is below. 0 applies each policy to all images.",
+        "rises while the mean sign of the discriminator's logits for real images is above the target, a mark of "
+        "overfitting, and falls while it is below. 0 applies each policy to all images.",
         section="training",
         minimum=0.0,
         maximum=1.0,
@@ -169,15 +169,15 @@ class TrainingFlags:
     )
     cpu_kernels: bool = flag(
         True,
-        "On a CPU, build networks from layers that compute the same as Keras's, to within rounding, in less time. If it "
-        "is off, and always on a GPU, networks are built from plain Keras layers.",
+        "On a CPU, build networks from layers that compute the same as Keras's, to within rounding, in less time. If "
+        "it is off, and always on a GPU, networks are built from plain Keras layers.",
         section="training",
     )
     distribution: str = flag(
         "none",
         "Train on several devices: the GPUs of this host (mirrored), or those of several hosts (multi_worker). "
-        "For several hosts, start the same command on each, with its own TF_CONFIG in the environment and --checkpoint_dir "
-        "on a file system that they share. A run may be continued with another value.",
+        "For several hosts, start the same command on each, with its own TF_CONFIG in the environment and "
+        "--checkpoint_dir on a file system that they share. A run may be continued with another value.",
         section="training",
         choices=DISTRIBUTIONS,
         fixed=False,
@@ -193,8 +193,8 @@ class TrainingFlags:
     sync_batch_norm: bool = flag(
         False,
         "Let batch normalization in the DCGANs use the statistics of the whole batch, over all replicas, so that "
-        "several replicas learn what one would. If it is off, each replica uses the statistics of its share, and the moving "
-        "averages are those of the first replica.",
+        "several replicas learn what one would. If it is off, each replica uses the statistics of its share, and the "
+        "moving averages are those of the first replica.",
         section="training",
         fixed=False,
     )
