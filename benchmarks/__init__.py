@@ -1,4 +1,4 @@
-"""How fast the program is beside others that do the same work: `python -m benchmarks --output=FOLDER`.
+"""Measures how fast the program is beside other programs that do the same work.
 
-Never imported by the package.
+It is run as `python -m benchmarks --output=FOLDER`, and the package never imports it.
 """

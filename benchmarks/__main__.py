@@ -26,7 +26,7 @@ _PEAK_SIZE, _TINY_PEAK_SIZE = 4096, 1024
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the workloads that are asked for; returns the exit code."""
+    """Runs the workloads that the command line names; returns the exit code."""
     arguments = _parse(argv)
     arguments.output.mkdir(parents=True, exist_ok=True)
     report = Report(arguments.output, describe_machine())
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _measure_all(arguments, how, report)
     except KeyboardInterrupt:
-        print(f"stopped; what is finished is in {arguments.output}", file=sys.stderr)
+        print(f"stopped; the results of finished workloads are in {arguments.output}", file=sys.stderr)
         return 130
     except ContenderFailed as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Report:
-    """What was measured so far; written anew after each workload, so that a run that is stopped leaves the others.
+    """All results so far; they are written anew after each workload, so a stopped run leaves the finished ones.
 
     Args:
-        folder: that it is written to.
-        machine: as `describe_machine` tells it.
+        folder: the folder to write to.
+        machine: the description that `describe_machine` returns.
     """
 
     def __init__(self, folder: Path, machine: dict[str, object]) -> None:
@@ -59,26 +59,26 @@ class Report:
         self._peaks: dict[str, dict[str, float]] = {}
 
     def add_peaks(self, library: str, peaks: dict[str, float]) -> None:
-        """Operations a second of a library's matrix products by precision; the best counts."""
+        """Adds the operations a second of a library's matrix products, by precision; the highest so far is kept."""
         for precision, peak in peaks.items():
             of_precision = self._peaks.setdefault(precision, {})
             of_precision[library] = max(peak, of_precision.get(library, 0.0))
 
     def add_workload(self, result: WorkloadResult) -> None:
-        """Prints and writes it."""
+        """Adds the result of a workload, prints it, and writes all results."""
         self._workloads.append(result)
         print(f"\n{workload_table(result, self.best_peaks)}\n", flush=True)
         self._write()
 
     def add_start(self, start: Start) -> None:
-        """Prints and writes it."""
+        """Adds the start-up times, prints them, and writes all results."""
         self._start = start
         print(f"\n{start.text()}\n", flush=True)
         self._write()
 
     @property
     def best_peaks(self) -> dict[str, float]:
-        """By precision, of the fastest library."""
+        """The operations a second of the fastest library, by precision."""
         return {precision: max(of_library.values()) for precision, of_library in self._peaks.items()}
 
     def _write(self) -> None:
@@ -135,12 +135,31 @@ class _Teller:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
     names = (*WORKLOADS, _START)
-    parser.add_argument("--output", type=Path, required=True, help="folder for results.json, results.md, ratios.png")
-    parser.add_argument("--workloads", type=_some_of(names), default=names, help=f"some of {','.join(names)}; all")
-    parser.add_argument("--precisions", type=_some_of(_PRECISIONS), default=_PRECISIONS, help="float32,bfloat16; both")
-    parser.add_argument("--seconds", type=float, default=5.0, help="that a block lasts about, of at least two steps; 5")
-    parser.add_argument("--rounds", type=int, default=3, help="blocks of each contender; 3")
-    parser.add_argument("--tiny", action="store_true", help="tiny networks: whether all works, not how fast")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder that results.json, results.md and ratios.png are written to"
+    )
+    parser.add_argument(
+        "--workloads",
+        type=_some_of(names),
+        default=names,
+        help=f"workloads to measure, of {','.join(names)} (default: all)",
+    )
+    parser.add_argument(
+        "--precisions",
+        type=_some_of(_PRECISIONS),
+        default=_PRECISIONS,
+        help="precisions to measure (default: float32,bfloat16)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="about how long a block lasts; it has at least two calls (default: 5)",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="blocks of each contender (default: 3)")
+    parser.add_argument(
+        "--tiny", action="store_true", help="use tiny networks, to check that all works, not to measure speed"
+    )
     arguments = parser.parse_args(argv)
     if arguments.seconds <= 0 or arguments.rounds < 1:
         parser.error("--seconds must be above 0, and --rounds at least 1")
@@ -152,7 +171,7 @@ def _some_of(names: Sequence[str]):
         given = text.split(",")
         unknown = [name for name in given if name not in names]
         if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(names)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r}: choose among {', '.join(names)}")
         return given
 
     return parse

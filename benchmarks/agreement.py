@@ -1,4 +1,4 @@
-"""Before anything is timed: do all contenders compute the same?"""
+"""Checks that all contenders compute the same, before any of them is timed."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.children import ContenderFailed
 
-# Of losses that are around 1. bfloat16 keeps 8 significant bits, and every contender rounds at other places.
+# Allowed differences between losses, which are around 1. bfloat16 keeps 8 significant bits, and each contender rounds
+# at other places.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
-# Of losses after an update: Adam makes a whole step of the rounding of a gradient near zero. On DCGAN3 that puts two
-# settings of PyTorch itself 3e-4 apart, and them 6e-4 from us; in bfloat16, Keras's loop is 0.06 from it in float32.
+# Allowed differences between losses after an update. Adam makes a whole step even of a gradient that is only a rounding
+# error. On DCGAN3 that puts two settings of PyTorch 3e-4 apart from each other and 6e-4 from ours; Keras's loop in
+# bfloat16 is 0.06 apart from itself in float32.
 UPDATED_TOLERANCES = {"float32": 3e-3, "bfloat16": 0.15}
-_UPDATED = "g_loss"  # DCGAN's generator loss is of a discriminator and a generator that this step has updated
+_UPDATED = "g_loss"  # DCGAN's generator loss is computed after the same step has updated both networks
 
 Losses = Sequence[Mapping[str, float]]
 
 
 class Disagreement(ContenderFailed):
-    """A contender does other work than we do: it is not timed."""
+    """A contender does not do the same work as our program, so it is not timed."""
 
 
 def check_agreement(name: str, precision: str, ours: Losses, theirs: Losses) -> float:
-    """The largest relative difference of losses from ours, in units of max(1, |ours|).
+    """Returns the largest difference between a contender's losses and ours, in units of max(1, |ours|).
 
     Args:
-        name: of the contender.
-        precision: it computes in; ours are of float32.
-        ours: losses by name, step by step; what another has no name for is left out.
-        theirs: likewise.
+        name: the contender's name.
+        precision: the precision that the contender computes in; our losses are computed in float32.
+        ours: our losses, by name, for each step; losses that the contender does not have are ignored.
+        theirs: the contender's losses, by name, for each step.
 
     Raises:
-        Disagreement: if it is above the tolerance.
+        Disagreement: if a difference is above the tolerance.
     """
     largest = 0.0
     for step, (mine, its) in enumerate(zip(ours, theirs, strict=True), start=1):
@@ -41,7 +43,7 @@ def check_agreement(name: str, precision: str, ours: Losses, theirs: Losses) -> 
             tolerance = (UPDATED_TOLERANCES if step > 1 or loss == _UPDATED else TOLERANCES)[precision]
             if not math.isfinite(difference) or difference > tolerance:
                 raise Disagreement(
-                    f"{name}, {precision}: {loss} of step {step} is {value:.6f} where ours is {mine[loss]:.6f}; more "
-                    f"than {tolerance:g} apart, so it is not the same network and step"
+                    f"{name}, {precision}: {loss} of step {step} is {value:.6f} and ours is {mine[loss]:.6f}, more "
+                    f"than {tolerance:g} apart: make its network and step equal to ours"
                 )
     return largest

@@ -1,4 +1,4 @@
-"""Alternating blocks: A B C A B C …, so that whatever slows the machine for a while slows all alike."""
+"""Times contenders in alternating blocks, A B C A B C …, so that a slow phase of the machine slows all of them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _LEAST_CALLS = 2
 
 
 class Timed(Protocol):
-    """What can be timed."""
+    """Something that can be timed."""
 
     def seconds_of(self, num_calls: int) -> float:
-        """Seconds that so many calls take."""
+        """Returns the seconds that `num_calls` calls take."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """What was measured of one contender.
+    """The times of one contender.
 
     Attributes:
         amount: units of work in one call, such as 1 step.
-        num_calls: calls a block.
-        seconds: of each block, by round.
+        num_calls: calls in a block.
+        seconds: seconds that each block took, by round.
     """
 
     amount: float
@@ -33,7 +33,7 @@ class Blocks:
 
     @property
     def rates(self) -> list[float]:
-        """Units of work a second, by round."""
+        """The units of work a second, by round."""
         return [self.amount * self.num_calls / seconds for seconds in self.seconds]
 
     @property
@@ -43,12 +43,12 @@ class Blocks:
 
 
 def ratio(ours: Blocks, other: Blocks) -> float:
-    """How many times as fast we are: the median over rounds, each of which compares neighbours in time."""
+    """Returns how many times as fast we are: the median over the rounds of the ratio of blocks timed close together."""
     return statistics.median(mine / its for mine, its in zip(ours.rates, other.rates, strict=True))
 
 
 def calls_a_block(contender: Timed, block_seconds: float) -> int:
-    """How many calls last about so long, at least two; warms the contender up."""
+    """Returns how many calls take about `block_seconds`, at least two; warms the contender up."""
     contender.seconds_of(1)
     return max(_LEAST_CALLS, round(block_seconds / contender.seconds_of(1)))
 
@@ -63,14 +63,14 @@ def alternate(
     """Times the contenders in turns.
 
     Args:
-        contenders: by name, in their order within a round; each is warm.
-        amounts: units of work in one call of each.
-        num_calls: calls a block of each.
-        num_rounds: how often each has its turn.
-        tell: takes lines of progress.
+        contenders: the contenders, by name, in their order within a round; each is already warm.
+        amounts: units of work in one call, by name.
+        num_calls: calls in a block, by name.
+        num_rounds: number of blocks of each contender.
+        tell: is called with each line of progress.
 
     Returns:
-        Blocks by name.
+        The blocks of each contender, by name.
     """
     seconds = {name: [] for name in contenders}
     for number in range(num_rounds):

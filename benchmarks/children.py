@@ -1,4 +1,4 @@
-"""One process for each contender, idle until it is asked: its threads disturb nobody, and its memory is its own."""
+"""Runs each contender in a process of its own, which idles between requests and has its own threads and memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 _SECONDS_TO_END = 3.0
-_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # bytes in the unit of getrusage
 
 
 class ContenderFailed(Exception):  # noqa: N818 - the run goes on without it
-    """A contender could not be built, or broke; the message is one line."""
+    """A contender could not be built, or failed; the message is one line."""
 
 
 class Child:
     """A contender in a process of its own.
 
     Args:
-        factory: `module:name` of what makes the contender, in this package.
-        arguments: that it is called with.
-        log: file that takes what the process prints.
+        factory: `module:name` of the class or function in this package that makes the contender.
+        arguments: the arguments that it is called with.
+        log: the file that the process's output is written to.
 
     Raises:
-        ContenderFailed: if it cannot be made.
+        ContenderFailed: if the contender cannot be made.
     """
 
     def __init__(self, factory: str, arguments: Mapping[str, Any], log: Path) -> None:
@@ -49,24 +49,24 @@ class Child:
             raise
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """What the contender's method returns.
+        """Calls a method of the contender and returns its result.
 
         Raises:
-            ContenderFailed: if it raises, or the process dies.
+            ContenderFailed: if the method raises, or the process dies.
         """
         self._connection.send((method, arguments))
         return self._answer()
 
     def seconds_of(self, num_calls: int) -> float:
-        """Wall time of `contender.run(num_calls)`, taken in its process."""
+        """Returns the wall time, in seconds, of `contender.run(num_calls)`, measured in the contender's process."""
         return self.ask("_seconds_of", num_calls)
 
     def peak_megabytes(self) -> float:
-        """The most memory that the process has had resident so far, libraries included."""
+        """Returns the most memory, in MB, that the process has had resident so far, libraries included."""
         return self.ask("_peak_megabytes")
 
     def close(self) -> None:
-        """Ends the process: it leaves by itself if it is idle."""
+        """Ends the process: by closing the connection if it is idle, else by a signal."""
         self._connection.close()
         for insist in (self._process.terminate, self._process.kill):
             self._process.join(_SECONDS_TO_END)
@@ -86,7 +86,7 @@ class Child:
 
 
 def _serve(connection: Connection, factory: str, arguments: dict[str, Any], log: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with open(log, "a") as file:
         os.dup2(file.fileno(), 1)
@@ -109,7 +109,7 @@ def _serve(connection: Connection, factory: str, arguments: dict[str, Any], log:
         method, values = request
         try:
             connection.send((True, method(*values)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the parent tells it
+        except Exception as error:  # noqa: BLE001 - the parent reports every error
             traceback.print_exc()
             message = str(error).strip().partition("\n")[0]
             connection.send((False, f"{type(error).__name__}: {message}"[:300]))
@@ -121,7 +121,7 @@ def _serve(connection: Connection, factory: str, arguments: dict[str, Any], log:
 
 
 def _peak_megabytes() -> float:
-    # Linux's ru_maxrss remembers what the process was before it became this program: a copy of its parent.
+    # Linux's ru_maxrss also counts the parent's memory, of which the process was a copy before it ran this program.
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6

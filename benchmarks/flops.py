@@ -1,8 +1,9 @@
-"""Floating-point operations of a TensorFlow graph: those of its convolutions and matrix products, which are nearly all.
+"""Counts the floating-point operations of a TensorFlow graph.
 
-A product of m x k by k x n counts 2 m n k. A convolution counts every tap of its kernel, also those on the padding, and
-so do its two gradients; a transposed convolution is the first of them. What the fetches do not need is not counted:
-TensorFlow prunes it before it runs the graph.
+Only convolutions and matrix products count; they are nearly all of the work. A product of m x k by k x n counts
+2 m n k. A convolution counts every tap of its kernel, also those on the padding. So do its two gradients; a transposed
+convolution is the gradient by the input. Operations that the results do not need are not counted, because TensorFlow
+prunes them before it runs the graph.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def flops_of_function(function: tf.types.experimental.ConcreteFunction) -> int:
-    """Operations of one call.
+    """Counts the operations of one call.
 
     Args:
-        function: all of whose convolutions and products have static shapes.
+        function: a function whose convolutions and products all have static shapes.
     """
     graph = function.graph
     return flops_of_graph([*(output.op for output in graph.outputs), *graph.control_outputs])
 
 
 def flops_of_graph(targets: Iterable[tf.Operation]) -> int:
-    """Operations that it takes to run `targets` once."""
+    """Counts the operations that it takes to run `targets` once."""
     pending, seen, total = list(targets), set(), 0
     while pending:
         operation = pending.pop()
@@ -60,5 +61,5 @@ def _flops(operation: tf.Operation) -> int:
 
 
 def _convolution(out_shape: Iterable[int], kernel_shape: Iterable[int]) -> int:
-    """2 for each output value, kernel pixel and input channel; the kernel is (height, width, in, out)."""
+    """Counts 2 for each output value, kernel pixel and input channel; kernel_shape is (height, width, in, out)."""
     return 2 * math.prod(out_shape) * math.prod(list(kernel_shape)[:3])

@@ -1,4 +1,4 @@
-"""On what it was measured."""
+"""Describes the machine and the software that the measurements were made on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGES = ("histogan_tf", "tensorflow", "keras", "torch", "opencv-python-headl
 
 
 def describe_machine() -> dict[str, object]:
-    """Date, processor, cores that this process may use, memory, and versions of what was measured."""
+    """Returns date, processor, cores that this process may use, memory, and the versions of the measured packages."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
@@ -27,7 +27,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def version_of(package: str) -> str | None:
-    """The installed version, or None."""
+    """Returns the installed version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

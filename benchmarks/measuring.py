@@ -1,4 +1,4 @@
-"""One workload: everyone is set up and checked, then timed in turns."""
+"""Measures one workload: sets up and checks all contenders, then times them in turns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CONTENDERS = "benchmarks.contenders"
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """How to measure.
+    """The settings of a measurement.
 
     Attributes:
-        block_seconds: that a block should last about.
-        num_rounds: blocks of each contender.
-        log: file that takes what the contenders' processes print.
-        tell: takes lines of progress.
+        block_seconds: about how long a block should last, in seconds.
+        num_rounds: number of blocks of each contender.
+        log: the file that the output of the contenders' processes is written to.
+        tell: is called with each line of progress.
     """
 
     block_seconds: float
@@ -37,10 +37,10 @@ class Measure:
 
 @contextlib.contextmanager
 def child_of(factory: str, arguments: dict[str, Any], log: Path) -> Iterator[Child]:
-    """A contender's process, which ends with the block.
+    """Starts a contender's process, and ends it when the `with` block ends.
 
     Raises:
-        ContenderFailed: if it cannot be made.
+        ContenderFailed: if the contender cannot be made.
     """
     child = Child(factory, arguments, log)
     try:
@@ -50,11 +50,13 @@ def child_of(factory: str, arguments: dict[str, Any], log: Path) -> Iterator[Chi
 
 
 def measure(workload: Workload, how: Measure) -> WorkloadResult:
-    """Sets all up, one after the other, and times them in turns.
+    """Sets up all contenders, one after the other, and times them in turns.
+
+    A contender that fails before it is timed, or that does not do the same work as the leader, is left out; the result
+    says why.
 
     Raises:
-        ContenderFailed: if the leader fails or its precisions disagree, or another fails in the middle of its turns.
-            One that fails before, or does other work than the leader does, is left out and told in the result.
+        ContenderFailed: if the leader fails, its precisions disagree, or another contender fails while it is timed.
     """
     how.tell(workload.title)
     with contextlib.ExitStack() as stack:
@@ -79,13 +81,13 @@ def measure(workload: Workload, how: Measure) -> WorkloadResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Seat:
-    """A contender, ready or failed.
+    """A contender that is ready to be timed, or has failed.
 
     Attributes:
-        contender: what it is.
-        result: what is known of it before it is timed.
+        contender: the contender.
+        result: its result so far, without times.
         child: its process; None if it failed.
-        num_calls: a block.
+        num_calls: calls in a block.
     """
 
     contender: Contender

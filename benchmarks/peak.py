@@ -1,4 +1,4 @@
-"""What this machine's matrix products reach, in floating-point operations a second."""
+"""Measures how fast this machine multiplies matrices, in floating-point operations a second."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ NUM_REPEATS = 5
 
 
 class TensorFlowProducts:
-    """Square matrix products of TensorFlow."""
+    """Multiplies square matrices with TensorFlow."""
 
     def best(self, precision: str, size: int) -> float:
-        """Operations a second of the fastest of a few products of two size x size matrices."""
+        """Returns the operations a second of the fastest of NUM_REPEATS products of two size x size matrices."""
         import tensorflow as tf
 
         matrix = tf.cast(tf.random.stateless_normal((size, size), (1, 2)), precision)
@@ -20,7 +20,7 @@ class TensorFlowProducts:
 
 
 class TorchProducts:
-    """Square matrix products of PyTorch."""
+    """Multiplies square matrices with PyTorch."""
 
     def __init__(self) -> None:
         import torch
@@ -28,7 +28,7 @@ class TorchProducts:
         self._torch = torch
 
     def best(self, precision: str, size: int) -> float:
-        """Operations a second of the fastest of a few products of two size x size matrices."""
+        """Returns the operations a second of the fastest of NUM_REPEATS products of two size x size matrices."""
         torch = self._torch
         matrix = torch.randn((size, size), generator=torch.Generator().manual_seed(1))
         matrix = matrix.to(getattr(torch, precision))

@@ -1,4 +1,4 @@
-"""How many times as fast we are, as bars."""
+"""Draws how many times as fast as each contender our program is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _COLOURS = {"float32": "#4878a8", "bfloat16": "#d98b3a"}
 
 
 def plot_ratios(path: Path, results: Sequence[WorkloadResult]) -> None:
-    """Draws, for each workload, our speed over that of each other contender, at that one's own precision.
+    """Draws, for each workload, our speed divided by each other contender's, both at the contender's precision.
 
     Args:
-        path: of the PNG.
-        results: of the workloads; those without another contender are left out.
+        path: the PNG to write.
+        results: results of the workloads; those without another contender are left out.
     """
     from matplotlib.figure import Figure
 
@@ -36,12 +36,12 @@ def plot_ratios(path: Path, results: Sequence[WorkloadResult]) -> None:
         axes.invert_yaxis()
         axes.set_title(result.workload.title, loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xlabel("our speed over its, at the same precision (1: level)")
+    panels[-1].set_xlabel("our speed divided by its, at the same precision (1: equally fast)")
     save_figure(path, figure)
 
 
 def ratio_bars(result: WorkloadResult) -> list[tuple[str, str, float]]:
-    """Name, precision and ratio of each contender but us that we were measured beside at its precision."""
+    """Returns name, precision and ratio of each other contender at whose precision we were measured too."""
     return [
         (row.name, row.precision, result.ratios(row)[row.precision])
         for row in result.contenders

@@ -1,4 +1,4 @@
-"""How soon the program answers: seconds to --help and to the first training step."""
+"""Measures how soon the program answers: the seconds until --help ends and until the first training step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _HEAVY = ("tensorflow", "keras", "torch")
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Seconds from the command to its answer, run by run.
+    """The seconds from the command to its answer, for each run.
 
     Attributes:
-        help_seconds: to the end of --help.
-        first_step_seconds: to the progress line of the first step of DCGAN1 on the built-in patches.
-        imported_by_help: heavy packages that --help imports; should be none.
+        help_seconds: seconds until --help ends.
+        first_step_seconds: seconds until the progress line of the first step of DCGAN1 on the built-in patches.
+        imported_by_help: heavy packages that --help imports; there should be none.
     """
 
     help_seconds: Sequence[float]
@@ -30,7 +30,7 @@ class Start:
     imported_by_help: Sequence[str]
 
     def text(self) -> str:
-        """One line for people."""
+        """Returns one line of Markdown."""
         imported = f"imports {', '.join(self.imported_by_help)}" if self.imported_by_help else "imports no TensorFlow"
         return (
             f"**Start**: `--help` {statistics.median(self.help_seconds):.2f} s ({imported}); "
@@ -39,7 +39,7 @@ class Start:
 
 
 def measure_start(num_repeats: int, is_tiny: bool, tell: Callable[[str], None]) -> Start:
-    """Runs `python main.py` again and again."""
+    """Runs `python main.py` `num_repeats` times for each of the two answers."""
     help_seconds, first_step_seconds = [], []
     for number in range(num_repeats):
         help_seconds.append(_seconds_to_help())
@@ -49,7 +49,7 @@ def measure_start(num_repeats: int, is_tiny: bool, tell: Callable[[str], None]) 
 
 
 def heavy_imports() -> list[str]:
-    """Heavy packages that `main.py --help` imports."""
+    """Returns the names of the heavy packages that `main.py --help` imports."""
     command = [sys.executable, "-X", "importtime", str(_MAIN), "--help"]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in listing.splitlines()}
@@ -73,6 +73,6 @@ def _seconds_to_first_step(is_tiny: bool) -> float:
                 lines.append(line)
                 if line.startswith("step 1/"):
                     seconds = time.perf_counter() - started
-                    process.communicate()  # it saves and ends by itself
+                    process.communicate()  # waits until it has saved and ended
                     return seconds
     raise RuntimeError(f"the program made no step: {''.join(lines[-3:])}")

@@ -1,4 +1,4 @@
-"""Results as Markdown, which a terminal shows as well as a README."""
+"""Writes results as Markdown, which is readable on a terminal and in a README."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from histogan_tf.reporting.text_tables import markdown_table
 
 
 def workload_table(result: WorkloadResult, peaks: Mapping[str, float]) -> str:
-    """One workload: a row for each contender, and below it who failed.
+    """Returns the table of one workload, a row for each contender, and below it the contenders that failed.
 
     Args:
-        result: of the workload.
+        result: the results of the workload.
         peaks: operations a second of this machine's matrix products, by precision.
     """
     unit, leader = result.workload.unit, result.workload.leader
@@ -42,13 +42,13 @@ def _row(result: WorkloadResult, row: ContenderResult, peaks: Mapping[str, float
 
 
 def peaks_line(peaks: Mapping[str, float]) -> str:
-    """The machine's matrix products in words."""
+    """Returns the speed of the machine's matrix products in words."""
     words = [f"{peak / 1e9:.0f} GFLOP/s in {precision}" for precision, peak in peaks.items()]
     return f"Matrix products of this machine, measured in this run: {', '.join(words)}."
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
-    """Date, machine and versions in one sentence."""
+    """Returns date, machine and versions in one sentence."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['date'][:10]}, {machine['num_cores']} cores of {machine['processor']}, "
@@ -57,5 +57,5 @@ def machine_line(machine: Mapping[str, object]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Returns a number with three significant digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

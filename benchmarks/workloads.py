@@ -1,4 +1,4 @@
-"""What is measured, and who does it."""
+"""Defines the workloads: the work that is measured, and the contenders that do it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from histogan_tf.machine.cores import num_usable_cores
 OURS = "ours"
 
 PAPER_EPOCHS = 25
-CLASSIFIER_BATCH = 64  # as histogan_tf.models.inference.INFERENCE_BATCH, which would bring TensorFlow along
+CLASSIFIER_BATCH = 64  # equals histogan_tf.models.inference.INFERENCE_BATCH, whose import would load TensorFlow
 
-# As one writes it who reads the authors' code: CycleGAN's freezes the discriminators in the generators' update.
+# PyTorch loops as the authors' code writes them; that of CycleGAN freezes the discriminators in the generators' update.
 _EAGER = {"DCGAN": {}, "CycleGAN": {"frozen_discriminator": True}}
 _TUNED = {"fused_adam": True, "shared": True, "frozen_discriminator": True}
-# Not of CycleGAN: at batch 1 torch 2.13's instance norm takes a channels-last gradient for a contiguous one, on a CPU,
-# and what it hands back is wrong.
+# CycleGAN is not channels-last: at batch 1, on a CPU, torch 2.13's instance norm takes a channels-last gradient for a
+# contiguous one and returns wrong gradients.
 _TUNINGS = {"DCGAN": {**_TUNED, "channels_last": True}, "CycleGAN": _TUNED}
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """Who does the work.
+    """A program that does the work.
 
     Attributes:
-        name: for the table.
-        precision: `float32` or `bfloat16`.
+        name: its name in the table.
+        precision: `float32` or `bfloat16`; `uint8` for input.
         factory: `module:class` in benchmarks.contenders.
-        arguments: of the class.
+        arguments: the arguments of the class.
         amount: units of work in one of its calls.
-        needs: a package that may be missing.
-        is_whole: a call takes long and is warm once checked: one makes a block.
+        needs: a package that it needs and that may be missing; None if there is none.
+        is_whole: whether one call is a whole block, because a call takes long and the check has warmed it up.
     """
 
     name: str
@@ -48,21 +48,21 @@ class Contender:
 
     @property
     def title(self) -> str:
-        """Name and precision."""
+        """The name and the precision."""
         return f"{self.name}, {self.precision}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """Contenders for one piece of work.
+    """One piece of work and its contenders.
 
     Attributes:
-        name: for --workloads.
-        title: what it is, in words.
-        unit: of work.
-        contenders: ours first.
+        name: its name in --workloads.
+        title: what the work is, in words.
+        unit: the unit of work, such as `step`.
+        contenders: the contenders, ours first.
         leader: name of the contender that the others are compared with.
-        is_checked: all do the same work, which is checked before it is timed.
+        is_checked: whether all must do the same work, which is checked before they are timed.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Workload:
 
 
 def dcgan(model: str, precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """A DCGAN's training step on 50x50 patches."""
+    """Returns the workload of a DCGAN's training step on 50x50 patches."""
     flags = [f"--model={model}"]
     flags += ["--gf_dim=4", "--df_dim=4", "--batch_size=4", "--z_dim=5"] if is_tiny else []
     shape = (20, 20, 3) if is_tiny else (50, 50, 3)
@@ -88,7 +88,7 @@ def dcgan(model: str, precisions: Sequence[str], is_tiny: bool) -> Workload:
 
 
 def cyclegan(batch_size: int, precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """CycleGAN's training step on 50x50 patches."""
+    """Returns the workload of CycleGAN's training step on 50x50 patches."""
     flags = ["--model=cyclegan", f"--batch_size={batch_size}"]
     flags += ["--gf_dim=4", "--df_dim=4", "--num_blocks=1"] if is_tiny else ["--num_blocks=6"]  # as published
     shape = (34, 34, 3) if is_tiny else (50, 50, 3)
@@ -100,7 +100,7 @@ def cyclegan(batch_size: int, precisions: Sequence[str], is_tiny: bool) -> Workl
 def _trained(
     flags: Sequence[str], shape: tuple[int, int, int], precisions: Sequence[str], kind: str
 ) -> list[Contender]:
-    """Ours, PyTorch and Keras, in each precision."""
+    """Returns the contenders for a training step: ours, PyTorch and Keras, each in every precision."""
     tunings = {
         "PyTorch, eager": _EAGER[kind],
         "PyTorch, compiled": {**_EAGER[kind], "compiled": True},
@@ -120,7 +120,10 @@ def _trained(
 
 
 def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """Training a classifier's head as the paper does, for 25 epochs of 3,716 patches; theirs is scaled to it."""
+    """Returns the workload of training a classifier's head for the paper's 25 epochs of 3,716 patches.
+
+    The usual loop is timed on single batches, and its time is scaled to the whole training.
+    """
     num_images, size = (130, 32) if is_tiny else (3716, 96)
     contenders = []
     for precision in precisions:
@@ -136,7 +139,7 @@ def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:
 
 
 def sift(precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """Clusters of patches, which know no precision."""
+    """Returns the workload of clustering patches; the precision does not matter to it."""
     num_images, num_cores = 120 if is_tiny else 1200, num_usable_cores()
     kinds = [
         (OURS, "sift:ParallelClustering", {"num_workers": num_cores}),
@@ -152,7 +155,7 @@ def sift(precisions: Sequence[str], is_tiny: bool) -> Workload:
 
 
 def input_pipeline(precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """Batches from PNG files, beside what DCGAN1's step eats."""
+    """Returns the workload of reading batches from PNG files, beside the images that DCGAN1's step consumes."""
     step = dcgan("dcgan1", precisions, is_tiny).contenders
     batch_size = step[0].arguments["config"].batch_size
     arguments = {"num_images": 64 if is_tiny else 2000, "batch_size": batch_size}
@@ -162,7 +165,7 @@ def input_pipeline(precisions: Sequence[str], is_tiny: bool) -> Workload:
         for contender in step
         if contender.name == OURS
     ]
-    title = "Input from 50x50 PNG files, read batch by batch, beside what a step eats"
+    title = "Input from 50x50 PNG files, read batch by batch, beside what a step consumes"
     return Workload("input", title, "image", [reader, *eaters], leader=reader.name, is_checked=False)
 
 

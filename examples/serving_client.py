@@ -3,7 +3,7 @@
     python examples/serving_client.py --model=dcgan1-idc --count=8 --seed=7 --output_dir=from_server
     python examples/serving_client.py --model=dcgan1-idc --protocol=grpc --server=localhost:8500
 
-REST needs nothing but Python; gRPC needs the package tensorflow-serving-api. Nothing of histogan_tf is used.
+REST needs only Python; gRPC needs the package tensorflow-serving-api. The package histogan_tf is not needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 
 def images_by_rest(server: str, model: str, inputs: dict[str, int]) -> list[bytes]:
-    """PNG files, from http://SERVER/v1/models/MODEL."""
+    """Returns PNG files from http://SERVER/v1/models/MODEL; `inputs` are the inputs of the signature png_bytes."""
     request = urllib.request.Request(
         f"http://{server}/v1/models/{model}:predict",
         json.dumps({"signature_name": "png_bytes", "inputs": inputs}).encode(),
@@ -34,7 +34,7 @@ def images_by_rest(server: str, model: str, inputs: dict[str, int]) -> list[byte
 
 
 def images_by_grpc(server: str, model: str, inputs: dict[str, int]) -> list[bytes]:
-    """PNG files, from the PredictionService at SERVER."""
+    """Returns PNG files from the PredictionService at SERVER; `inputs` are the inputs of the signature png_bytes."""
     import grpc
     import numpy as np
     import tensorflow as tf
@@ -56,15 +56,17 @@ def images_by_grpc(server: str, model: str, inputs: dict[str, int]) -> list[byte
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Reads the command line, asks, and writes."""
+    """Reads the command line, asks the server for images, and writes them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="name of the model on the server")
-    parser.add_argument("--protocol", choices=("rest", "grpc"), default="rest")
-    parser.add_argument("--server", help="host and port; localhost:8501 for REST and localhost:8500 for gRPC")
-    parser.add_argument("--count", type=int, default=8, help="images to ask for, at most 256")
-    parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same images")
-    parser.add_argument("--label", type=int, help="of a conditional model only")
-    parser.add_argument("--output_dir", type=Path, default=Path("from_server"))
+    parser.add_argument("--protocol", choices=("rest", "grpc"), default="rest", help="protocol to use; default: rest")
+    parser.add_argument("--server", help="host and port; default: localhost:8501 for REST, localhost:8500 for gRPC")
+    parser.add_argument("--count", type=int, default=8, help="number of images, at most 256; default: 8")
+    parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same images; default: 42")
+    parser.add_argument("--label", type=int, help="label of the images, for a conditional model only")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("from_server"), help="folder to write to; default: from_server"
+    )
     options = parser.parse_args(arguments)
 
     inputs = {"count": options.count, "seed": options.seed}

@@ -1,6 +1,7 @@
-"""Who is measured: each class does the same work in its own way, and runs in a process of its own.
+"""The contenders: classes that do the same work, each in its own way and in a process of its own.
 
-All have `check(material)`, some steps from given weights, images and draws, which returns the losses of each by name;
-`run(count)`, so many steps with draws of their own; and `flops()`, the floating-point operations of a step, or None if
-they cannot be counted.
+Every contender has these methods. `check(material)` makes some steps from given weights, images and random draws, and
+returns the losses of each step, by name. `run(count)` makes `count` steps with its own random draws. `flops()` returns
+the floating-point operations of a step, or None if they cannot be counted. The leader of a workload also has
+`material()`, which returns what the others need for `check`.
 """

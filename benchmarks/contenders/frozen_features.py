@@ -1,7 +1,7 @@
-"""Training the last layer of a frozen ResNet-18: features computed once, or anew in every epoch.
+"""Trains the last layer of a frozen ResNet-18, with features that are computed once, or anew in every epoch.
 
-The weights are random, which cost what trained ones do; the patches are phantoms. A call of `ours` is a whole training,
-a call of `EveryEpoch` one batch of it.
+The weights are random, because they take as long as trained ones; the patches are phantoms. A call of `FeaturesOnce` is
+a whole training, a call of `EveryEpoch` is one batch of it.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ _SEED = 42
 
 
 class _FrozenClassifier:
-    """The patches, and the check.
+    """The patches and the check that both contenders share.
 
     Args:
-        num_images: patches of 50x50.
+        num_images: number of 50x50 patches.
     """
 
     def __init__(self, num_images: int) -> None:
         self._phantom = make_phantom(num_images)
 
     def material(self) -> dict[str, object]:
-        """Backbones of one seed are equal: what is compared is what they make of the first batch."""
+        """Returns nothing, because both contenders make equal backbones from the same seed."""
         return {}
 
     def check(self, material: dict[str, object]) -> list[dict[str, float]]:
-        """The mean and the deviation of the features of the first batch."""
+        """Returns the mean and the standard deviation of the features of the first batch."""
         features = self._first_features()
         return [{"mean": float(features.mean()), "deviation": float(features.std())}]
 
     def flops(self) -> None:
-        """Not counted: a call of ours is no graph."""
+        """Returns None: a call of `FeaturesOnce` is not a graph, so its operations are not counted."""
 
 
 class FeaturesOnce(_FrozenClassifier):
-    """The program: one pass through the backbone, the penalty chosen on five folds, the head fitted to convergence.
+    """Trains as the program does: one pass of the backbone, the penalty by five folds, the head to convergence.
 
     Args:
-        num_images: patches of 50x50.
-        size: side that the classifier resizes to.
-        precision: of the backbone.
+        num_images: number of 50x50 patches.
+        size: side, in pixels, that the classifier resizes images to.
+        precision: precision of the backbone.
         cpu_kernels: the value of --cpu_kernels.
     """
 
@@ -75,7 +75,7 @@ class FeaturesOnce(_FrozenClassifier):
         return self._views(self._phantom.select(np.arange(INFERENCE_BATCH)))[0]
 
     def run(self, count: int) -> None:
-        """So many whole trainings."""
+        """Makes `count` whole trainings."""
         phantom = self._phantom
         everything = np.ones(len(phantom), bool)
         for _ in range(count):
@@ -85,7 +85,7 @@ class FeaturesOnce(_FrozenClassifier):
             fitter.fits(everything)(penalty)
 
     def _views(self, image_set: ImageSet) -> np.ndarray:
-        """Features, and an empty cache for the next call."""
+        """Returns the features of the images, and empties the cache for the next call."""
         features = self._cache.views(image_set)
         for path in Path(self._folder.name).iterdir():
             path.unlink()
@@ -93,12 +93,12 @@ class FeaturesOnce(_FrozenClassifier):
 
 
 class EveryEpoch(_FrozenClassifier):
-    """The usual loop: each epoch runs keras-hub's backbone on every batch and makes one step of SGD on the head.
+    """Trains by the usual loop: in each epoch keras-hub's backbone and one SGD step of the head for every batch.
 
     Args:
-        num_images: patches of 50x50.
-        size: side that the classifier resizes to.
-        precision: of the backbone.
+        num_images: number of 50x50 patches.
+        size: side, in pixels, that the classifier resizes images to.
+        precision: precision of the backbone.
     """
 
     def __init__(self, num_images: int, size: int, precision: str) -> None:
@@ -117,7 +117,7 @@ class EveryEpoch(_FrozenClassifier):
         return self._features(self._phantom.images[:INFERENCE_BATCH], training=False).numpy()
 
     def run(self, count: int) -> None:
-        """So many batches."""
+        """Trains on `count` batches."""
         phantom = self._phantom
         for _ in range(count):
             batch = slice(self._start, self._start + INFERENCE_BATCH)

@@ -1,4 +1,4 @@
-"""The input pipeline from image files, which must give more than a step eats."""
+"""Reads batches from image files; this must be faster than a training step consumes them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _ANY_STEP = 10**9
 
 
 class FilesRead:
-    """Batches decoded from PNG files as they are needed, as for a set larger than memory; a call takes one batch.
+    """Decodes batches from PNG files when they are needed, as for a set larger than memory; a call takes one batch.
 
     Args:
-        num_images: files of 50x50 patches.
-        batch_size: images a batch.
+        num_images: number of PNG files, each a 50x50 patch.
+        batch_size: images in a batch.
     """
 
     def __init__(self, num_images: int, batch_size: int) -> None:
@@ -33,7 +33,7 @@ class FilesRead:
                 f"--data_path={self._folder.name}",
                 f"--batch_size={batch_size}",
                 "--part=all",
-                "--memory_budget_gb=0.000001",  # nothing is kept
+                "--memory_budget_gb=0.000001",  # no decoded image is kept in memory
             ]
         )
         image_set = load_dataset(config)
@@ -41,9 +41,9 @@ class FilesRead:
         self._batches = iter(pipeline.batches(image_set, batch_size, config.seed, 0, _ANY_STEP))
 
     def run(self, count: int) -> None:
-        """Takes so many batches."""
+        """Takes `count` batches."""
         for _ in range(count):
             next(self._batches)
 
     def flops(self) -> None:
-        """Not counted."""
+        """Returns None: the operations are not counted."""

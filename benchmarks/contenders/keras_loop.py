@@ -1,7 +1,7 @@
-"""Loops as Keras's examples write them: a model with `train_step`, fed by `train_on_batch`; nothing shared or saved.
+"""Trains as Keras's examples do: a model with `train_step`, called by `train_on_batch`, that reuses no computation.
 
-With `run_eagerly` it is the plain eager tape. XLA, which Keras would choose by itself, makes a step on a CPU several
-times slower, so it is off.
+With `run_eagerly`, TensorFlow runs the step eagerly, without a graph. XLA, which Keras would choose by default, is off,
+because it makes a step on a CPU several times slower.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 class _KerasLoop:
-    """A model with `train_step`, and a batch that it is trained on again and again."""
+    """A model with `train_step`, and one batch that it is trained on in every step."""
 
     def __init__(self, model: keras.Model, batch: dict[str, np.ndarray], is_eager: bool) -> None:
         model.compile(run_eagerly=is_eager, jit_compile=False)
         self._model, self._batch, self._is_eager = model, batch, is_eager
 
     def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
-        """Losses of the first steps from the weights, images and draws of `material`."""
+        """Returns the losses of the first steps with the weights, images and random draws of `material`."""
         for name, weights in material["weights"].items():
             copy_weights(self._model.networks[name], weights)
         inputs = dict(zip(self._batch, material["batch"], strict=True))
@@ -44,12 +44,12 @@ class _KerasLoop:
         return [{name: float(loss) for name, loss in losses.items()} for losses in steps]
 
     def run(self, count: int) -> None:
-        """Makes so many steps."""
+        """Makes `count` steps."""
         for _ in range(count):
             self._model.train_on_batch(self._batch, return_dict=True)
 
     def flops(self) -> int | None:
-        """Operations of the compiled step; an eager one has no graph to count them in."""
+        """Returns the operations of a step; None if it runs eagerly, without a graph to count them in."""
         if self._is_eager:
             return None
         batch = {name: tf.convert_to_tensor(value) for name, value in self._batch.items()}
@@ -57,12 +57,12 @@ class _KerasLoop:
 
 
 class KerasDCGAN(_KerasLoop):
-    """The DCGANs.
+    """Trains a DCGAN by Keras's loop.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
-        is_eager: no tf.function.
+        is_eager: whether the step runs eagerly, without tf.function.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], is_eager: bool) -> None:
@@ -71,12 +71,12 @@ class KerasDCGAN(_KerasLoop):
 
 
 class KerasCycleGAN(_KerasLoop):
-    """CycleGAN.
+    """Trains CycleGAN by Keras's loop.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
-        is_eager: no tf.function.
+        is_eager: whether the step runs eagerly, without tf.function.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], is_eager: bool) -> None:

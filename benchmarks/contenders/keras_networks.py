@@ -1,4 +1,4 @@
-"""The same networks in Keras's own layers, as one writes them who has read its guide; layers are named as ours are."""
+"""Builds the same networks from Keras's own layers, as its guide does; the layers have the same names as ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from histogan_tf.models.dcgan import feature_sizes
 
 
 def dcgan_generator(config: Config, image_shape: tuple[int, int, int], policy: str) -> keras.Model:
-    """z to images."""
+    """Returns the generator: latents z, float32 (batch, z_dim), to images in [-1, 1]."""
     height, width, channels = image_shape
     sizes = list(zip(feature_sizes(height, config.strides), feature_sizes(width, config.strides), strict=True))
     filters = [8 * config.gf_dim, 4 * config.gf_dim, 2 * config.gf_dim, config.gf_dim, channels]
@@ -36,7 +36,7 @@ def dcgan_generator(config: Config, image_shape: tuple[int, int, int], policy: s
 
 
 def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], policy: str) -> keras.Model:
-    """Images to logits."""
+    """Returns the discriminator: images in [-1, 1] to logits, float32 (batch, 1)."""
     images = keras.Input(image_shape)
     x = images
     for number in range(4):
@@ -49,7 +49,7 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], polic
 
 
 def cyclegan_generator(config: Config, image_shape: tuple[int, int, int], policy: str, name: str) -> keras.Model:
-    """Images to images."""
+    """Returns a generator: images in [-1, 1] to images in [-1, 1]."""
     margins = [(missing // 2, missing - missing // 2) for missing in (-size % 4 for size in image_shape[:2])]
     first, filters = config.gf_dim, 4 * config.gf_dim
     image = keras.Input(image_shape)
@@ -75,7 +75,7 @@ def cyclegan_generator(config: Config, image_shape: tuple[int, int, int], policy
 
 
 def cyclegan_discriminator(config: Config, image_shape: tuple[int, int, int], policy: str, name: str) -> keras.Model:
-    """Images to a logit for each patch."""
+    """Returns a discriminator: images in [-1, 1] to a logit for each patch."""
     image = keras.Input(image_shape)
     x = image
     for number, stride in enumerate((2, 2, 2, 1)):
@@ -89,7 +89,7 @@ def cyclegan_discriminator(config: Config, image_shape: tuple[int, int, int], po
 
 
 def copy_weights(network: keras.Model, weights: dict[str, np.ndarray]) -> None:
-    """Sets every weight to that of the same name."""
+    """Sets every weight of the network to the array of the same name."""
     assert {weight.path for weight in network.weights} == set(weights), network.name
     for weight in network.weights:
         weight.assign(weights[weight.path])

@@ -1,8 +1,8 @@
-"""DCGAN-tensorflow's `train`: a graph and a session, an update or an evaluation a call, and nothing shared.
+"""Trains as DCGAN-tensorflow's `train` does: with a graph and a session, and a session call for each update.
 
-The discriminator's update, two updates of the generator, then errD_fake, errD_real and errG are evaluated anew for the
-log line, each with forward passes of its own (its model.py, lines 170 to 240). What DCGAN2 and 3 add stands where the
-study put it.
+A step updates the discriminator once and the generator twice. Then it evaluates errD_fake, errD_real and errG anew for
+the log line, each with forward passes of its own (lines 170 to 240 of its model.py). What DCGAN2 and DCGAN3 add stands
+where the study put it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from histogan_tf.models.dcgan import feature_sizes
 
 
 class OriginalDCGAN:
-    """The original's graph, in float32, which is all it knows.
+    """The original's graph in float32, the only precision that it has.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
     """
 
@@ -38,10 +38,10 @@ class OriginalDCGAN:
             self._session.run(v1.global_variables_initializer())
 
     def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
-        """Losses of the first step's updates from the weights, images and draws of `material`."""
+        """Returns the losses of the first step with the weights, images and random draws of `material`."""
         with self._graph.as_default():
             for weights in material["weights"].values():
-                for name in weights.keys() & self._weights.keys():  # moving statistics are not kept here
+                for name in weights.keys() & self._weights.keys():  # this graph has no moving statistics
                     self._weights[name].load(weights[name], self._session)
         images = material["batch"][0].astype(np.float32) / 127.5 - 1.0
         z, *noise = material["draws"]
@@ -54,19 +54,19 @@ class OriginalDCGAN:
         return [{"d_loss_real": float(d_loss_real), "d_loss_fake": float(d_loss_fake), "g_loss": float(g_loss)}]
 
     def run(self, count: int) -> None:
-        """Makes so many steps."""
+        """Makes `count` steps."""
         for _ in range(count):
             z = self._random.uniform(-1, 1, (self._config.batch_size, self._config.z_dim)).astype(np.float32)
             for fetch, is_fed_images in self._calls():
                 self._session.run(fetch, {self._z: z} | ({self._inputs: self._images} if is_fed_images else {}))
 
     def flops(self) -> int:
-        """Operations of a step: of all its calls."""
+        """Returns the operations of a step, summed over its session calls."""
         fetches = [fetch if isinstance(fetch, tf.Operation) else fetch.op for fetch, _ in self._calls()]
         return sum(flops_of_graph([fetch]) for fetch in fetches)
 
     def _calls(self) -> list[tuple[Any, bool]]:
-        """What one step runs, in order, and whether it is fed images."""
+        """Returns what each session call of a step runs, in order, and whether the call is fed images."""
         updates = [(self._d_optim, True), *[(self._g_optim, False)] * self._config.generator_updates]
         return [*updates, (self._d_loss_fake, False), (self._d_loss_real, True), (self._g_loss, False)]
 

@@ -1,4 +1,4 @@
-"""The program's own trainers, as `--mode=train` runs them."""
+"""Runs the program's own trainers, as `--mode=train` does."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from histogan_tf.models.latents import draw_latents
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 
-_STEPS_PER_EPOCH = 10**6  # the learning rate does not fall while we measure
+_STEPS_PER_EPOCH = 10**6  # so long that the learning rate does not fall while we measure
 
 
 class _Ours:
-    """A trainer, and a batch that it is trained on again and again."""
+    """A trainer, and one batch that it trains on in every step."""
 
     def __init__(self, config: Config, batch: tuple[np.ndarray, ...]) -> None:
         self._config, self._batch = config, tuple(map(tf.constant, batch))
         self._step = 0
 
     def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
-        """Losses of the first steps; weights and draws are functions of the seed, here as in `material`."""
+        """Returns the losses of the first steps; the seed gives the same weights and random draws as in `material`."""
         return [self._one_step() for _ in range(material["num_steps"])]
 
     def run(self, count: int) -> None:
-        """Makes so many steps, and waits for the last."""
+        """Makes `count` steps, and waits for the last."""
         for _ in range(count - 1):
             self._train_step()
         self._one_step()
 
     def flops(self) -> int:
-        """Operations of the compiled step."""
+        """Returns the operations of the compiled step."""
         step = tf.constant(0, tf.int64)
         return flops_of_function(self._trainer.train_step.get_concrete_function(step, *self._batch))
 
@@ -54,10 +54,10 @@ class _Ours:
 
 
 class OurDCGAN(_Ours):
-    """The DCGANs' step.
+    """The trainer of a DCGAN.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
     """
 
@@ -68,7 +68,7 @@ class OurDCGAN(_Ours):
         self._trainer = DCGANTrainer(config, image_shape, 0)
 
     def material(self) -> dict[str, Any]:
-        """What the others need to make our first step: weights, images, and draws (z, then noise) in order of use."""
+        """Returns what others need to make our first step: weights, images, and draws (z, then noise) as used."""
         config, images = self._config, self._batch[0]
         latents = draw_latents(
             len(images), config.z_dim, config.z_dist, stateless_seed(config.seed, Purpose.LATENTS, 0)
@@ -83,10 +83,10 @@ class OurDCGAN(_Ours):
 
 
 class OurCycleGAN(_Ours):
-    """CycleGAN's step.
+    """The trainer of CycleGAN.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
     """
 
@@ -97,16 +97,16 @@ class OurCycleGAN(_Ours):
         self._trainer = CycleGANTrainer(config, image_shape, _STEPS_PER_EPOCH, samples)
 
     def material(self) -> dict[str, Any]:
-        """What the others need to make our first steps; the losses of the second tell of the first one's updates."""
+        """Returns what others need to make our first two steps; the second's losses show the first's updates."""
         batch = [images.numpy() for images in self._batch]
         return {"weights": self._weights(), "batch": batch, "draws": [], "num_steps": 2}
 
 
 def random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """uint8 (num_images, height, width, channels)."""
+    """Returns random pixels, uint8 (num_images, height, width, channels)."""
     return np.random.default_rng(seed).integers(0, 256, (num_images, *image_shape), np.uint8)
 
 
 def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
-    """Weights by layer and name, such as `g_h1/kernel`."""
+    """Returns a network's weights by their paths, such as `g_h1/kernel`."""
     return {weight.path: weight.numpy() for weight in network.weights}

@@ -1,4 +1,4 @@
-"""SIFT, bag of visual words, k-means: the program on some threads, and a plain loop on one core.
+"""Clusters images by SIFT, visual words and k-means: by the program on some threads, and by a plain loop on one core.
 
 A call clusters all images of a set of phantoms.
 """
@@ -14,11 +14,11 @@ _NUM_CLUSTERS, _NUM_WORDS, _UPSAMPLE, _SEED = 4, 100, 2, 42
 
 
 class ParallelClustering:
-    """The program.
+    """Clusters as the program does.
 
     Args:
-        num_images: patches of 50x50.
-        num_workers: threads.
+        num_images: number of 50x50 patches.
+        num_workers: number of threads.
     """
 
     def __init__(self, num_images: int, num_workers: int) -> None:
@@ -26,22 +26,22 @@ class ParallelClustering:
         self._last: clustering.Clustering | None = None
 
     def material(self) -> dict[str, np.ndarray]:
-        """Our words, into which the others must sort their descriptors as we do."""
+        """Returns our visual words, to which the others assign their descriptors."""
         return {"words": self._cluster().model.words}
 
     def check(self, material: dict[str, np.ndarray]) -> list[dict[str, float]]:
-        """Descriptors, and how often each word occurs."""
+        """Returns the number of descriptors and how often each word occurs."""
         result = self._last or self._cluster()
         counts = np.rint(result.histograms * result.num_descriptors[:, None]).sum(axis=0)
         return [_figures(int(result.num_descriptors.sum()), counts)]
 
     def run(self, count: int) -> None:
-        """Clusters the set so many times."""
+        """Clusters the set `count` times."""
         for _ in range(count):
             self._cluster()
 
     def flops(self) -> None:
-        """Not counted."""
+        """Returns None: the operations are not counted."""
 
     def _cluster(self) -> clustering.Clustering:
         self._last = clustering.cluster_images(
@@ -56,10 +56,10 @@ class ParallelClustering:
 
 
 class PlainClustering:
-    """OpenCV and scikit-learn, image by image on one core.
+    """Clusters with OpenCV and scikit-learn, image by image on one core.
 
     Args:
-        num_images: patches of 50x50.
+        num_images: number of 50x50 patches.
     """
 
     def __init__(self, num_images: int) -> None:
@@ -69,13 +69,13 @@ class PlainClustering:
         self._images = make_phantom(num_images).images
 
     def check(self, material: dict[str, np.ndarray]) -> list[dict[str, float]]:
-        """Descriptors, and how often each of the given words occurs."""
+        """Returns the number of descriptors and how often each of the given words occurs."""
         described = self._describe()
         counts = sum(self._count(descriptors, material["words"]) for descriptors in described)
         return [_figures(sum(map(len, described)), counts)]
 
     def run(self, count: int) -> None:
-        """Clusters the set so many times."""
+        """Clusters the set `count` times."""
         from sklearn.cluster import KMeans, MiniBatchKMeans
         from threadpoolctl import threadpool_limits
 
@@ -88,7 +88,7 @@ class PlainClustering:
                 KMeans(_NUM_CLUSTERS, n_init=10, random_state=_SEED).fit(histograms)
 
     def flops(self) -> None:
-        """Not counted."""
+        """Returns None: the operations are not counted."""
 
     def _describe(self) -> list[np.ndarray]:
         import cv2
@@ -103,7 +103,7 @@ class PlainClustering:
         return described
 
     def _count(self, descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """How many descriptors lie nearest to each word."""
+        """Counts the descriptors that are nearest to each word."""
         from scipy.spatial.distance import cdist
 
         nearest = cdist(descriptors, words).argmin(axis=1) if len(descriptors) else np.zeros(0, int)
@@ -111,6 +111,6 @@ class PlainClustering:
 
 
 def _figures(num_descriptors: int, counts: np.ndarray) -> dict[str, float]:
-    """Numbers around 1 for 100 words; a descriptor that lies between two words may fall to either."""
+    """Returns the number of descriptors and each word's share of them; one between two words may count to either."""
     shares = counts / counts.sum()
     return {"descriptors": float(num_descriptors), **{f"word {n}": float(share) for n, share in enumerate(shares)}}

@@ -1,4 +1,4 @@
-"""The same steps in PyTorch, plainly and tuned."""
+"""Makes the same training steps in PyTorch, plain or tuned."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from histogan_tf.config import Config
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """What one may do to a PyTorch step without changing its mathematics.
+    """Ways to make a PyTorch step faster without changing its mathematics.
 
     Attributes:
-        compiled: torch.compile of the networks.
-        channels_last: memory format of activations and weights.
-        fused_adam: one kernel for all parameters.
-        shared: what is equal or independent is computed once or in one pass: the generator's forward pass of the
-            discriminator's update and of the first of the generator (DCGAN); translation and identity, real and fake
-            (CycleGAN).
-        frozen_discriminator: no gradients of its weights in the generator's update.
+        compiled: whether the networks are compiled by torch.compile.
+        channels_last: whether activations and weights are stored channels-last.
+        fused_adam: whether Adam updates all parameters in one kernel.
+        shared: whether passes are shared. In a DCGAN, the discriminator's update and the first update of the generator
+            use one forward pass of the generator. In CycleGAN, translation and identity go through the generator in one
+            pass, and real and fake images through the discriminator.
+        frozen_discriminator: whether the generator's update leaves out gradients of the discriminator's weights.
     """
 
     compiled: bool = False
@@ -45,7 +45,7 @@ class Tuning:
 
 
 class _TorchLoop:
-    """Networks, optimizers, and a batch that they are trained on again and again."""
+    """Networks, optimizers, and one batch that they are trained on in every step."""
 
     def __init__(self, config: Config, networks: dict[str, nn.Module], batch: list[Tensor], tuning: Tuning) -> None:
         self._config, self._tuning = config, tuning
@@ -58,7 +58,7 @@ class _TorchLoop:
                 network.compile()
 
     def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
-        """Losses of the first steps from the weights, images and draws of `material`."""
+        """Returns the losses of the first steps with the weights, images and random draws of `material`."""
         for name, weights in material["weights"].items():
             copy_weights(self._networks[name], weights)
         batch = [_channels_first(images).contiguous(memory_format=self._format) for images in material["batch"]]
@@ -67,12 +67,12 @@ class _TorchLoop:
         return [{name: loss.item() for name, loss in losses.items()} for losses in steps]
 
     def run(self, count: int) -> None:
-        """Makes so many steps."""
+        """Makes `count` steps."""
         for _ in range(count):
             self._step(self._batch, None)
 
     def flops(self) -> int:
-        """Operations of a step, as PyTorch counts them."""
+        """Returns the operations of a step, as PyTorch counts them."""
         with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
             self.run(1)
         return counter.get_total_flops()
@@ -96,12 +96,12 @@ class _TorchLoop:
 
 
 class TorchDCGAN(_TorchLoop):
-    """The DCGANs.
+    """Trains a DCGAN in PyTorch.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
-        tuning: attributes of `Tuning`.
+        tuning: values of the attributes of `Tuning`, by name.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], tuning: Mapping[str, bool]) -> None:
@@ -148,12 +148,12 @@ class TorchDCGAN(_TorchLoop):
 
 
 class TorchCycleGAN(_TorchLoop):
-    """CycleGAN, in the order of its authors' code.
+    """Trains CycleGAN in PyTorch, in the order of its authors' code.
 
     Args:
-        config: of the run.
+        config: the Config of the run.
         image_shape: (height, width, channels).
-        tuning: attributes of `Tuning`.
+        tuning: values of the attributes of `Tuning`, by name.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], tuning: Mapping[str, bool]) -> None:
@@ -205,14 +205,14 @@ class TorchCycleGAN(_TorchLoop):
         return terms
 
     def _pair(self, network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Both through the network: in one pass if work is shared, for instance norm keeps images apart."""
+        """Applies a network to two batches, in one pass if `shared`: instance norm keeps images apart."""
         if self._tuning.shared:
             return network(torch.cat([first, second])).chunk(2)
         return network(first), network(second)
 
 
 class _ImagePool:
-    """Earlier translations (Shrivastava et al. 2017), as the authors' code has it."""
+    """The pool of earlier translations (Shrivastava et al. 2017), as in the authors' code."""
 
     def __init__(self, capacity: int, seed: int) -> None:
         self._capacity, self._random = capacity, np.random.default_rng(seed)
@@ -236,7 +236,7 @@ def _random_images(num_images: int, image_shape: tuple[int, int, int], seed: int
 
 
 def _channels_first(array: np.ndarray) -> Tensor:
-    """Images, or latents, which have no channels to move."""
+    """Returns images with channels first; latents are returned as they are, because their last axis is the second."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1)))
 
 

@@ -1,7 +1,8 @@
-"""The same networks in PyTorch, equal to Keras's as functions of the same weights.
+"""Builds the same networks in PyTorch; with the same weights they compute the same as Keras's.
 
-TensorFlow's SAME padding of an even size puts the odd pixel at the end, torch's at the beginning. So the layers work on
-images turned by 180 degrees, with kernels turned likewise: torch pads natively, and nothing is padded or cut by hand.
+Where the padding of an even size is uneven, TensorFlow puts the extra pixel at the end, torch at the beginning. So the
+layers here work on images turned by 180 degrees, with kernels turned by 180 degrees too. Then torch's own padding is
+right, and nothing is padded or cut by hand.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ Weights = dict[str, np.ndarray]
 
 
 class _Turned(nn.Module):
-    """Layers that see images turned by 180 degrees, where their input or output are images.
+    """Layers that work on images turned by 180 degrees.
 
     Args:
-        layers: in order; those with weights are called as in Keras.
-        is_turned_in: turn what comes in.
-        is_turned_out: turn what goes out.
-        map_shape: (channels, height, width) of the map that a linear layer makes or takes.
+        layers: the layers, in order; those with weights have the same names as in Keras.
+        is_turned_in: whether the input is an image, which is turned first.
+        is_turned_out: whether the output is an image, which is turned back.
+        map_shape: (channels, height, width) of the feature map that the linear layer makes or takes; None if there is
+            no linear layer.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class _Crop(nn.Module):
 
 
 def dcgan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
-    """float32 (batch, z_dim) to (batch, channels, height, width) in [-1, 1]."""
+    """Returns the generator: float32 (batch, z_dim) to (batch, channels, height, width) in [-1, 1]."""
     height, width, channels = image_shape
     heights, widths = _sizes(height, config.strides), _sizes(width, config.strides)
     filters = [8 * config.gf_dim, 4 * config.gf_dim, 2 * config.gf_dim, config.gf_dim, channels]
@@ -77,7 +79,7 @@ def dcgan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Turne
     for number, stride in enumerate(config.strides, start=1):
         layers.add_module(f"g_bn{number - 1}", nn.BatchNorm2d(filters[number - 1]))
         layers.add_module(f"relu{number}", nn.ReLU(inplace=True))
-        # Twice the padding of 2 and a kernel of 5 leave one pixel to add where the size is even.
+        # With kernel 5 and padding 2, an output of even size needs one more pixel.
         added = tuple((sizes[number] - 1) % stride for sizes in (heights, widths))
         conv = nn.ConvTranspose2d(filters[number - 1], filters[number], 5, stride, padding=2, output_padding=added)
         layers.add_module(f"g_h{number}", conv)
@@ -86,7 +88,7 @@ def dcgan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Turne
 
 
 def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
-    """(batch, channels, height, width) to logits (batch, 1)."""
+    """Returns the discriminator: (batch, channels, height, width) to logits (batch, 1)."""
     height, width, channels = image_shape
     layers = nn.Sequential()
     for number in range(4):
@@ -103,7 +105,7 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int]) -> _T
 
 
 def cyclegan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
-    """(batch, channels, height, width) in [-1, 1] to the same."""
+    """Returns a generator: (batch, channels, height, width) in [-1, 1] to the same shape and range."""
     height, width, channels = image_shape
     assert height == width and height % 2 == 0, image_shape  # the margins are the same on all sides
     margin = -height % 4 // 2
@@ -132,7 +134,7 @@ def cyclegan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Tu
 
 
 def cyclegan_discriminator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
-    """(batch, channels, height, width) to logits (batch, 1, height // 8 - 2, width // 8 - 2)."""
+    """Returns a discriminator: (batch, channels, height, width) to (batch, 1, height // 8 - 2, width // 8 - 2)."""
     channels, layers = image_shape[-1], nn.Sequential()
     for number, stride in enumerate((2, 2, 2, 1)):
         filters = config.df_dim * 2**number
@@ -144,15 +146,15 @@ def cyclegan_discriminator(config: Config, image_shape: tuple[int, int, int]) ->
             layers.add_module(f"C{filters}-relu", nn.LeakyReLU(0.2, inplace=True))
         channels = filters
     layers.add_module("logits-conv", nn.Conv2d(channels, 1, 4, padding=1))
-    return _Turned(layers)  # one zero on every side: torch's own way
+    return _Turned(layers)  # it pads evenly, one zero on every side, so nothing is turned
 
 
 def copy_weights(network: _Turned, weights: Weights) -> None:
-    """Sets all parameters from Keras's weights, by the names of their layers; moving statistics keep their start.
+    """Sets all parameters to Keras's weights, by the names of their layers; moving statistics stay as they are.
 
     Args:
-        network: as one of this module's functions makes it.
-        weights: arrays by layer and name, such as `g_h1/kernel`.
+        network: a network made by a function of this module.
+        weights: arrays, by layer and name, such as `g_h1/kernel`.
     """
     modules = {name.rpartition(".")[2]: module for name, module in network.named_modules()}
     parameters = []
@@ -173,7 +175,10 @@ def copy_weights(network: _Turned, weights: Weights) -> None:
 
 
 def _linear_as_torch(value: np.ndarray, kind: str, map_shape: tuple[int, int, int]) -> np.ndarray:
-    """Keras flattens maps by height, width, channel; torch by channel, height, width, and here they are turned too."""
+    """Reorders the weights of a linear layer.
+
+    Keras flattens maps as (height, width, channel), torch as (channel, height, width), and here maps are turned too.
+    """
     if value.size == 1:
         return value
     channels, height, width = map_shape
@@ -185,7 +190,7 @@ def _linear_as_torch(value: np.ndarray, kind: str, map_shape: tuple[int, int, in
 
 
 def _sizes(size: int, strides: Sequence[int]) -> list[int]:
-    """Of feature maps, from the projection to the output; the package's own function would bring TensorFlow along."""
+    """Returns the sizes of feature maps, from projection to output; the package's function would load TensorFlow."""
     sizes = itertools.accumulate(reversed(strides), lambda out_size, stride: -(-out_size // stride), initial=size)
     return list(sizes)[::-1]
 
