@@ -43,7 +43,7 @@ def flops_of_graph(targets: Iterable[tf.Operation]) -> int:
 def _flops(operation: tf.Operation) -> int:
     kind, inputs = operation.type, operation.inputs
     if kind in _CALLS:
-        called = operation.graph._get_function(operation.get_attr("f").name).graph  # there is no public way
+        called = operation.graph._get_function(operation.get_attr("f").name).graph  # no public way to look it up
         return flops_of_graph([*(output.op for output in called.outputs), *called.control_outputs])
     if kind == "Conv2D":
         return _convolution(operation.outputs[0].shape, inputs[1].shape)

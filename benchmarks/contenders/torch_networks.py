@@ -107,7 +107,7 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int]) -> _T
 def cyclegan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
     """Returns a generator: (batch, channels, height, width) in [-1, 1] to the same shape and range."""
     height, width, channels = image_shape
-    assert height == width and height % 2 == 0, image_shape  # the margins are the same on all sides
+    assert height == width and height % 2 == 0, image_shape  # so the margins are equal on all sides
     margin = -height % 4 // 2
     first, filters = config.gf_dim, 4 * config.gf_dim
     layers = nn.Sequential()

@@ -208,9 +208,7 @@ def _train_and_measure(
 ) -> None:
     """Trains, and writes all files of the run; metrics.json comes last, because it marks the run as finished."""
     features, validation_features = _features(config, cache, data)
-    checkpoints = Checkpoints(
-        directory / "ckpt", classifier.state()
-    )  # made in every worker, because all workers create variables together
+    checkpoints = Checkpoints(directory / "ckpt", classifier.state())  # in all workers: they create variables together
     if config.fine_tune == "none" and not workers.is_chief():
         return
     training_features = TrainingFeatures(features, data.labels, data.groups, data.is_real)

@@ -15,11 +15,8 @@ _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
 _EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "cyclegan": 25}
 # The settings of the recipe flags/dcgan_small.cfg.
 SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
-_DECISIVE = (
-    "epoch",
-    "max_steps",
-    "decay_epoch",
-)  # can change while a run goes on, yet they decide what a finished run made
+# These flags can change while a run goes on, yet they decide what a finished run has made.
+_DECISIVE = ("epoch", "max_steps", "decay_epoch")
 
 
 class StudyConfigs:

@@ -51,7 +51,8 @@ def multiply_adds(network: keras.Model) -> float:
         kernel = getattr(layer, "kernel", None)
         if kernel is None:
             continue
-        # A kernel meets every position of the smaller side: the output of a convolution, the input of a transposed one.
+        # A kernel is applied once for each pixel of a convolution's output, or of a transposed convolution's input: the
+        # smaller of the two.
         sides = [np.prod(tensor.shape[1:-1], dtype=float) for tensor in (layer.input, layer.output)]
         total += float(np.prod(kernel.shape)) * min(sides)
     return total

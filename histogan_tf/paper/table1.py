@@ -125,7 +125,7 @@ def _measure(
 def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float) -> Metric:
     """Computes the specificity at the point of a row's ROC curve, on the validation images, that reaches `recall`."""
     if not recall > 0:
-        return Metric(1.0, 1.0, 1.0, 0)  # nothing need be called positive
+        return Metric(1.0, 1.0, 1.0, 0)  # a recall of 0 needs no image to be called positive
     threshold = choose_threshold(reference.labels, probabilities, recall)
     return operating_point(reference.labels, probabilities, threshold, groups=reference.groups)["specificity"]
 

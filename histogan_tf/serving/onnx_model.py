@@ -110,9 +110,7 @@ def to_onnx(network: keras.Model) -> onnx.ModelProto:
     old_name = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [network.name if name == old_name else name for name in node.output]
-        if (
-            node.op_type == "Tile"
-        ):  # repeats a label over all pixels; Expand does the same, and OpenVINO does Tile wrongly
+        if node.op_type == "Tile":  # repeats a label over all pixels; so does Expand, which OpenVINO gets right
             node.op_type = "Expand"
     model.graph.output[0].name = network.name
     for value in (*model.graph.input, *model.graph.output):
