@@ -44,6 +44,6 @@ def check_agreement(name: str, precision: str, ours: Losses, theirs: Losses) -> 
             if not math.isfinite(difference) or difference > tolerance:
                 raise Disagreement(
                     f"{name}, {precision}: {loss} of step {step} is {value:.6f} and ours is {mine[loss]:.6f}, more "
-                    f"than {tolerance:g} apart: make its network and step equal to ours"
+                    f"than {tolerance:g} apart, so it does not do the same work: make it compute what ours does"
                 )
     return largest

@@ -51,7 +51,7 @@ def test_who_does_other_work_is_left_out(how, lines):
     other = Contender("other", "float32", "sift:PlainClustering", {"num_images": 40}, 40, is_whole=True)
     result = measure(Workload("toy", "Toy", "image", [ours, other]), how)
     assert result.contenders[0].blocks and not result.contenders[1].blocks
-    assert "not the same network and step" in result.contenders[1].failure
+    assert "does not do the same work" in result.contenders[1].failure
     assert any(line.startswith("other, float32 failed: ") for line in lines)
 
 
