@@ -42,8 +42,8 @@ class ClassifierFlags:
     )
     perturbations: tuple[str, ...] | None = flag(
         None,
-        "Changes of which perturbed views of the training images are made, separated by commas: quarter turns "
-        "(rotation), mirroring (flips), added noise (noise). No views are made if left out.",
+        "Changes that make perturbed views of each training image, separated by commas: quarter turns (rotation), "
+        "mirroring (flips), added noise (noise). No views are made if left out.",
         section="classifier",
         choices=("rotation", "flips", "noise"),
     )
@@ -55,8 +55,8 @@ class ClassifierFlags:
     )
     fine_tune: str = flag(
         "none",
-        "Layers of the ResNet-18 to train after its last linear layer, for at most --epoch epochs: none as in the "
-        "paper, the last stage, or all.",
+        "Layers of the ResNet-18 to train as well, once its linear head is trained, for at most --epoch epochs: none "
+        "as in the paper, the last stage, or all.",
         section="classifier",
         choices=("none", "last_stage", "all"),
     )

@@ -13,8 +13,8 @@ class DataFlags:
 
     dataset: str = flag(
         "phantom",
-        "Which images. {entries}; any other name: the folder of that name below --data_dir, with a sub-folder for each "
-        "label.",
+        "Name of the dataset. {entries}; any other name: the folder of images of that name in --data_dir, "
+        "with a sub-folder for each label if there are labels.",
         section="data",
         described=Table("histogan_tf.data.sources:READERS"),
     )

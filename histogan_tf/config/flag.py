@@ -55,7 +55,8 @@ def flag(
         help_text: the text that --help shows; --help adds the choices and the default.
         section: the heading under which --help lists the flag.
         choices: the allowed values, or a `Table` whose keys they are; None for no such limit.
-        described: a `Table` whose entries have a `help` of their own, which is put where `help_text` has {entries}.
+        described: a `Table` whose entries each have a text `help`; these texts replace {entries} in `help_text`. None
+            if `help_text` is complete.
         minimum: the smallest allowed value; None for no limit.
         maximum: the largest allowed value; None for no limit.
         fixed: whether the value cannot change once a run has begun; if None, this holds for the sections data, network,
@@ -76,7 +77,7 @@ def flag(
 
 
 def help_of(field: dataclasses.Field) -> str:
-    """Returns the help text of a flag, with the entries of the table that it describes."""
+    """Returns the help text of a flag, with {entries} replaced by the help texts of the table's entries."""
     help_text, described = field.metadata["help"], field.metadata["described"]
     if described is None:
         return help_text

@@ -61,10 +61,10 @@ class Config(
 
 
 def _as_written_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of a run, with those mended that had another meaning when an earlier version wrote them.
+    """Returns the settings of a run, with values that had another meaning in earlier versions replaced.
 
-    Before --cpu_kernels existed, --adversarial_loss was for the DCGANs alone, and every other run recorded its default,
-    cross_entropy, although CycleGAN trained with least squares and the classifier with none of the table.
+    Before --cpu_kernels existed, only DCGANs used --adversarial_loss. The other models recorded its default,
+    cross_entropy, although CycleGAN trained with least squares and the classifier with no adversarial loss.
     """
     model = settings.get("model")
     if "cpu_kernels" in settings or model in FAMILIES["dcgan"].presets or model not in MODELS:

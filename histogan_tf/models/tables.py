@@ -11,12 +11,12 @@ from histogan_tf.reporting.text_tables import plain_table
 
 
 def num_trainable(network: keras.Model) -> int:
-    """The number of weights that training changes, counted one by one."""
+    """Returns the number of trainable parameters of a network."""
     return sum(math.prod(weight.shape) for weight in network.trainable_weights)
 
 
 def network_table(network: keras.Model) -> str:
-    """The network's name, a line for each layer that has parameters or is an input, and a line of sums."""
+    """Returns the table: a line for each input and each layer with parameters, and a last line with the totals."""
     rows = [
         (layer.name, type(layer).__name__, "x".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
         for layer in network.layers

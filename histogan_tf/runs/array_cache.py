@@ -1,4 +1,4 @@
-"""Arrays that are kept on disk, so that they need not be computed again."""
+"""A cache of arrays on disk, so that arrays that take long to compute are computed once."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ logger = logging.getLogger(__name__)
 
 
 class ArrayCache:
-    """Arrays by name, each in an npy file.
+    """A cache of arrays by name, each in an npy file.
 
-    A name has to tell all that the array depends on, such as by a digest. A file that is damaged counts as missing.
+    The name must identify all that the array was computed from, for example by a digest. A damaged file is treated as
+    missing.
 
     Args:
-        directory: of the files; made when the first is written.
+        directory: the folder of the files; it is made when the first file is written.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def read(self, name: str) -> np.ndarray | None:
-        """The array of that name; None if there is none."""
+        """Returns the array with this name; None if it is missing or its file is damaged."""
         path = self._path(name)
         if not path.exists():
             return None
         try:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            logger.warning("%s is damaged (%s): it is computed anew", path, error)
+            logger.warning("%s is damaged (%s): it is computed again", path, error)
             return None
 
     def write(self, name: str, array: np.ndarray) -> None:
-        """Keeps an array under a name."""
+        """Writes an array under a name; an array that has this name is replaced."""
         with written_aside(self._path(name)) as aside, aside.open("wb") as file:
             np.save(file, array, allow_pickle=False)
 
     def read_or_compute(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array of that name; computed and kept if there is none."""
+        """Returns the array with this name, which is computed and written first if it is missing or damaged."""
         array = self.read(name)
         if array is None:
             array = compute()

@@ -3,7 +3,7 @@
 <checkpoint_dir>/<run>/
   config.json     all settings, the dataset with its fingerprint, and versions
   metrics.jsonl   the losses of each step
-  log.txt         the messages that were logged, all settings, the layers of each network
+  log.txt         the messages on the terminal, and all settings and the layers of each network
   logs/           files for TensorBoard
   samples/        reals.png, and sample sheets of the same latents from step 0 on
   ckpt/           checkpoints
@@ -183,7 +183,7 @@ def sole_writer(directory: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        details_logger.error("%s", error)  # whoever catches it shows it on the console
+        details_logger.error("%s", error)  # only for log.txt: the caller shows the error on the console
         raise
     finally:
         for log in (package_logger, details_logger):

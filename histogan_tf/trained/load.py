@@ -87,7 +87,7 @@ def load_networks(
     if kind not in (None, family.kind):
         raise UserError(
             f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a {kind} "
-            f"({', '.join(models_of_kind(kind))}): choose its --run"
+            f"({', '.join(models_of_kind(kind))}): choose its run with --run"
         )
     checkpoint_directory, remedy = directory / "ckpt", "no checkpoint yet: train it with --mode=train first"
     if config.checkpoint == "best":

@@ -85,7 +85,7 @@ def translate_dataset(config: Config) -> None:
     if family_of(run_config.model).kind != TRANSLATOR:
         raise UserError(
             f"{directory} is a run of {run_config.model}; --mode=translate needs a translator "
-            f"({', '.join(models_of_kind(TRANSLATOR))}): choose its --run"
+            f"({', '.join(models_of_kind(TRANSLATOR))}): choose its run with --run"
         )
     output_directory = Path(config.output_dir).expanduser() if config.output_dir else directory / "translated"
     if output_directory.exists() and (not output_directory.is_dir() or any(output_directory.iterdir())):
