@@ -157,7 +157,7 @@ def screen_of(program: list[str], folder: Path, columns: int) -> tuple[int, str]
 
 @pytest.mark.slow
 def test_the_first_minute_on_a_terminal_is_a_dozen_lines_and_a_bar(tmp_path: Path):
-    tiny = ["--gf_dim=2", "--df_dim=2", "--output_height=16", "--max_steps=300"]
+    tiny = ["--gf_dim=2", "--df_dim=2", "--output_height=16", "--max_steps=120"]
     program = [sys.executable, str(REPOSITORY / "main.py"), "--model=dcgan3", "--epoch=50", *tiny]
     code, written = screen_of(program, tmp_path, columns=80)
     assert code == 0
@@ -170,11 +170,11 @@ def test_the_first_minute_on_a_terminal_is_a_dozen_lines_and_a_bar(tmp_path: Pat
     for words in ("device: ", "data: ", "model: ", "run: ", "samples: ", "stop: "):
         assert sum(line.startswith(words) for line in before) == 1, words
     assert "samples: checkpoints/dcgan3-phantom/samples, one sheet every 6 steps" in before
-    parts = r"epoch (\d+)/25 \|(.{10,})\| \d+/300(?: steps|, [\d.,]+ steps/s, [\d:]+ left)((?:  \w+ -?\d+\.\d{3})*)"
+    parts = r"epoch (\d+)/10 \|(.{10,})\| \d+/120(?: steps|, [\d.,]+ steps/s, [\d:]+ left)((?:  \w+ -?\d+\.\d{3})*)"
     found = [re.fullmatch(parts, bar) for bar in bars]
     assert all(found), [bar for bar, match in zip(bars, found, strict=True) if not match]
     assert " left" in bars[-1] and "d_loss " in bars[-1]
-    trained = next(text for text in drawn if text.startswith("trained 300 steps"))
+    trained = next(text for text in drawn if text.startswith("trained 120 steps"))
     assert drawn.index(trained) > drawn.index(bars[-1])
 
 
