@@ -16,7 +16,6 @@ from histogan_tf.metrics.symmetries import (
     symmetries_that_fit,
 )
 
-PERTURBATIONS = ("rotation", "flips", "noise")
 NOISE_STDDEV = 8.0  # grey levels, about what an 8-bit slide camera adds
 
 # Numbers of symmetries, as in metrics/symmetries.py.
@@ -78,7 +77,7 @@ def perturbed_view(
 
     Args:
         images: uint8 (batch, height, width, channels), with static height and width.
-        perturbations: of PERTURBATIONS.
+        perturbations: some of `rotation`, `flips` and `noise`.
         view: its number, from 1.
         seed: int64 (2,), of the batch; the same for all its views.
 

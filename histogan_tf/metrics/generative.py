@@ -10,27 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from histogan_tf.errors import UserError
 from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
 
 NUM_NEIGHBOURS = 5  # Naeem et al. 2020, section 4.3
-MAX_SUBSET_SIZE = 1000  # Bińkowski et al. 2018, section 4
-
-
-class KernelDistance(NamedTuple):
-    """The kernel distance over random subsets.
-
-    Attributes:
-        mean: over the subsets.
-        deviation: standard deviation over the subsets, with the divisor num_subsets - 1. Subsets overlap, so it tells
-            how much one subset's value can be trusted, not the standard error of the mean.
-        subset_size: images of each set in a subset.
-    """
-
-    mean: float
-    deviation: float
-    subset_size: int
 
 
 class ManifoldMetrics(NamedTuple):
@@ -84,46 +67,6 @@ def squared_mmd(real: np.ndarray, synthetic: np.ndarray) -> float:
     """
     real, synthetic = checked_pair(real, synthetic, minimum=2)
     return _mean_kernel_of_pairs(real) + _mean_kernel_of_pairs(synthetic) - 2 * _mean_kernel(real, synthetic)
-
-
-def kernel_distance(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    *,
-    subset_size: int | None = None,
-    num_subsets: int = 100,
-    seed: int = 42,
-) -> KernelDistance:
-    """`squared_mmd` over seeded random subsets, drawn without replacement: the KID.
-
-    Args:
-        real: (num_real, d).
-        synthetic: (num_synthetic, d).
-        subset_size: images of each set in a subset; half of the smaller set if None, at least 2 and at most 1000.
-        num_subsets: at least 2.
-        seed: of the subsets.
-
-    Raises:
-        UserError: fewer than two images, or than subset_size, in a set; NaN; different d.
-    """
-    real, synthetic = checked_pair(real, synthetic, minimum=2)
-    smaller = min(len(real), len(synthetic))
-    if subset_size is None:
-        subset_size = min(max(smaller // 2, 2), MAX_SUBSET_SIZE)
-    if not 2 <= subset_size <= smaller or num_subsets < 2:
-        raise UserError(
-            f"{num_subsets} subsets of {subset_size} out of {len(real)} real and {len(synthetic)} synthetic images: "
-            f"give at least 2 subsets of 2 to {smaller} images"
-        )
-    rng = np.random.default_rng(seed)
-    values = [
-        squared_mmd(
-            real[rng.choice(len(real), subset_size, replace=False)],
-            synthetic[rng.choice(len(synthetic), subset_size, replace=False)],
-        )
-        for _ in range(num_subsets)
-    ]
-    return KernelDistance(float(np.mean(values)), float(np.std(values, ddof=1)), subset_size)
 
 
 def manifold_metrics(real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = NUM_NEIGHBOURS) -> ManifoldMetrics:

@@ -36,11 +36,6 @@ class StudyImages:
         """Counts the training images of a label."""
         return int(np.sum(self.is_training & (self.whole.labels == label)))
 
-    @property
-    def num_validation(self) -> int:
-        """The number of validation images."""
-        return int(np.sum(~self.is_training))
-
 
 def find_images(config: Config) -> StudyImages:
     """Finds the dataset of a study, splits it, and checks that the study can be done with it.

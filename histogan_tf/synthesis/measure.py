@@ -28,7 +28,7 @@ from histogan_tf.runs.array_cache import ArrayCache
 REPORT_COLUMNS = ("synthetic", "floor", "ceiling")
 MIN_REAL_IMAGES = 2 * (generative.NUM_NEIGHBOURS + 1)
 MIN_SYNTHETIC_IMAGES = generative.NUM_NEIGHBOURS + 1
-MAX_SAMPLE = generative.MAX_SUBSET_SIZE
+MAX_SAMPLE = 1000  # Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, section 4
 
 _KERNEL_DRAWS, _OTHER_DRAWS = 100, 10
 _SHEET_IMAGES, _SHEET_COLUMNS = 48, 4

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,9 @@ from histogan_tf.errors import UserError
 from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
 from histogan_tf.metrics.generative import squared_radii
-from histogan_tf.metrics.memorization import Copies
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.files import written_aside
 
-SELECTION_RULES = ("all", "confidence", "realism", "distance", "no_copies")
 REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
 _SHEET_IMAGES = 100
 
@@ -32,9 +29,9 @@ class Selection:
     """What one rule says of each synthetic image.
 
     Attributes:
-        rule: one of RULES, or several joined by "+".
+        rule: `confidence`, `realism` or `distance`.
         is_kept: bool (num_synthetic,).
-        scores: float64 (num_synthetic,), what the rule decided on; nan if on nothing.
+        scores: float64 (num_synthetic,), what the rule decided on.
         reasons: str (num_synthetic,), why an image was kept or rejected, in words.
     """
 
@@ -42,13 +39,6 @@ class Selection:
     is_kept: np.ndarray
     scores: np.ndarray
     reasons: np.ndarray
-
-
-def select_all(num_images: int) -> Selection:
-    """Keeps every image."""
-    return Selection(
-        "all", np.ones(num_images, bool), np.full(num_images, np.nan), np.full(num_images, "every image is kept")
-    )
 
 
 def select_confident(probabilities: np.ndarray, labels: np.ndarray, threshold: float = 0.5) -> Selection:
@@ -127,32 +117,6 @@ def select_changed(
         minimum = float(np.median(np.sqrt(nearest(source, None, 1).squares)))
     scores = np.linalg.norm(source - translated, axis=1)
     return _by_score("distance", scores, minimum, "distance to its source")
-
-
-def select_no_copies(copies: Copies) -> Selection:
-    """Keeps images that are not suspected of being copies of training images; scores are relative distances."""
-    features, pixels = copies.features.is_suspected, copies.pixels.is_suspected
-    reasons = np.select(
-        [features & pixels, features, pixels],
-        [f"copy of a training image by {space}" for space in ("features and pixels", "features", "pixels")],
-        "no training image is suspiciously near",
-    )
-    return Selection("no_copies", ~copies.is_suspected, copies.relative_distances, reasons)
-
-
-def select_by_all(selections: Sequence[Selection]) -> Selection:
-    """Keeps what every one of the rules keeps; score and reason are those of the first that rejects, else of the last.
-
-    Args:
-        selections: of the same images, at least one.
-    """
-    last = selections[-1]
-    scores, reasons, is_kept = last.scores, last.reasons, last.is_kept
-    for selection in reversed(selections[:-1]):
-        scores = np.where(selection.is_kept, scores, selection.scores)
-        reasons = np.where(selection.is_kept, reasons, selection.reasons)
-        is_kept = is_kept & selection.is_kept
-    return Selection("+".join(selection.rule for selection in selections), is_kept, scores, reasons)
 
 
 def write_selection(directory: Path, selection: Selection, ids: np.ndarray, images: np.ndarray) -> None:

@@ -9,7 +9,6 @@ from histogan_tf.metrics import distances
 from histogan_tf.metrics.generative import (
     ManifoldMetrics,
     frechet_distance,
-    kernel_distance,
     manifold_metrics,
     squared_mmd,
     squared_radii,
@@ -95,31 +94,6 @@ def test_squared_mmd_is_unbiased():
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 
 
-def test_kernel_distance_is_mean_and_deviation_over_its_subsets():
-    real, synthetic = gaussian(1, 20, 4), gaussian(2, 31, 4, shift=0.3)
-    rng, values = np.random.default_rng(7), []
-    for _ in range(5):
-        first, second = rng.choice(20, 6, replace=False), rng.choice(31, 6, replace=False)
-        values.append(mmd_by_double_loop(real[first], synthetic[second]))
-    found = kernel_distance(real, synthetic, subset_size=6, num_subsets=5, seed=7)
-    assert found.subset_size == 6
-    assert found.mean == pytest.approx(np.mean(values), rel=1e-10)
-    assert found.deviation == pytest.approx(np.std(values, ddof=1), rel=1e-10)
-    assert found == kernel_distance(real, synthetic, subset_size=6, num_subsets=5, seed=7)
-
-
-@pytest.mark.parametrize(("num_images", "subset_size"), [(2, 2), (3, 2), (9, 4), (2400, 1000)])
-def test_subsets_are_half_of_the_smaller_set_and_at_most_a_thousand(num_images, subset_size):
-    real, synthetic = gaussian(1, num_images, 1), gaussian(2, num_images + 1, 1)
-    assert kernel_distance(real, synthetic, num_subsets=2).subset_size == subset_size
-
-
-def test_kernel_distance_of_two_images_has_no_deviation():
-    # Both subsets are the whole sets: (1·1 + 1)³ = 8 between equal ones, (1·(-1) + 1)³ = 0 between opposite ones.
-    found = kernel_distance(np.ones((2, 1)), -np.ones((2, 1)), num_subsets=2)
-    assert found == (16.0, 0.0, 2)
-
-
 def manifold_by_brute_force(real, synthetic, num_neighbours):
     def radii(features):
         return [
@@ -180,7 +154,7 @@ def test_radii_leave_out_the_image_itself_but_not_its_copies():
     np.testing.assert_allclose(squared_radii(np.array([[0.0], [0.0], [2.0]]), 2), [4.0, 4.0, 4.0])
 
 
-@pytest.mark.parametrize("metric", [frechet_distance, squared_mmd, kernel_distance, manifold_metrics])
+@pytest.mark.parametrize("metric", [frechet_distance, squared_mmd, manifold_metrics])
 def test_what_cannot_be_compared_is_the_users_mistake(metric):
     good, broken = gaussian(1, 8, 3), gaussian(2, 8, 3)
     broken[5, 1] = np.nan
@@ -196,11 +170,8 @@ def test_what_cannot_be_compared_is_the_users_mistake(metric):
         metric(good, good[:1])
 
 
-def test_too_few_images_for_the_neighbours_or_subsets():
+def test_too_few_images_for_the_neighbours():
     features = gaussian(1, 5, 3)
     with pytest.raises(UserError, match="at least 6 of each"):
         manifold_metrics(features, features, 5)
     assert manifold_metrics(features, features, 4).precision == 1.0
-    for subset_size, num_subsets in ((6, 2), (1, 2), (3, 1)):
-        with pytest.raises(UserError, match="2 to 5 images"):
-            kernel_distance(features, features, subset_size=subset_size, num_subsets=num_subsets)

@@ -182,7 +182,7 @@ def test_grey_images_go_through_resnet18_as_rgb():
 
 def error_of(monkeypatch, capsys, *flags: str) -> str:
     """The one line with which the program stops."""
-    monkeypatch.setattr(entry, "_log_to_console", lambda: None)
+    monkeypatch.setattr(entry, "log_to_console", lambda: None)
     with pytest.raises(SystemExit) as stop:
         entry.main(["main.py", "--mode=evaluate", *flags])
     stderr = capsys.readouterr().err

@@ -8,23 +8,12 @@ from PIL import Image
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import distances
-from histogan_tf.metrics.memorization import Copies, NearestTraining
 from histogan_tf.synthesis.selection import (
-    Selection,
-    select_all,
-    select_by_all,
     select_changed,
     select_confident,
-    select_no_copies,
     select_realistic,
     write_selection,
 )
-
-
-def test_all_keeps_all():
-    selection = select_all(3)
-    assert selection.rule == "all"
-    np.testing.assert_array_equal(selection.is_kept, [True] * 3)
 
 
 def test_confidence_is_of_an_images_own_label():
@@ -79,34 +68,6 @@ def test_changed_pairs_are_further_apart_than_real_neighbours():
     np.testing.assert_array_equal(select_changed(source, translated, minimum=3.0).is_kept, [False, False, True])
 
 
-def nearness(relative_distances, threshold):
-    relative = np.array(relative_distances)
-    return NearestTraining(np.arange(len(relative)), relative, relative, threshold, (0.4, 0.8), 0)
-
-
-def test_copies_are_rejected_by_the_space_that_found_them():
-    copies = Copies(features=nearness([0.1, 0.9, 0.1, 0.9], 0.2), pixels=nearness([0.3, 0.3, 0.8, 0.8], 0.5))
-    selection = select_no_copies(copies)
-    np.testing.assert_array_equal(selection.is_kept, [False, False, False, True])
-    np.testing.assert_allclose(selection.scores, [0.1, 0.3, 0.1, 0.8])
-    assert selection.reasons.tolist() == [
-        "copy of a training image by features and pixels",
-        "copy of a training image by pixels",
-        "copy of a training image by features",
-        "no training image is suspiciously near",
-    ]
-
-
-def test_several_rules_tell_the_first_that_rejects():
-    first = Selection("one", np.array([1, 0, 1, 0], bool), np.arange(4.0), np.array(["a", "b", "c", "d"]))
-    second = Selection("two", np.array([1, 1, 0, 0], bool), np.arange(4.0) + 10, np.array(["e", "f", "g", "longer"]))
-    both = select_by_all([first, second])
-    assert both.rule == "one+two"
-    np.testing.assert_array_equal(both.is_kept, [True, False, False, False])
-    np.testing.assert_array_equal(both.scores, [10.0, 1.0, 12.0, 3.0])
-    assert both.reasons.tolist() == ["e", "b", "g", "d"]
-
-
 def test_what_was_kept_and_why_is_written(tmp_path):
     images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
     selection = select_confident(np.array([0.9, 0.25, 0.8]), np.array([1, 1, 1]))
@@ -127,7 +88,8 @@ def test_what_was_kept_and_why_is_written(tmp_path):
 
 
 def test_no_sheet_of_no_images(tmp_path):
-    write_selection(tmp_path, select_all(1), np.array(["a"]), np.zeros((1, 4, 4, 1), np.uint8))
+    selection = select_confident(np.array([0.9]), np.array([1]))
+    write_selection(tmp_path, selection, np.array(["a"]), np.zeros((1, 4, 4, 1), np.uint8))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.png", "selection.csv"]
 
 
