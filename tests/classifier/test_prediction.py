@@ -73,7 +73,7 @@ def test_classify_refuses_images_of_another_size(make_config, tmp_path, write_im
 @pytest.mark.slow
 def test_a_run_of_another_model_is_refused(make_config, tiny_config, tmp_path):
     commands.run_command(tiny_config("--model=dcgan1", "--max_steps=1", "--run=gan"))
-    with pytest.raises(UserError, match="gan is a run of dcgan1: choose a classifier's .resnet18. with --run"):
+    with pytest.raises(UserError, match="gan is a run of dcgan1; --mode=classify needs a classifier .resnet18."):
         commands.run_command(make_config("--mode=classify", f"--checkpoint_dir={tmp_path}", "--run=gan"))
     with pytest.raises(UserError, match="gan is a run of dcgan1: choose a classifier's .resnet18. with --run"):
         commands.run_command(make_config("--mode=evaluate", f"--checkpoint_dir={tmp_path}", "--compare=gan,real"))
