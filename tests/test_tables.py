@@ -1,8 +1,9 @@
-"""What a newcomer adds by a line in a table works from the command line on: a loss, a penalty, a model family."""
+"""A loss, a penalty, a dataset or a model family that a newcomer adds to its table works from the command line on."""
 
 from __future__ import annotations
 
 import functools
+import json
 import math
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from histogan_tf.config.families import FAMILIES, GENERATOR, Family
 from histogan_tf.config.family_rules import fill_in
 from histogan_tf.data import pipeline
 from histogan_tf.data.decoding import decode_image
+from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
+from histogan_tf.data.sources import READERS, Reader
 from histogan_tf.errors import UserError
 from histogan_tf.machine import replicas
 from histogan_tf.machine.randomness import Purpose, stateless_seed, weight_seeds
@@ -80,6 +83,38 @@ def test_a_loss_and_a_penalty_are_lines_in_their_tables(tmp_path, monkeypatch):
     assert 0 < rows[0]["toy_penalty"] < 10
     run_program(tmp_path, "--mode=generate", "--model=dcgan1", "--num_images=3")
     assert len(list((tmp_path / "toy" / "generated" / "images").iterdir())) == 3
+
+
+# A dataset reader is a function and an entry.
+
+
+def load_toy(*, name: str, root: str, prepare) -> ImageSet:
+    """A dark and a bright image of each patient in a list."""
+    patients = (Path(root) / "patients.txt").read_text().split()
+    images = [prepare(np.full((20, 20, 3), value, np.uint8)) for _ in patients for value in (32, 224)]
+    return ImageSet(
+        images=np.stack(images),
+        labels=np.tile(np.array([0, 1], np.int32), len(patients)),
+        ids=np.array([f"{patient}-{label}" for patient in patients for label in (0, 1)]),
+        groups=np.repeat(patients, 2),
+        name=name,
+        class_names=("dark", "bright"),
+    )
+
+
+def test_a_dataset_reader_is_an_entry_in_its_table(tmp_path, monkeypatch):
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    (folder / "patients.txt").write_text("ada bob cem dan eve fay")
+    monkeypatch.setitem(READERS, "toy", Reader("dark and bright images of a list of patients", load_toy))
+    assert "list of patients" in " ".join(command_line.help_text().split())
+
+    flags = ("--dataset=toy", f"--data_path={folder}", "--label=bright", "--part=all", "--train_size=6")
+    trained_two_steps(tmp_path, "--model=dcgan1", *flags)
+
+    record = json.loads((tmp_path / "toy" / "config.json").read_text())["dataset"]
+    assert (record["image_shape"], record["images_per_class"]) == ([16, 16, 3], {"dark": 0, "bright": 6})
+    assert set(decode_image(tmp_path / "toy" / "samples" / "reals.png")[:, :16].flat) == {224}  # the first of them
 
 
 # A model family is its networks, its trainer and an entry.
