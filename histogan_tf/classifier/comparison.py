@@ -16,6 +16,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
+from histogan_tf.metrics.distances import nearest
 from histogan_tf.runs import files
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.trained.load import load_networks
@@ -132,11 +133,8 @@ def _draw_neighbours(
     cache = feature_cache(
         trained.config, trained.network.get_layer("features"), features_directory or trained.directory / "features"
     )
-    nearest, distances = nearest_neighbours(
-        cache.views(data.validation)[0][queries],
-        np.concatenate([cache.views(part)[0] for part in data.parts]),
-        SHOWN_NEIGHBOURS,
-    )
+    features = np.concatenate([cache.views(part)[0] for part in data.parts])
+    found = nearest(cache.views(data.validation)[0][queries], features, min(SHOWN_NEIGHBOURS, len(features)))
     probabilities = [run.predictions.probabilities[queries] for run in (baseline, other)]
     rows = [
         (
@@ -151,7 +149,7 @@ def _draw_neighbours(
             (image, f"{captions[index]}\nd = {distance:.2g}", index < len(data.real))
             for image, index, distance in zip(data.images_at(indices), indices, row_distances, strict=True)
         ]
-        for indices, row_distances in zip(nearest, distances, strict=True)
+        for indices, row_distances in zip(found.indices, np.sqrt(found.squares), strict=True)
     ]
     title = (
         f"probability of label 1: {baseline.name} → {other.name}\nnearest training images as {other.name} sees them "
@@ -170,12 +168,3 @@ def choose_queries(
         indices = np.flatnonzero(mended)
         chosen.append(indices[np.argsort(-change[indices], kind="stable")][: _MOST_QUERIES // 2])
     return np.concatenate(chosen)
-
-
-def nearest_neighbours(queries: np.ndarray, features: np.ndarray, num_neighbours: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices and Euclidean distances, (num_queries, num_neighbours), of the features nearest to each query."""
-    from sklearn.neighbors import NearestNeighbors
-
-    finder = NearestNeighbors(n_neighbors=min(num_neighbours, len(features)), algorithm="brute").fit(features)
-    distances, indices = finder.kneighbors(queries)
-    return indices, distances

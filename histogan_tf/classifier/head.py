@@ -130,6 +130,8 @@ def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) ->
     """
     from threadpoolctl import threadpool_limits
 
+    # scikit-learn's LogisticRegressionCV keeps no held-out predictions and fits every penalty, with one C for folds of
+    # any size: 2.2 times the CPU time, and up to 0.014 off (812 phantom patches, --features=random, 3 views).
     folds, by = make_folds(training, seed)
     held_out = np.concatenate(folds)
     everything = np.arange(len(training.labels))

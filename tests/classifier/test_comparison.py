@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from histogan_tf.classifier import comparison, plots
-from histogan_tf.classifier.comparison import choose_queries, nearest_neighbours
+from histogan_tf.classifier.comparison import choose_queries
 from histogan_tf.classifier.results import Predictions, read_predictions, write_predictions
 from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
@@ -119,16 +119,6 @@ def test_queries_are_those_of_the_greatest_change_mended_first():
     chosen = choose_queries(first_is_right, ~first_is_right, predictions_of(first), predictions_of(second))
     assert chosen.tolist() == [0, 1, 2, 3, 6, 7, 8, 9]
     assert not len(choose_queries(first_is_right, first_is_right, predictions_of(first), predictions_of(second)))
-
-
-def test_nearest_neighbours_are_those_of_brute_force():
-    generator = np.random.default_rng(0)
-    queries, features = generator.normal(size=(4, 6)), generator.normal(size=(30, 6))
-    indices, distances = nearest_neighbours(queries, features, 5)
-    brute = np.linalg.norm(queries[:, None] - features, axis=-1)
-    np.testing.assert_array_equal(indices, np.argsort(brute, axis=1)[:, :5])
-    np.testing.assert_allclose(distances, np.sort(brute, axis=1)[:, :5], rtol=1e-6)
-    assert nearest_neighbours(queries, features[:3], 5)[0].shape == (4, 3)
 
 
 def test_bars_survive_undefined_metrics_and_values_outside_their_interval(tmp_path):
