@@ -1,1 +1,1 @@
-"""Images in: one module per source, the split, and the tf.data pipeline. Knows no model."""
+"""Datasets: readers, the training/validation split, and the tf.data pipeline. Nothing here knows a network."""

@@ -1,4 +1,4 @@
-"""One picture of a dataset: for each class, random images and the mean colour (the paper's Figures 1 and 2)."""
+"""Draws one picture of a dataset: random images and the mean colour of each class (the paper's Figures 1 and 2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.reporting import pictures
 
 _WHITE = 255
-_CELL_PIXELS = 112  # most that an image takes up on a side
+_CELL_PIXELS = 112  # longest side of an image on the sheet
 _TITLE_PIXELS, _GAP_PIXELS = 30, 16
 _FONT_PIXELS = 18
 _IMAGES_ACROSS = {1: 10, 2: 7, 3: 6, 4: 6}  # by number of classes
@@ -19,18 +19,19 @@ _FEWEST_ACROSS = 4
 
 
 def draw(image_set: ImageSet, mean_colours: np.ndarray, seed: int) -> np.ndarray:
-    """A sheet for each class side by side, or one for an unlabelled set.
+    """Returns one picture with a sheet of images for each class, or with a single sheet for an unlabelled set.
 
-    Images are drawn without replacement. They keep their proportions: small ones are enlarged by a whole factor, large
-    ones shrunk.
+    The images shown are drawn at random, without replacement. They keep their proportions: small ones are enlarged by a
+    whole factor, large ones are shrunk.
 
     Args:
-        image_set: the images; sizes need not agree if they are lazy.
-        mean_colours: float (num_images, 3), red, green and blue in [0, 255] of each image; NaN if it cannot be read.
-        seed: of the choice; a class's depends on nothing else.
+        image_set: the images; lazy ones may differ in size.
+        mean_colours: float (num_images, 3), mean red, green and blue of each image, in [0, 255]; NaN for an image that
+            cannot be read.
+        seed: the seed of the random choice. The choice within one class does not depend on the other classes.
 
     Returns:
-        uint8 (height, width, 3).
+        The picture, uint8 (height, width, 3).
     """
     classes = [(name, image_set.labels == number) for number, name in enumerate(image_set.class_names)]
     classes = classes or [(image_set.name, np.ones(len(image_set), bool))]
@@ -51,7 +52,7 @@ def _decode(image_set: ImageSet, index: int) -> np.ndarray:
 
 
 def _panel(title: str, colour: np.ndarray, images: list[np.ndarray], across: int) -> Image.Image:
-    """A title, after a swatch of the class's mean colour, above a sheet."""
+    """Returns a sheet of images under a title, which stands beside a swatch of the class's mean colour."""
     cells = [thumbnail(image) for image in images] or [np.full((_CELL_PIXELS, _CELL_PIXELS, 3), _WHITE, np.uint8)]
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     sheet = pictures.tile(np.stack([_center(cell, height, width) for cell in cells]), num_columns=across)
@@ -67,7 +68,7 @@ def _panel(title: str, colour: np.ndarray, images: list[np.ndarray], across: int
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """uint8 (height, width, 3) of at most 112 pixels a side, in proportion, from uint8 (height, width, 1 or 3)."""
+    """Returns an image, uint8 (height, width, 1 or 3), as uint8 RGB of at most 112 pixels a side, in proportion."""
     picture = pictures.to_pillow(image).convert("RGB")
     longest = max(picture.size)
     factor = _CELL_PIXELS // longest or _CELL_PIXELS / longest
@@ -84,7 +85,7 @@ def _center(cell: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _side_by_side(panels: list[Image.Image]) -> np.ndarray:
-    """Panels in rows, as square as it gets."""
+    """Returns one picture, uint8 (height, width, 3), of the panels in a grid that is as square as possible."""
     columns = math.ceil(math.sqrt(len(panels)))
     width, height = (max(panel.size[axis] for panel in panels) + _GAP_PIXELS for axis in (0, 1))
     page = Image.new("RGB", (columns * width + _GAP_PIXELS, -(-len(panels) // columns) * height + _GAP_PIXELS), "white")

@@ -1,4 +1,4 @@
-"""Image files become uint8 arrays: decoded on all cores, kept in order, cropped and resized as the original does."""
+"""Decodes image files into uint8 arrays on all cores, in order, and crops and resizes them as the original does."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ from histogan_tf.machine.parallel import map_in_order
 
 logger = logging.getLogger("histogan_tf")
 
-Prepare = Callable[[np.ndarray], np.ndarray]  # uint8 HWC in and out; raises UnusableImageError
+# Crops and resizes one image: uint8 (height, width, channels) in and out; raises UnusableImageError if it cannot.
+Prepare = Callable[[np.ndarray], np.ndarray]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> channels
-# What makes Pillow change the pixels: transparency, animation, and the orientation in EXIF, also as ImageMagick has it.
+# Chunks that change how a PNG is shown: transparency, animation, EXIF orientation (which ImageMagick stores as text).
 _PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile")
 
 
 class UnusableImageError(Exception):
-    """Why one image cannot be used. `gather` names it and goes on, or stops if it has to be strict."""
+    """Raised when one image cannot be used. `gather` skips the image with a warning, or stops if it is strict."""
 
 
 class UnwantedImageError(UnusableImageError):
-    """An image that a flag leaves out: no reason to stop, nor to name it."""
+    """Raised for an image that a flag leaves out; `gather` skips it without a warning, also if it is strict."""
 
 
 def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
-    """The first frame of a PNG, JPEG, TIFF, BMP or WebP file, upright (EXIF orientation).
+    """Returns the first frame of a PNG, JPEG, TIFF, BMP or WebP file, turned upright by its EXIF orientation.
 
-    Transparent pixels show white, the colour of an empty slide. 16-bit grey is scaled to 8 bits; the palette, CMYK and
-    16-bit colour become RGB.
+    Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits. Palette, CMYK and
+    16-bit colour images become 8-bit RGB.
+
+    Args:
+        file: the path, or a file opened for reading bytes.
 
     Returns:
-        uint8 (height, width, channels): one channel if the file is grey, else RGB.
+        uint8 (height, width, channels): one channel if the file is grey, else three (RGB).
 
     Raises:
-        UnusableImageError: if the file is no such image, is damaged, or has more than Pillow's limit of 89 megapixels.
+        UnusableImageError: if the file is not such an image, is damaged, or exceeds Pillow's limit of 89 megapixels.
     """
     try:
         content = file.read() if hasattr(file, "read") else _read_file(file)
@@ -73,9 +77,10 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def _decode_plain_png(content: bytes) -> np.ndarray | None:
-    """A PNG of 8-bit grey or RGB without extras, in half of Pillow's time and on all cores; None of anything else.
+    """Returns the pixels of a plain PNG (8-bit grey or RGB, no extra chunks); None for any other file.
 
-    A damaged one is None too, so that Pillow says what is wrong.
+    OpenCV takes half of Pillow's time and runs on all cores. A damaged PNG gives None too: Pillow then says what is
+    wrong with it.
     """
     channels = _PLAIN_PNGS.get(content[24:26])
     if channels is None or not content.startswith(_PNG_SIGNATURE) or any(extra in content for extra in _PNG_EXTRAS):
@@ -92,11 +97,11 @@ def _decode_plain_png(content: bytes) -> np.ndarray | None:
 
 
 def _to_array(image: Image.Image) -> np.ndarray:
-    """uint8 (height, width, 1 or 3)."""
+    """Returns the pixels of an image that Pillow has opened: uint8 (height, width, 1 or 3)."""
     if image.mode.startswith("I;16"):
         return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., np.newaxis]
     if image.mode in ("I", "F"):
-        raise ValueError("its pixels are 32-bit numbers, whose black and white are unknown")
+        raise ValueError("its pixels are 32-bit numbers, which do not say what value is black and what is white")
     is_grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -106,12 +111,12 @@ def _to_array(image: Image.Image) -> np.ndarray:
 
 
 def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle height x width pixels of (image_height, image_width, channels).
+    """Returns the middle height x width pixels of an image, (image_height, image_width, channels).
 
-    Offsets are round((image - crop) / 2), as in DCGAN-tensorflow's utils.center_crop.
+    The crop starts at round((image size - crop size) / 2), as in DCGAN-tensorflow's utils.center_crop.
 
     Raises:
-        UnusableImageError: if the image is smaller than that.
+        UnusableImageError: if the image is smaller than the crop.
     """
     image_height, image_width = image.shape[:2]
     if image_height < height or image_width < width:
@@ -121,7 +126,7 @@ def center_crop(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (height, width, channels) from uint8 HWC of any size: bilinear, with antialiasing where it shrinks."""
+    """Returns an image, uint8 (any height, any width, channels), resized bilinearly, antialiased where it shrinks."""
     if image.shape[:2] == (height, width):
         return image
     is_grey = image.shape[-1] == 1
@@ -130,7 +135,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def sizing(config: Config) -> Prepare:
-    """What --crop, --input_height, --input_width, --output_height and --output_width ask for, as a function."""
+    """Returns the function that crops and resizes one image as the flags --crop, --input_* and --output_* say."""
 
     def prepare(image: np.ndarray) -> np.ndarray:
         if config.crop:
@@ -143,10 +148,14 @@ def sizing(config: Config) -> Prepare:
 
 
 def prepare_array(images: np.ndarray, prepare: Prepare) -> np.ndarray:
-    """`prepare` on each image of uint8 NHWC with at least one; the array itself, uncopied, if that changes nothing.
+    """Returns the images after `prepare`; the array itself, without a copy, if `prepare` changes nothing.
+
+    Args:
+        images: uint8 (num_images, height, width, channels), at least one image.
+        prepare: crops and resizes one image.
 
     Raises:
-        UserError: if the images are too small for it.
+        UserError: if the images are too small to be cropped.
     """
     first = images[0]
     try:
@@ -160,19 +169,19 @@ def prepare_array(images: np.ndarray, prepare: Prepare) -> np.ndarray:
 def read_images(
     root: str, names: Sequence[str], *, prepare: Prepare, strict: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes files on all cores. Files that cannot be used are named in a warning and left out.
+    """Decodes files on all cores. Skips files that cannot be used, with a warning that names them.
 
     Args:
-        root: folder of the files.
-        names: paths of the files below `root`.
-        prepare: makes the images one size; runs in the worker threads.
+        root: the folder of the files.
+        names: the paths of the files below `root`.
+        prepare: crops and resizes one image, so that all have one size; runs in the worker threads.
         strict: stop at the first file that cannot be used.
 
     Returns:
-        What `gather` returns.
+        The images and the indices of the files used, as `gather` returns them.
 
     Raises:
-        UserError: as `gather` does.
+        UserError: for the reasons for which `gather` raises it.
     """
     return gather(lambda index: prepare(decode_image(os.path.join(root, names[index]))), names, strict=strict)
 
@@ -180,19 +189,20 @@ def read_images(
 def gather(
     read: Callable[[int], np.ndarray], names: Sequence[str], *, strict: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads images on all cores into one array. Those that cannot be used are named in a warning and left out.
+    """Reads images on all cores into one array. Skips images that cannot be used, with a warning that names them.
 
     Args:
-        read: the uint8 HWC of an index among `names`, or UnusableImageError; called in worker threads.
-        names: of the images, for messages.
+        read: a function from an index into `names` to the image, uint8 (height, width, channels); it raises
+            UnusableImageError if the image cannot be used. It is called in worker threads.
+        names: the names of the images, for messages.
         strict: stop at the first image that cannot be used.
 
     Returns:
-        uint8 (num_kept, height, width, channels), in the order of `names`; one channel if every image is grey, else 3.
-        int64 (num_kept,): the indices of the kept among `names`.
+        The images, uint8 (num_kept, height, width, channels), in the order of `names`: one channel if every image is
+        grey, else three. Then their indices into `names`, int64 (num_kept,).
 
     Raises:
-        UserError: if no image can be used, if images differ in size, or, being strict, if one image cannot be used.
+        UserError: if no image can be used, if images differ in size, or, with `strict`, if one image cannot be used.
     """
     images, kept, reason, num_unwanted = np.empty((0, 0, 0, 0), np.uint8), [], "there is none", 0
     with contextlib.closing(map_in_order(lambda index: _read_or_error(read, index), range(len(names)))) as results:
@@ -213,7 +223,7 @@ def gather(
     if not kept:
         raise UserError(f"none of the {len(names)} images can be used; the last of them, {reason}")
     if num_unwanted:
-        logger.info("left out %d of %d images, as the flags say", num_unwanted, len(names))
+        logger.info("left out %d of %d images because of the flags", num_unwanted, len(names))
     return images[: len(kept)], np.array(kept)
 
 
@@ -225,10 +235,15 @@ def _read_or_error(read: Callable[[int], np.ndarray], index: int) -> np.ndarray 
 
 
 def report_unusable(name: str, error: UnusableImageError, *, strict: bool = False) -> None:
-    """Warns of an image that is skipped.
+    """Warns that an image is skipped.
+
+    Args:
+        name: the image's name.
+        error: the reason why it cannot be used.
+        strict: raise an error instead of a warning.
 
     Raises:
-        UserError: instead, being strict.
+        UserError: if `strict`.
     """
     if isinstance(error, UnwantedImageError):
         return
@@ -238,7 +253,7 @@ def report_unusable(name: str, error: UnusableImageError, *, strict: bool = Fals
 
 
 def different_sizes(name: str, size: tuple[int, int], other_name: str, other_size: tuple[int, int]) -> str:
-    """What to tell the user whose images are of two sizes, (height, width)."""
+    """Returns the message for a user whose images differ in size; sizes are (height, width)."""
     return (
         f"images differ in size (height x width): {str(name)!r} is {size[0]}x{size[1]}, {str(other_name)!r} "
         f"{other_size[0]}x{other_size[1]}; resize all with --output_height=64, or cut the centre out first with "

@@ -1,4 +1,4 @@
-"""What a dataset holds: counts, split, sizes, duplicates and unreadable files, with a sheet of each class."""
+"""Describes a dataset: its counts, split, image sizes, duplicates and unreadable files, and a sheet of each class."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
 
-_LISTED_GROUPS = 100  # groups of duplicates that description.json names
-_SHOWN_PATIENTS = 12  # patients that the log names
+_LISTED_GROUPS = 100  # most groups of duplicates that description.json lists
+_SHOWN_PATIENTS = 12  # most patients that the log lists
 _PROGRESS_IMAGES = 1000
 
 
 def describe_dataset(config: Config) -> None:
-    """Reads every image of the dataset as it lies there, and tells what it holds.
+    """Reads every image of the dataset as it is stored, and reports what the dataset holds.
 
-    The log gets the summary; --output_dir, or <checkpoint_dir>/<dataset>-description, gets description.json with all of
-    it, and dataset.png.
+    A summary goes to the log. The full description.json and the picture dataset.png go to --output_dir, or to
+    <checkpoint_dir>/<dataset>-description.
 
     Args:
-        config: resolved; the dataset is described whole.
+        config: the resolved flags.
 
     Raises:
-        UserError: if there is no such dataset, none of its images can be read, or a flag would choose some of them.
+        UserError: if there is no such dataset, none of its images can be read, or a flag selects a part of it.
     """
     for name in ("label", "part", "train_size", "cluster"):
         if getattr(config, name) is not None:
-            raise UserError(f"--mode=describe looks at the whole dataset: leave --{name} out")
+            raise UserError(f"--mode=describe describes the whole dataset: leave --{name} out")
     image_set = loading.find_dataset(config)
     survey = survey_images(image_set)
     if len(survey.errors) == len(image_set):
@@ -60,13 +60,13 @@ def describe_dataset(config: Config) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What is known of every image from its pixels.
+    """What was measured on the pixels of every image.
 
     Attributes:
-        shapes: (height, width, channels) of each; None if it cannot be read.
-        digests: of shape and pixels, likewise.
-        mean_colours: float64 (num_images, 3), red, green and blue in [0, 255]; NaN if it cannot be read.
-        errors: why the images with these indices cannot be read.
+        shapes: the (height, width, channels) of each image; None if it cannot be read.
+        digests: the digest of each image's shape and pixels; None if it cannot be read.
+        mean_colours: float64 (num_images, 3), mean red, green and blue in [0, 255]; NaN if the image cannot be read.
+        errors: the reason why an image cannot be read, by the image's index.
     """
 
     shapes: list[tuple[int, int, int] | None]
@@ -76,12 +76,12 @@ class Survey:
 
     @property
     def is_readable(self) -> np.ndarray:
-        """bool (num_images,)."""
+        """Whether each image can be read, bool (num_images,)."""
         return ~np.isnan(self.mean_colours[:, 0])
 
 
 def survey_images(image_set: ImageSet) -> Survey:
-    """Reads each image once, on all cores, and holds few at a time. Sizes need not agree."""
+    """Reads each image once, on all cores, and holds only a few in memory. Images may differ in size."""
     decode = image_set.images.decode if image_set.is_lazy else image_set.images.__getitem__
 
     def look(index: int) -> tuple[tuple[int, int, int], bytes, np.ndarray] | UnusableImageError:
@@ -107,7 +107,7 @@ def survey_images(image_set: ImageSet) -> Survey:
 
 
 def summarize_survey(image_set: ImageSet, survey: Survey, config: Config) -> dict[str, Any]:
-    """What description.json holds."""
+    """Returns the content of description.json."""
     shapes = collections.Counter(shape for shape in survey.shapes if shape)
     split, parts = _split(image_set, config)
     return {
@@ -144,7 +144,7 @@ def _classes(image_set: ImageSet, survey: Survey) -> dict[str, dict[str, Any]]:
 
 
 def _patients(image_set: ImageSet) -> dict[str, dict[str, int]] | None:
-    """Images of each patient by class."""
+    """Returns the number of images in each class, for each patient; None if the patients are unknown."""
     if image_set.groups is None:
         return None
     patients, numbers = np.unique(image_set.groups, return_inverse=True)
@@ -155,7 +155,7 @@ def _patients(image_set: ImageSet) -> dict[str, dict[str, int]] | None:
 
 
 def _split(image_set: ImageSet, config: Config) -> tuple[dict[str, Any] | None, np.ndarray | None]:
-    """What the split makes of a labelled set, and bool (num_images,), whether an image is for validation."""
+    """Returns the counts of both parts of the split, and bool (num_images,), whether an image is for validation."""
     if image_set.labels is None:
         return None, None
     try:
@@ -180,7 +180,7 @@ def _split(image_set: ImageSet, config: Config) -> tuple[dict[str, Any] | None, 
 
 
 def _duplicates(image_set: ImageSet, digests: list[bytes | None], is_validation: np.ndarray | None) -> dict[str, Any]:
-    """Groups of images that are the same in every pixel."""
+    """Returns the groups of images that are the same in every pixel, and how many cross labels, patients or parts."""
     groups = collections.defaultdict(list)
     for index, digest in enumerate(digests):
         if digest is not None:
@@ -216,14 +216,14 @@ def _log(description: dict[str, Any]) -> None:
     _log_split(description["split"])
     duplicates = description["duplicates"]
     logger.info(
-        "  duplicates: %d images more than there are different ones, in %d groups",
+        "  duplicates: %d images repeat another one, in %d groups of equal images",
         duplicates["superfluous_images"],
         duplicates["groups"],
     )
     across = {what: duplicates[f"groups_across_{what}"] for what in ("labels", "patients", "parts")}
     if any(across.values()):
         found = ", ".join(f"{count} across {what}" for what, count in across.items() if count)
-        logger.warning("groups of equal images: %s; what was trained on them is not measured by them", found)
+        logger.warning("groups of equal images: %s; equal images in both parts flatter validation scores", found)
     unreadable = description["unreadable"]
     if unreadable:
         reasons = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)

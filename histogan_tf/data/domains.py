@@ -1,4 +1,4 @@
-"""The two domains of an unpaired translation: the images of two labels of one dataset."""
+"""Loads the two domains of an unpaired translation: the images of two labels of one dataset."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Domain:
     """One side of the translation.
 
     Attributes:
-        label: its number in the dataset.
-        name: of the label.
-        image_set: its images.
+        label: the number of the domain's label in the dataset.
+        name: the name of that label.
+        image_set: the images with that label.
     """
 
     label: int
@@ -31,10 +31,10 @@ class Domain:
 
 
 def load_domains(config: Config) -> tuple[Domain, Domain]:
-    """The images of --domain_a and of --domain_b.
+    """Returns the images of --domain_a and of --domain_b.
 
     Raises:
-        UserError: as `load` does; if the dataset has no labels or not these, or a domain has no image.
+        UserError: if the dataset cannot be loaded, has no labels or not these two, or a domain has no image.
     """
     image_set = load_dataset(config)
     if not image_set.num_classes:

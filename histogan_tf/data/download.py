@@ -1,4 +1,4 @@
-"""Public datasets by name, from Kaggle into --data_dir."""
+"""Downloads public datasets by name from Kaggle into --data_dir."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
 
-_UNFINISHED = ".downloading-"  # beside the dataset, so that what has landed only has to be renamed
+_UNFINISHED = ".downloading-"  # prefix of the folder beside the dataset's, so that a finished download is only renamed
 
 
 @dataclasses.dataclass(frozen=True)
 class PublicSet:
-    """A dataset that can be fetched.
+    """A dataset that can be downloaded.
 
     Attributes:
-        handle: on Kaggle, OWNER/NAME.
-        layout: what has to lie in its folder.
-        images_per_class: of the whole set.
-        image_shape: (height, width, channels).
-        files: the files it needs, and the other names under which they may come; all of them as they come if empty.
+        handle: its name on Kaggle, OWNER/NAME.
+        layout: the files that its folder must hold, in words.
+        images_per_class: the number of images in each class of the whole set.
+        image_shape: the (height, width, channels) of its images.
+        files: the name of each file needed, with another name under which Kaggle may deliver it. If empty, all files
+            are kept as they come.
     """
 
     handle: str
@@ -41,7 +42,7 @@ class PublicSet:
 
     @property
     def page(self) -> str:
-        """Where a person finds it."""
+        """The address of the dataset's web page."""
         return f"https://www.kaggle.com/datasets/{self.handle}"
 
 
@@ -75,14 +76,14 @@ PUBLIC_SETS: Mapping[str, PublicSet] = {
 
 
 def download(config: Config) -> None:
-    """Fetches --dataset into --data_path, or <data_dir>/<dataset>, checks it, and does nothing if it is there already.
+    """Downloads --dataset into --data_path, or <data_dir>/<dataset>, and checks it; only checks it if it is there.
 
-    A download that was stopped goes on where it was when the command is given again. The folder appears when all is
-    there.
+    A download that was interrupted continues when the command is given again. The folder appears only when it is
+    complete.
 
     Raises:
-        UserError: if the dataset is not one of `PUBLIC_SETS`, the folder holds something else, the set cannot be
-            fetched, or it is not what it should be.
+        UserError: if the dataset is not one of `PUBLIC_SETS`, the folder holds something else, the download fails, or
+            its content is not what it should be.
     """
     public_set = PUBLIC_SETS.get(config.dataset)
     if public_set is None:
@@ -108,7 +109,7 @@ def download(config: Config) -> None:
 
 
 def _fetch(name: str, public_set: PublicSet, cache: Path, folder: Path) -> Path:
-    """Has kagglehub download and unpack the set; returns where it lies in the cache."""
+    """Lets kagglehub download and unpack the set; returns its folder in the cache."""
     import kagglehub
 
     logger.info("downloading %s from %s", name, public_set.page)
@@ -117,14 +118,14 @@ def _fetch(name: str, public_set: PublicSet, cache: Path, folder: Path) -> Path:
             return Path(kagglehub.dataset_download(public_set.handle))
     except Exception as error:  # kagglehub raises its own, those of requests, zipfile and tarfile, and OSError
         raise UserError(
-            f"cannot download {name} ({type(error).__name__}: {error}): give the command again to go on, or fetch it "
-            f"by hand from {public_set.page} and put {public_set.layout} into {folder}"
+            f"cannot download {name} ({type(error).__name__}: {error}): give the command again to continue, or "
+            f"download it by hand from {public_set.page} and put {public_set.layout} into {folder}"
         ) from error
 
 
 @contextlib.contextmanager
 def _cache_of_kagglehub(cache: Path) -> Iterator[None]:
-    """Makes kagglehub keep what it fetches in `cache`; it reads the variable at each download."""
+    """Makes kagglehub download into `cache`: it reads the environment variable KAGGLEHUB_CACHE at each download."""
     before = os.environ.get("KAGGLEHUB_CACHE")
     os.environ["KAGGLEHUB_CACHE"] = str(cache.resolve())
     try:
@@ -137,12 +138,12 @@ def _cache_of_kagglehub(cache: Path) -> Iterator[None]:
 
 
 def _copy_files(public_set: PublicSet, fetched: Path, target: Path) -> None:
-    """Copies the files that are needed, under the names that they have to have."""
+    """Copies the files that the dataset needs, and gives them the names that its reader expects."""
     target.mkdir()
     for file_name, other_name in public_set.files.items():
         found = [path for name in (file_name, other_name) for path in sorted(fetched.rglob(name)) if path.is_file()]
         if not found:
-            raise UserError(f"{public_set.page} has no {file_name} any more: find the set elsewhere")
+            raise UserError(f"{public_set.page} no longer has {file_name}: get the dataset from another place")
         shutil.copyfile(found[0], target / file_name)
 
 
@@ -152,9 +153,9 @@ def _check(name: str, folder: Path) -> None:
         image_set = reader_of(name).load(root=str(folder), name=name, prepare=lambda image: image)
         found = (image_set.counts(), image_set.image_shape)
     except UserError as error:
-        raise UserError(f"{folder} does not hold this set ({error}): remove it and download anew") from error
+        raise UserError(f"{folder} does not hold the dataset {name} ({error}): remove it and download again") from error
     if found != (dict(public_set.images_per_class), public_set.image_shape):
         raise UserError(
-            f"{folder} holds {found[0]} images of {found[1]}, and the set has {dict(public_set.images_per_class)} of "
-            f"{public_set.image_shape}: remove it and download anew"
+            f"{folder} holds {found[0]} images of shape {found[1]}, but the dataset {name} has "
+            f"{dict(public_set.images_per_class)} of shape {public_set.image_shape}: remove it and download again"
         )

@@ -1,4 +1,4 @@
-"""ImageSet: the only shape in which images travel between rooms."""
+"""Holds ImageSet, the one form in which images pass between the packages of this program."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from histogan_tf.errors import UserError, listing
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Images of one size with what is known about each.
+    """Images of one size, with the label, the id and the patient of each.
 
     Attributes:
-        images: uint8 (num_images, height, width, channels), channels 1 or 3, values in [0, 255]; in memory, or read
-            when indexed.
-        labels: int32 (num_images,), in histology 0 = non-IDC and 1 = IDC; None if unlabelled.
-        ids: str (num_images,), the file name relative to the data path, or the index.
+        images: uint8 (num_images, height, width, channels), channels 1 or 3, values in [0, 255]. They are in memory, or
+            lazy: read from disk when indexed.
+        labels: int32 (num_images,), for the IDC sets 0 = non-IDC and 1 = IDC; None if unlabelled.
+        ids: str (num_images,), the file name relative to the dataset's folder, or the index.
         groups: str (num_images,), the patient of each image; None if unknown.
-        name: of the dataset, as in --dataset.
+        name: the name of the dataset, as in --dataset.
         class_names: the names of labels 0, 1, …; empty if unlabelled.
-        num_skipped: images that could not be used, each of which was named in a warning, or that a flag left out.
+        num_skipped: the number of images that were left out, because they could not be used or because of a flag.
     """
 
     images: np.ndarray | LazyImages
@@ -37,7 +37,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
-        # Lazy images would have to read some to tell their channels.
+        # The channels of lazy images are not checked: to know them, some images would have to be read.
         assert self.is_lazy or self.images.shape[-1] in (1, 3), self.images.shape
         for column in (self.labels, self.ids, self.groups):
             assert column is None or len(column) == len(self.images), (len(column), len(self.images))
@@ -48,38 +48,44 @@ class ImageSet:
 
     @property
     def is_lazy(self) -> bool:
-        """Whether images are read when indexed, instead of being in memory."""
+        """Whether images are read from disk when indexed, instead of being in memory."""
         return isinstance(self.images, LazyImages)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
+        """The (height, width, channels) of each image."""
         return tuple(self.images.shape[1:])
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; 0 if unlabelled."""
+        """The number of classes; 0 if unlabelled."""
         return len(self.class_names)
 
     def select(self, indices: np.ndarray) -> ImageSet:
-        """The images at `indices` (int, any order), with their labels, ids and groups; lazy ones stay so."""
+        """Returns the images at `indices` (int, any order), with labels, ids and groups; lazy images stay lazy."""
         return self._with_images(self.images.select(indices) if self.is_lazy else self.images[indices], indices)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Some images, uint8 (num_indices, height, width, channels), and the indices of those that they are.
+        """Returns the images at `indices` and their indices.
 
-        That is another one than asked for where a lazy image cannot be used; see `LazyImages.take`.
+        A lazy image that cannot be used is replaced by another one, whose index is returned; see `LazyImages.take`.
+
+        Args:
+            indices: int (num_indices,), any order.
+
+        Returns:
+            The images, uint8 (num_indices, height, width, channels), and the index of each, int (num_indices,).
         """
         return self.images.take(indices) if self.is_lazy else (self.images[indices], indices)
 
     def in_memory(self, *, strict: bool = False) -> ImageSet:
-        """The set with its images as an array. Images that cannot be used are named in a warning and left out.
+        """Returns the set with its images in memory. Skips images that cannot be used, with a warning that names them.
 
         Args:
             strict: stop at the first image that cannot be used.
 
         Raises:
-            UserError: if no image can be used, if they differ in size, or, being strict, if one cannot be used.
+            UserError: if no image can be used, if images differ in size, or, with `strict`, if one cannot be used.
         """
         if not self.is_lazy:
             return self
@@ -97,15 +103,15 @@ class ImageSet:
         )
 
     def counts(self) -> dict[str, int]:
-        """Number of images by class name; empty if unlabelled."""
+        """Returns the number of images by class name; empty if unlabelled."""
         if self.labels is None:
             return {}
         return dict(zip(self.class_names, np.bincount(self.labels, minlength=self.num_classes).tolist(), strict=True))
 
     def fingerprint(self) -> str:
-        """SHA-256 of shape, pixels and labels in their order: what a run records to know its data again.
+        """Returns the SHA-256 of shape, pixels and labels in their order, by which a run recognizes its data.
 
-        Lazy images are known by `LazyImages.fingerprint` instead, which decodes few of them.
+        For lazy images, `LazyImages.fingerprint` takes the place of shape and pixels, because it decodes only a few.
         """
         if self.is_lazy:
             digest = hashlib.sha256(self.images.fingerprint())
@@ -118,18 +124,18 @@ class ImageSet:
 
 
 def label_number(label: str, class_names: Sequence[str], flag: str = "label") -> int:
-    """The number of a label that a flag names.
+    """Returns the number of the label that a flag's value names.
 
-    The text is a class name in its exact spelling; or else the only class name that is equal in another case; or else
-    the number of a class. So a class that is called "1" is found by that name, whatever its number.
+    The value is first compared with the class names exactly, then without regard to case, then with the class numbers.
+    So a class that is called "1" is found by its name, whatever its number is.
 
     Args:
         label: the flag's value.
         class_names: the names of labels 0, 1, …; empty if the images have no labels.
-        flag: name of the flag, for the message.
+        flag: the name of the flag, for the message.
 
     Raises:
-        UserError: if there is no such label, or several that differ in case alone.
+        UserError: if there is no such label, or several that differ only in case.
     """
     if not class_names:
         raise UserError(f"--{flag}={label}: the images have no labels; leave --{flag} out")

@@ -1,4 +1,4 @@
-"""Images that stay where they are until somebody asks for them, so that a set may be larger than memory."""
+"""Images that stay on disk until they are indexed, so that a dataset may be larger than memory."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.cores import num_usable_cores
 from histogan_tf.machine.parallel import map_in_order
 
-_PROBED = 64  # images whose sizes and channels stand for those of all
+_PROBED = 64  # images that are read to find the size and the channels of all
 _FINGERPRINTED = 256  # images whose pixels are part of the fingerprint
 _IMAGES_PER_TASK = 16
 _MOST_REPLACEMENTS = 1000
 
 
 class ImageSource(abc.ABC):
-    """Where images lie. Safe to use from several threads.
+    """A place that images are read from, one by one. Safe to use from several threads.
 
     Args:
-        names: of the images, as messages have them; all methods take indices among these.
-        prepare: makes the images one size.
+        names: the names of the images, for messages. All methods take indices into this sequence.
+        prepare: crops and resizes one image, so that all have one size.
     """
 
     def __init__(self, names: Sequence[str], prepare: Prepare) -> None:
@@ -44,27 +44,35 @@ class ImageSource(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, index: int) -> np.ndarray:
-        """An image as it lies there: uint8 (height, width, 1 or 3); UnusableImageError if there is none."""
+        """Returns an image as it is stored: uint8 (height, width, 1 or 3).
+
+        Raises:
+            UnusableImageError: if it cannot be read.
+        """
 
     @abc.abstractmethod
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
-        """int64 (num_indices,): how many bytes each image takes up there, found without decoding any."""
+        """Returns the size in bytes of each image as it is stored, int64 (num_indices,), without decoding any."""
 
     def read(self, index: int) -> np.ndarray:
-        """An image prepared: uint8 (height, width, 1 or 3); UnusableImageError if it cannot be used."""
+        """Returns an image cropped and resized by `prepare`: uint8 (height, width, 1 or 3).
+
+        Raises:
+            UnusableImageError: if it cannot be used.
+        """
         return self._prepare(self.decode(index))
 
     def report(self, indices: np.ndarray) -> None:  # noqa: B027  (most sources have nothing to tell)
-        """Tells the log what `read` came across when it read these images."""
+        """Logs what `read` did to these images, such as padding."""
 
 
 class FileSource(ImageSource):
-    """Image files below a folder.
+    """A source of image files below a folder.
 
     Args:
         root: the folder.
-        names: paths of the files, relative to it.
-        prepare: as in ImageSource.
+        names: the paths of the files, relative to `root`.
+        prepare: crops and resizes one image, as in `ImageSource`.
     """
 
     def __init__(self, root: str, names: Sequence[str], prepare: Prepare) -> None:
@@ -72,11 +80,11 @@ class FileSource(ImageSource):
         self._root = root
 
     def decode(self, index: int) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns an image as its file holds it; see `ImageSource.decode`."""
         return decode_image(os.path.join(self._root, self.names[index]))
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
-        """As in ImageSource; -1 for a file that is gone."""
+        """Returns the size of each file in bytes, int64 (num_indices,); -1 for a file that is gone."""
 
         def size(index: int) -> int:
             try:
@@ -88,11 +96,13 @@ class FileSource(ImageSource):
 
 
 class ArraySource(ImageSource):
-    """The rows of an array on disk, read one by one: mapped into memory, those once seen would seem to fill it.
+    """A source of the images in one .npy file, each read from the file when it is needed.
+
+    The images are not read through the memory map: every page of a map that was once read counts as used memory.
 
     Args:
         array: uint8 (num_images, height, width, channels), mapped from a file in C order.
-        prepare: as in ImageSource.
+        prepare: crops and resizes one image, as in `ImageSource`.
     """
 
     def __init__(self, array: np.memmap, prepare: Prepare) -> None:
@@ -102,7 +112,7 @@ class ArraySource(ImageSource):
         self._row_bytes = int(np.prod(self._shape))
 
     def decode(self, index: int) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns an image as the file holds it; see `ImageSource.decode`."""
         try:
             with open(self._path, "rb", buffering=0) as file:
                 file.seek(self._offset + index * self._row_bytes)
@@ -110,24 +120,24 @@ class ArraySource(ImageSource):
         except OSError as error:
             raise UnusableImageError(error.strerror) from error
         if len(content) < self._row_bytes:
-            raise UnusableImageError(f"{self._path} has been cut off since it was opened")
+            raise UnusableImageError(f"{self._path} has become shorter since it was opened")
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns the size of each image in bytes, int64 (num_indices,): all are equal."""
         return np.full(len(indices), self._row_bytes, np.int64)
 
 
 class LazyImages:
-    """What an array uint8 (num_images, height, width, channels) would be; indexing it decodes, on all cores.
+    """Behaves as an array, uint8 (num_images, height, width, channels), whose images are decoded when it is indexed.
 
-    Size and channels are those of a few images spread over the set, and are found when first asked for. An image that
-    cannot be used, or is of another size, is named once in a warning, and the next one of the set stands in for it: so
-    what an index gives does not depend on what was read before.
+    Decoding uses all cores. The size and the channels are those of a few images spread over the set, which are read
+    when the shape is first asked for. An image that cannot be used, or has another size, is named once in a warning and
+    replaced by the next usable image of the set. So the image at an index does not depend on what was read before.
 
     Args:
-        source: where the images lie; it is read in worker threads.
-        indices: int64 (num_images,) into the source; all of it if None.
+        source: the source of the images; it is read in worker threads.
+        indices: int64 (num_images,), the images' indices in the source; None for all.
     """
 
     dtype = np.dtype(np.uint8)
@@ -143,16 +153,16 @@ class LazyImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(num_images, height, width, channels)."""
+        """The shape, (num_images, height, width, channels)."""
         return (len(self), *self._image_shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all images would take in memory."""
+        """The number of bytes that all images would take in memory."""
         return int(np.prod(self.shape))
 
     def select(self, indices: np.ndarray) -> LazyImages:
-        """Some of the images, in any order, as lazy as these."""
+        """Returns the images at `indices` (int, any order), still lazy."""
         selected = LazyImages(self.source, self._indices[indices])
         selected._reported = self._reported
         if "_image_shape" in self.__dict__:
@@ -160,7 +170,11 @@ class LazyImages:
         return selected
 
     def decode(self, index: int) -> np.ndarray:
-        """One image as it lies there, not prepared and of any size; UnusableImageError if it cannot be read."""
+        """Returns one image as it is stored, of any size, neither cropped nor resized.
+
+        Raises:
+            UnusableImageError: if it cannot be read.
+        """
         return self.source.decode(int(self._indices[index]))
 
     def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
@@ -172,18 +186,17 @@ class LazyImages:
         return np.asarray(self[:], dtype)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads some images.
+        """Reads the images at `indices`, and replaces those that cannot be used.
 
         Args:
-            indices: int (num_indices,), from 0 on.
+            indices: int (num_indices,), each at least 0.
 
         Returns:
-            uint8 (num_indices, height, width, channels).
-            int64 (num_indices,): the indices of the images that these are; another one than asked for where that cannot
-            be used.
+            The images, uint8 (num_indices, height, width, channels), and the index of each, int64 (num_indices,). The
+            index differs from the one asked for where an image was replaced.
 
         Raises:
-            UserError: if a thousand images one after the other cannot be used.
+            UserError: if a thousand images in a row cannot be used.
         """
         images, taken = np.empty((len(indices), *self._image_shape), np.uint8), np.empty(len(indices), np.int64)
 
@@ -195,23 +208,26 @@ class LazyImages:
         return images, taken
 
     def in_memory(self, *, strict: bool) -> tuple[np.ndarray, np.ndarray]:
-        """All images as one array, less those that cannot be used.
+        """Reads all images into one array; skips those that cannot be used, with a warning.
+
+        Args:
+            strict: stop at the first image that cannot be used.
 
         Returns:
-            uint8 (num_kept, height, width, channels) and the indices of those kept, int64 (num_kept,).
+            The images, uint8 (num_kept, height, width, channels), and their indices, int64 (num_kept,).
 
         Raises:
-            UserError: as `gather` does.
+            UserError: for the reasons for which `gather` raises it.
         """
         result = gather(lambda index: self.source.read(int(self._indices[index])), _Names(self), strict=strict)
         self.source.report(self._indices)
         return result
 
     def check(self) -> None:
-        """Reads every image once.
+        """Reads every image once, to find out whether all can be used.
 
         Raises:
-            UserError: at the first that cannot be used.
+            UserError: for the first image that cannot be used.
         """
 
         def try_one(index: int) -> UnusableImageError | None:
@@ -228,10 +244,10 @@ class LazyImages:
         self.source.report(self._indices)
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the shape, the name and size in bytes of each image, and the pixels of 256 spread over the set.
+        """Returns a SHA-256 of the shape, of every image's name and size in bytes, and of the pixels of 256 images.
 
-        It costs no decoding of the whole set, and does not change when files are copied, as their dates would. A change
-        of a file outside of those 256 that leaves its size as it was goes unnoticed.
+        The 256 images are spread over the set, so that the whole set need not be decoded. Dates of files are left out,
+        since copying changes them. The digest misses a change to any other file that keeps the file's size.
         """
         digest = hashlib.sha256(repr(self.shape).encode())
         for index in self._indices.tolist():
@@ -242,7 +258,7 @@ class LazyImages:
 
     @functools.cached_property
     def _image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
+        """The (height, width, channels) of every image, found by reading a few."""
         probed, size, channels, reason = _spread(len(self), _PROBED), None, 1, "there is none"
         for index in self._indices[probed].tolist():
             try:
@@ -261,7 +277,11 @@ class LazyImages:
         return (*size, channels)
 
     def _read_alike(self, index: int) -> np.ndarray:
-        """An image of `_image_shape`, or grey where that is RGB."""
+        """Returns an image of the set's height and width; it may be grey in an RGB set.
+
+        Raises:
+            UnusableImageError: if it cannot be read, or differs from the others in size or colour.
+        """
         image, (height, width, channels) = self.source.read(index), self._image_shape
         if image.shape[:2] != (height, width):
             raise UnusableImageError(f"it is {image.shape[0]}x{image.shape[1]}, the others {height}x{width}")
@@ -284,7 +304,7 @@ class LazyImages:
 
 
 class _Names(Sequence):
-    """The names of selected images, looked up one by one, for there may be millions."""
+    """The names of selected images, looked up one by one, because there may be millions."""
 
     def __init__(self, images: LazyImages) -> None:
         self._names, self._indices = images.source.names, images._indices

@@ -1,4 +1,4 @@
-"""--dataset and what belongs to it become an ImageSet."""
+"""Loads the ImageSet that --dataset and the other data flags ask for."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = logging.getLogger("histogan_tf")
 
 
 def load_dataset(config: Config) -> ImageSet:
-    """The images to work on: the dataset, then its --part, --label and --cluster, then at most --train_size of them.
+    """Returns the images that the flags select: the dataset's --part, --label and --cluster, at most --train_size.
 
-    They stay in the dataset's order, and are in memory if --memory_budget_gb allows. The split is one of all files, so
-    that it does not depend on which of them can be used.
+    The images stay in the dataset's order, and are read into memory if --memory_budget_gb allows. The split is made
+    over all files, so it does not depend on which of them can be used.
 
     Args:
-        config: a resolved one.
+        config: the resolved flags.
 
     Raises:
         UserError: if the dataset cannot be read, or has no such part, label, cluster or image.
@@ -50,19 +50,19 @@ def load_dataset(config: Config) -> ImageSet:
 
 
 def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
-    """The training part of a labelled dataset, at most --train_size of it, and the whole validation part.
+    """Returns the training part of a labelled dataset, at most --train_size images, and the whole validation part.
 
-    They stay in the dataset's order.
+    The images stay in the dataset's order.
 
     Args:
-        config: a resolved one.
+        config: the resolved flags.
 
     Raises:
         UserError: if the dataset cannot be read or split, or has no labels.
     """
     image_set = find_dataset(config)
     if image_set.labels is None:
-        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
+        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each label")
     train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
     parts = image_set.select(np.sort(train)), image_set.select(np.sort(validation))
     training = _select_some(parts[0], config.train_size, config.seed)
@@ -75,10 +75,10 @@ def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
 
 
 def find_dataset(config: Config) -> ImageSet:
-    """The whole dataset, in its order; images from files are lazy, and none has been read yet.
+    """Returns the whole dataset in its order; images in files are lazy: none has been read yet.
 
     Args:
-        config: a resolved one.
+        config: the resolved flags.
 
     Raises:
         UserError: if there is no such dataset.
@@ -89,7 +89,7 @@ def find_dataset(config: Config) -> ImageSet:
         return reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
     if config.data_path is not None:
         raise UserError(
-            f"--data_path={config.data_path} needs a --dataset: idc, or any name of yours for a folder of images"
+            f"--data_path={config.data_path} needs a --dataset: idc, or any other name for a folder of images"
         )
     return reader.load(name=config.dataset, **options)
 
@@ -111,13 +111,13 @@ def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
         config.memory_budget_gb,
     )
     if config.strict:
-        logger.info("--strict: reading each of them once")
+        logger.info("--strict: reading each image once to check it")
         image_set.images.check()
     return image_set
 
 
 def folder_of(config: Config) -> str:
-    """Where the dataset lies, whether it exists or not."""
+    """Returns the path of the dataset's folder, whether it exists or not."""
     given = config.data_path or os.path.join(config.data_dir, config.dataset)
     return os.path.expandvars(os.path.expanduser(given))
 
@@ -129,13 +129,13 @@ def _find_folder(config: Config) -> str:
     if os.path.exists(root):
         raise UserError(f"{root!r} is a file where a folder of images is expected; unpack it if it is an archive")
     raise UserError(
-        f"no folder {root!r} for --dataset={config.dataset}: say where it lies with --data_path, fetch a public one "
+        f"no folder {root!r} for --dataset={config.dataset}: say where it is with --data_path, fetch a public one "
         f"with --mode=download, or leave --dataset out for the built-in phantom"
     )
 
 
 def _name_and_shape(image_set: ImageSet, flags: Mapping[str, object]) -> str:
-    """Such as "phantom --part=train, 50x50 RGB": the flags say what was chosen."""
+    """Returns a line such as "phantom --part=train, 50x50 RGB", in which the flags say what was selected."""
     height, width, channels = image_set.image_shape
     chosen = "".join(f" --{name}={value}" for name, value in flags.items() if value is not None)
     return f"{image_set.name}{chosen}, {height}x{width} {'grey' if channels == 1 else 'RGB'}"
@@ -146,7 +146,7 @@ def _part(image_set: ImageSet, config: Config) -> str:
 
 
 def _counts(image_set: ImageSet) -> str:
-    """Such as "909 images (545 non-idc, 364 idc)"."""
+    """Returns words such as "909 images (545 non-idc, 364 idc)"."""
     if image_set.labels is None:
         return f"{len(image_set)} images without labels"
     counts = np.bincount(image_set.labels, minlength=image_set.num_classes)
@@ -170,7 +170,7 @@ def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
     number = label_number(label, image_set.class_names)
     image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == number))
     if not len(image_set_of_label):
-        raise UserError(f"--label={label}: no such image among the {_counts(image_set)}")
+        raise UserError(f"--label={label}: none of the {_counts(image_set)} has this label; choose another one")
     return image_set_of_label
 
 

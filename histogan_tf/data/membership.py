@@ -1,4 +1,4 @@
-"""Which image is in which cluster: read from a clusters.csv, and used to choose images."""
+"""Reads from a clusters.csv which image is in which cluster, and selects the images of one cluster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ CLUSTER_COLUMNS = ("id", "label", "patient", "cluster", "distance")
 
 
 def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
-    """Ids, str (n,), of the images in `cluster` (-1 = those without descriptors) of a clusters.csv.
+    """Returns the ids, str (n,), of the images in one cluster of a clusters.csv.
+
+    Args:
+        csv_path: the clusters.csv that --mode=cluster wrote.
+        cluster: the number of the cluster; -1 for the images without descriptors.
 
     Raises:
-        UserError: the file is missing or no such CSV, lacks the column id or cluster, or the cluster is empty.
+        UserError: if the file is missing or is not a CSV, lacks the column id or cluster, or the cluster is empty.
     """
     try:
         with open(csv_path, encoding="utf-8-sig", newline="") as file:
@@ -41,15 +45,15 @@ def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
 
 
 def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = None) -> ImageSet:
-    """The images of `image_set` whose id is in `ids`, in their order.
+    """Returns the images of `image_set` whose id is in `ids`, in the order of `image_set`.
 
     Args:
         image_set: the images to choose from.
-        ids: str (n,), as from `read_cluster`.
-        whole: where `image_set` is a part (of a split, of one label), all images; `ids` must be among these.
+        ids: str (n,), the ids from `read_cluster`.
+        whole: the whole dataset, if `image_set` is only a part of it; it must hold every one of `ids`.
 
     Raises:
-        UserError: an id is unknown, or no image is left.
+        UserError: if an id is unknown, or no image is left.
     """
     whole = image_set if whole is None else whole
     unknown = np.asarray(ids)[~np.isin(ids, whole.ids)]
@@ -60,7 +64,10 @@ def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = N
         )
     chosen = np.flatnonzero(np.isin(image_set.ids, ids))
     if not len(chosen):
-        raise UserError(f"none of the {len(ids)} images of the cluster is in the chosen part of {whole.name}")
+        raise UserError(
+            f"none of the {len(ids)} images of the cluster is in the chosen part of {whole.name}: choose another "
+            f"--cluster, --part or --label"
+        )
     return image_set.select(chosen)
 
 

@@ -1,4 +1,4 @@
-"""Perturbed views of images: the symmetries of a square, and noise. TensorFlow operations without state."""
+"""Makes perturbed views of images: turned, mirrored, or with noise. TensorFlow operations without state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from histogan_tf.metrics.symmetries import (
 
 NOISE_STDDEV = 8.0  # grey levels, about what an 8-bit slide camera adds
 
-# Numbers of symmetries, as in metrics/symmetries.py.
+# Sets of symmetries, by their numbers in metrics/symmetries.py.
 _QUARTER_TURNS = frozenset({5, 3, 6})  # by 90, 180 and 270 degrees clockwise
 _FLIPS = frozenset({1, 2, 3})  # left-right, up-down, both
 _ALL = frozenset(range(1, 8))
@@ -29,10 +29,10 @@ def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
 
     Args:
         images: (batch, height, width, channels), any type.
-        symmetries: int (batch,), in [0, 8); below 4 unless the images are square.
+        symmetries: int (batch,), the symmetry of each image, in [0, 8); below 4 unless the images are square.
 
     Returns:
-        As `images`.
+        The images, of the same shape and type.
     """
     symmetries = tf.cast(symmetries, tf.int32)
     is_square = images.shape[1] == images.shape[2]
@@ -43,11 +43,11 @@ def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
 
 
 def add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """uint8 images with Gaussian noise of NOISE_STDDEV grey levels in each channel, rounded and clipped.
+    """Returns uint8 images with Gaussian noise of NOISE_STDDEV grey levels in each channel, rounded and clipped.
 
     Args:
         images: uint8, any shape.
-        seed: int (2,), of TensorFlow's stateless operations.
+        seed: int (2,), the seed for TensorFlow's stateless operations.
     """
     noise = replicas.drawn(
         lambda shape: tf.random.stateless_normal(shape, seed, stddev=NOISE_STDDEV), tf.unstack(tf.shape(images))
@@ -56,9 +56,9 @@ def add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def symmetries_of(perturbations: Collection[str], image_shape: tuple[int, int, int]) -> list[int]:
-    """The symmetries but the identity that `rotation`, `flips` or both make, rising; half turns only if not square.
+    """Returns the numbers of the symmetries that `rotation`, `flips` or both make, sorted, without the identity.
 
-    Rotations together with flips make all eight.
+    Rotations and flips together make all eight. Images that are not square get no quarter turns.
     """
     found: set[int] = set()
     if "rotation" in perturbations:
@@ -73,16 +73,19 @@ def symmetries_of(perturbations: Collection[str], image_shape: tuple[int, int, i
 def perturbed_view(
     images: tf.Tensor, perturbations: Collection[str], view: int | tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """View 1, 2, … of a batch: an image's views run through all symmetries, from a drawn one on, before any recurs.
+    """Returns one perturbed view of each image of a batch.
+
+    The first symmetry of an image is drawn at random. Its further views take the other symmetries in turn, and none
+    recurs before all have been used.
 
     Args:
         images: uint8 (batch, height, width, channels), with static height and width.
         perturbations: some of `rotation`, `flips` and `noise`.
-        view: its number, from 1.
-        seed: int64 (2,), of the batch; the same for all its views.
+        view: the number of the view, from 1.
+        seed: int64 (2,), the seed of the batch; the same for all its views.
 
     Returns:
-        uint8, as `images`.
+        The views, uint8, of the shape of `images`.
     """
     symmetries = tf.constant(symmetries_of(perturbations, images.shape[1:]), tf.int32)
     if num_symmetries := symmetries.shape[0]:
@@ -94,7 +97,13 @@ def perturbed_view(
 
 
 def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tensor) -> tf.Tensor:
-    """A batch with a symmetry drawn for each image, the identity among them, and noise, by `seed`, int (2,)."""
+    """Returns a batch in which each image has a random symmetry, possibly the identity, and noise if asked for.
+
+    Args:
+        images: uint8 (batch, height, width, channels), with static height and width.
+        perturbations: some of `rotation`, `flips` and `noise`.
+        seed: int (2,), the seed of all random choices.
+    """
     symmetries = tf.constant([0, *symmetries_of(perturbations, images.shape[1:])], tf.int32)
     drawn = replicas.drawn(
         lambda shape: tf.random.stateless_uniform(shape, seed, 0, symmetries.shape[0], tf.int32), [tf.shape(images)[0]]
@@ -104,14 +113,19 @@ def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tens
 
 
 def check_views(perturbations: Collection[str], num_views: int, image_shape: tuple[int, int, int]) -> None:
-    """Refuses views that would be equal.
+    """Refuses a number of views at which some views of an image would be equal.
+
+    Args:
+        perturbations: some of `rotation`, `flips` and `noise`.
+        num_views: the number of views of each image.
+        image_shape: the (height, width, channels) of the images.
 
     Raises:
-        UserError: if there are more views than symmetries, and no noise to tell them apart.
+        UserError: if there are more views than symmetries, and no noise that makes them differ.
     """
     num_symmetries = len(symmetries_of(perturbations, image_shape))
     if "noise" not in perturbations and num_views > num_symmetries:
         raise UserError(
-            f"--views={num_views}: --perturbations={','.join(perturbations)} makes only {num_symmetries} views of a "
-            f"{image_shape[0]}x{image_shape[1]} image that differ; take so many, or add noise"
+            f"--views={num_views}: --perturbations={','.join(perturbations)} makes only {num_symmetries} different "
+            f"views of a {image_shape[0]}x{image_shape[1]} image; lower --views, or add noise to --perturbations"
         )

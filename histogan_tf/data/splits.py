@@ -1,4 +1,4 @@
-"""The 67/33 split, image by image as in the paper, or patient by patient."""
+"""Splits a dataset 67/33 into training and validation, by image as in the paper, or by patient."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ VALIDATION_FRACTION = 0.33
 
 
 def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the validation part, disjoint and together all.
+    """Returns the indices of the training part and those of the validation part; each image is in one of them.
 
     The paper's own split is by="image" with seed 42, on the set in its file order: scikit-learn's train_test_split with
-    test_size=0.33. By patient, a third of the patients, not of the images, is for validation.
+    test_size=0.33. By patient, 33 % of the patients, not of the images, are for validation.
 
     Args:
         image_set: the whole set.
-        seed: of the split.
+        seed: the seed of the split.
         by: "image", or "patient" to keep each patient's images on one side.
 
     Returns:
-        int64 (num_train,), int64 (num_validation,), in scikit-learn's order.
+        The indices for training, int64 (num_train,), and for validation, int64 (num_validation,), in scikit-learn's
+        order.
 
     Raises:
         UserError: if there are fewer than two images, or, by patient, if patients are unknown or fewer than two.
@@ -55,7 +56,7 @@ def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, valid
     num_shared = len(np.intersect1d(groups[train], groups[validation]))
     if num_shared:
         logger.warning(
-            "the split image by image has %d of %d patients on both sides, which flatters every validation score; "
+            "the split by image has %d of %d patients on both sides, which flatters every validation score; "
             "--split_by=patient keeps them apart",
             num_shared,
             len(np.unique(groups)),

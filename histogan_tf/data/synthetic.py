@@ -1,4 +1,4 @@
-"""Synthetic images for a classifier's training set, and the check that none is a copy of a validation image."""
+"""Loads synthetic images for a classifier's training set, and checks that none copies a validation image."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ _COPY_BATCH = 1024
 def load_synthetic(
     directory: str, class_names: Sequence[str], *, strict: bool = False, needs_labels: bool = True
 ) -> ImageSet:
-    """Images as --mode=generate and --mode=translate write them.
+    """Returns the images that --mode=generate or --mode=translate wrote into a folder.
 
-    They are read from images.npz (`images` and `labels`) if that is there; else, for each label, from LABEL.npz
-    (`images`) or from the sub-folder LABEL/. So what --format=both wrote is not taken twice. A label may be missing.
+    They are read from images.npz (arrays `images` and `labels`) if it is there. Else they are read, for each label,
+    from LABEL.npz (array `images`) or else from the sub-folder LABEL/. So images that --format=both wrote twice are
+    read once. A label may be missing.
 
     Args:
-        directory: as in --synthetic_dir.
-        class_names: of the real set; labels are their numbers.
+        directory: the folder, as in --synthetic_dir.
+        class_names: the class names of the real set; label n is the n-th of them, from 0.
         strict: stop at the first unreadable image.
-        needs_labels: if not, images.npz may lack them, and where there is none, nor a label's archive or sub-folder,
-            the sub-folder images/ is read; the set is unlabelled then.
+        needs_labels: whether the images must have labels. If not, images.npz may lack them, and if nothing else is
+            found, the sub-folder images/ is read; the set is then unlabelled.
 
     Returns:
         A set whose ids start with "synthetic/".
 
     Raises:
-        UserError: if there is no such folder or no image in it, or if an archive is damaged or holds something else
-            than uint8 images, such as floats with NaN, and their labels.
+        UserError: if there is no such folder or no image in it, or if an archive is damaged or does not hold uint8
+            images and their labels (but, for instance, floats with NaN).
     """
     root = Path(directory).expanduser()
     if not root.is_dir():
@@ -57,7 +58,7 @@ def load_synthetic(
     shapes = {images.shape[1:] for images, _, _ in parts if len(images)}
     if len(shapes) > 1:
         raise UserError(
-            f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); make them one"
+            f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); give images of one shape"
         )
     parts = [part for part in parts if len(part[0])]
     images, ids = (np.concatenate([part[column] for part in parts]) for column in (0, 2))
@@ -78,7 +79,7 @@ def _read_label(root: Path, label: int, strict: bool) -> _Part | None:
 
 
 def _read_folder(root: Path, name: str, strict: bool) -> tuple[np.ndarray, np.ndarray] | None:
-    """Images and ids of a sub-folder; None if it is absent or empty."""
+    """Returns the images and ids of a sub-folder; None if it is absent or empty."""
     folder = root / name
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
@@ -88,7 +89,10 @@ def _read_folder(root: Path, name: str, strict: bool) -> tuple[np.ndarray, np.nd
 
 
 def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels: bool = True) -> _Part:
-    """All of an npz; its labels are `label`, or if that is None stand in the archive, or are None if need be."""
+    """Returns the images, labels and ids of an npz.
+
+    The labels are all `label` if it is given, else those in the archive; None if there are none and none are needed.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             images = archive["images"]
@@ -101,7 +105,7 @@ def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels:
     except Exception as error:  # a damaged archive makes NumPy and zipfile raise nearly everything
         raise UserError(
             f"{path} is truncated, damaged or no npz of images{' and labels' if label is None else ''} ({error}): "
-            f"write it anew, as --mode=generate --format=npz does"
+            f"write it again, as --mode=generate --format=npz does"
         ) from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         num_nan = int(np.isnan(images).sum()) if images.dtype.kind == "f" else 0
@@ -116,12 +120,12 @@ def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels:
 
 
 def refuse_copies(synthetic: ImageSet, validation: ImageSet) -> None:
-    """Refuses synthetic images that are validation images, pixel by pixel, also turned or mirrored.
+    """Refuses synthetic images that equal a validation image in every pixel, also when turned or mirrored.
 
-    A classifier that trained on one would be measured on what it has seen.
+    A classifier trained on such a copy would be measured on an image that it has seen.
 
     Raises:
-        UserError: if there is one; it names the first.
+        UserError: if there is such a copy; it names the first.
     """
     copies = {}
     for digest, name in _digests(validation, every_symmetry=True):
@@ -131,13 +135,13 @@ def refuse_copies(synthetic: ImageSet, validation: ImageSet) -> None:
         name, original = found[0]
         raise UserError(
             f"{len(found)} of {len(synthetic)} synthetic images are copies of validation images, the first {name!r} of "
-            f"{original!r}: make them with a generator that was trained on the training part only, under the same "
+            f"{original!r}: make them with a generator that was trained on the training part only, with the same "
             f"--split_seed and --split_by"
         )
 
 
 def _digests(image_set: ImageSet, every_symmetry: bool = False) -> Iterator[tuple[bytes, str]]:
-    """(digest, id) of each image, and of its symmetries if asked."""
+    """Yields (digest, id) of each image, or of all its turned and mirrored forms if `every_symmetry`."""
     symmetries = symmetries_that_fit(image_set.image_shape) if every_symmetry else (0,)
     for start in range(0, len(image_set), _COPY_BATCH):
         batch = image_set.images[start : start + _COPY_BATCH]

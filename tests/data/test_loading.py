@@ -250,7 +250,7 @@ class TestLabel:
 
     def test_class_without_images(self, tmp_path):
         write(tmp_path / "0" / "a.png", 0, (50, 50))
-        with pytest.raises(UserError, match=r"--label=idc: no such image among the 1 images \(1 non-idc, 0 idc\)"):
+        with pytest.raises(UserError, match=r"--label=idc: none of the 1 images \(1 non-idc, 0 idc\) has this label"):
             load_with(dataset="idc", data_path=str(tmp_path), label="idc", part="all")
 
 

@@ -106,7 +106,7 @@ def test_random_views_take_every_symmetry_about_equally_often():
 def test_more_views_than_symmetries_are_refused_without_noise():
     perturbations.check_views(("rotation", "flips"), 7, (5, 5, 3))
     perturbations.check_views(("noise",), 100, (5, 5, 3))
-    with pytest.raises(UserError, match="--views=8: .* makes only 7 views of a 5x5 image"):
+    with pytest.raises(UserError, match="--views=8: .* makes only 7 different views of a 5x5 image"):
         perturbations.check_views(("rotation", "flips"), 8, (5, 5, 3))
-    with pytest.raises(UserError, match="makes only 1 views of a 4x6 image"):
+    with pytest.raises(UserError, match="makes only 1 different views of a 4x6 image"):
         perturbations.check_views(("rotation",), 2, (4, 6, 3))

@@ -1,6 +1,6 @@
-"""Readers of datasets: one module for each layout, and the table of all.
+"""The readers of datasets: one module for each layout of files, and the table of all readers.
 
-To add one: a module with a function from the dataset's folder to an ImageSet, and an entry in `READERS`.
+To add a reader, write a module with a function from the dataset's folder to an ImageSet, and an entry in `READERS`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """How datasets of one layout are read, and what else the program must know of them.
+    """The way to read datasets of one layout.
 
     Attributes:
-        help: what they are and how they lie in their folder, for the help of --dataset.
-        load: a function that makes the ImageSet, whole and in its order. Its keyword arguments are `name`, the value of
+        help: what the images are and how their files are laid out, for the help of --dataset.
+        load: a function that returns the whole ImageSet in its order. Its keyword arguments are `name`, the value of
             --dataset; `root`, the dataset's folder, which exists; `prepare`, the function that crops and resizes an
-            image as the flags say; and the values of `flags`, under their names. It raises UserError if the folder does
-            not hold such a dataset.
-        flags: names of the flags that `load` takes besides.
-        has_folder: whether the images lie in a folder. If not, `load` takes neither `root` nor `prepare`.
-        before_sizing: what is done to an image, uint8 (height, width, channels), before it is cropped and resized; None
-            for nothing. `load` has to do it itself; prediction, which takes images of any folder, does it by this.
-        tensor_before_sizing: the same in a graph of TensorFlow, for served models; None for nothing.
+            image as the flags say; and the value of each flag in `flags`, under its name. It raises UserError if the
+            folder does not hold such a dataset.
+        flags: the names of the flags that `load` takes as further arguments.
+        has_folder: whether the images are in a folder. If not, `load` takes neither `root` nor `prepare`.
+        before_sizing: a function applied to an image, uint8 (height, width, channels), before it is cropped and
+            resized; None for nothing. `load` must apply it itself; prediction, which reads images of any folder, calls
+            this.
+        tensor_before_sizing: the same function as TensorFlow operations, for served models; None for nothing.
     """
 
     help: str
@@ -72,7 +73,7 @@ READERS: dict[str, Reader] = {
     "mnist": Reader("handwritten digits, as four idx files", load_mnist),
     "lsun": Reader("scenes, as LSUN's LMDB", load_lsun),
 }
-"""By the value of --dataset. Any other value is the name of a folder, which FOLDER_READER reads."""
+"""The reader of each value of --dataset. Any other value is the name of a folder, which FOLDER_READER reads."""
 
 FOLDER_READER = Reader(
     "a folder of images, with a sub-folder for each label", load_folder, flags=("input_fname_pattern",)
@@ -80,5 +81,5 @@ FOLDER_READER = Reader(
 
 
 def reader_of(dataset: str) -> Reader:
-    """The reader of a value of --dataset."""
+    """Returns the reader of a value of --dataset."""
     return READERS.get(dataset, FOLDER_READER)

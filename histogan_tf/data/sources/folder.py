@@ -1,4 +1,4 @@
-"""Any folder of images, with class sub-folders where there are any."""
+"""Reads any folder of images; its sub-folders, if there are any, are the classes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ logger = logging.getLogger("histogan_tf")
 
 
 def list_images(root: str, pattern: str = "*") -> list[str]:
-    """Paths of the image files below `root`, relative to it, with "/" between their parts, sorted.
+    """Returns the paths of the image files below `root`, relative to `root`, with "/" between their parts, sorted.
 
-    Files and folders whose names begin with a dot are left out. Symbolic links are not followed, so that nothing
-    outside the folder is read and nothing inside it twice; a warning counts them.
+    Files and folders whose names begin with a dot are left out. Symbolic links are not followed, so that no file
+    outside the folder is read and no file inside it is read twice; a warning says how many links there were.
 
     Args:
         root: an existing folder.
-        pattern: glob, matched against the file name, or against the whole relative path if it holds a "/".
+        pattern: a glob that is matched with the file name, or with the whole relative path if it contains a "/".
 
     Raises:
-        UserError: if a folder cannot be listed, or there is no such image.
+        UserError: if a folder cannot be listed, or there is no image that matches.
     """
     names, links, folders = [], [], [""]
     while folders:
@@ -49,7 +49,7 @@ def list_images(root: str, pattern: str = "*") -> list[str]:
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, but for what is hidden."""
+    """Returns the entries of a folder, without the hidden ones."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -63,31 +63,31 @@ def _is_wanted(name: str, pattern: str) -> bool:
 
 
 def sort_class_names(class_names: set[str]) -> list[str]:
-    """By number if all are numbers, else by letter."""
+    """Returns class names sorted by number if all are numbers, else alphabetically."""
     are_numbers = all(name.isascii() and name.isdigit() for name in class_names)
     return sorted(class_names, key=lambda name: (int(name) if are_numbers else 0, name))
 
 
 def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: str = "*") -> ImageSet:
-    """The images below a folder, as lazy ones, ordered by class and then by path.
+    """Returns the images below a folder, lazy, ordered by class and then by path.
 
-    Each sub-folder of `root` that holds images, however deep, is a class. The set is unlabelled if images lie in `root`
-    itself, or if there is only one such sub-folder.
+    Each sub-folder of `root` that holds images, at any depth, is a class. The set is unlabelled if some images are in
+    `root` itself, or if there is only one such sub-folder.
 
     Args:
         root: an existing folder.
-        name: of the set.
-        prepare: crops and resizes, as in `ImageSource`.
-        input_fname_pattern: glob of the files to take, as `list_images` takes it.
+        name: the name of the set.
+        prepare: crops and resizes one image, as in `ImageSource`.
+        input_fname_pattern: a glob for the files to take, as in `list_images`.
 
     Raises:
-        UserError: as `list_images` does.
+        UserError: if a folder cannot be listed, or there is no image that matches.
     """
     names = list_images(root, input_fname_pattern)
     class_of = {path: path.partition("/")[0] if "/" in path else "" for path in names}
     class_names = sort_class_names(set(class_of.values()))
     if "" in class_names and len(class_names) > 1:
-        logger.warning("images lie in %r itself and in its sub-folders: taken as one set without labels", root)
+        logger.warning("images are in %r itself and in its sub-folders: taken as one set without labels", root)
     if "" in class_names or len(class_names) == 1:
         class_names = []
     number_of = {class_name: number for number, class_name in enumerate(class_names)}

@@ -1,4 +1,4 @@
-"""Breast-histology patches, 50x50, invasive ductal carcinoma (IDC) or not, in the layouts in which Kaggle has them.
+"""Reads the 50x50 breast-histology patches with and without invasive ductal carcinoma (IDC), as Kaggle delivers them.
 
 Janowczyk & Madabhushi, J. Pathol. Inform. 7:29 (2016); Cruz-Roa et al., SPIE 9041 (2014).
 """
@@ -34,20 +34,21 @@ _FILE_NAME = re.compile(r"(?P<patient>.+)_idx\d+_x\d+_y\d+_class[01]\.\w+")
 
 
 def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad") -> ImageSet:
-    """Finds X.npy and Y.npy, or files in PATIENT/LABEL/ (PATIENT_idx5_xX_yY_classLABEL.png), or files in LABEL/.
+    """Returns the patches in one of three layouts: X.npy and Y.npy, files in PATIENT/LABEL/, or files in LABEL/.
 
-    LABEL is 0 (non-IDC) or 1 (IDC); that of the folder counts. Arrays stay in their order; files are ordered by label,
-    as in the paper's Y.npy, then by patient, then by name. Patients become the groups; in label folders they are read
-    from the file names, and the set has no groups if one of those does not tell. Images are lazy.
+    Files are named PATIENT_idx5_xX_yY_classLABEL.png. LABEL is 0 (non-IDC) or 1 (IDC); the label of the folder counts,
+    not that of the file name. Arrays stay in their order. Files are ordered by label, as in the paper's Y.npy, then by
+    patient, then by name. The patients become the groups; without patient folders they are read from the file names,
+    and the set has no groups if one file name does not say its patient. Images are lazy.
 
     Args:
         root: an existing folder.
-        name: of the set.
-        prepare: crops and resizes, as in `ImageSource`; sees 50x50 patches.
+        name: the name of the set.
+        prepare: crops and resizes one 50x50 patch, as in `ImageSource`.
         edge_patches: "pad" to pad patches that the edge of a slide cut off, by reflection; "skip" to leave them out.
 
     Raises:
-        UserError: if none of the layouts is there, or an array is not as it has to be.
+        UserError: if the folder has none of the layouts, or an array has the wrong type, shape or values.
     """
     assert edge_patches in ("pad", "skip"), edge_patches
     if os.path.exists(os.path.join(root, "X.npy")):
@@ -64,7 +65,7 @@ def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad
 
 
 class _PatchSource(FileSource):
-    """Patch files, each made 50x50 as --edge_patches says before it is prepared."""
+    """A source of patch files; smaller patches are padded to 50x50 or left out, as --edge_patches says."""
 
     def __init__(self, root: str, names: Sequence[str], prepare: Prepare, edge_patches: str) -> None:
         super().__init__(root, names, prepare)
@@ -72,7 +73,12 @@ class _PatchSource(FileSource):
         self._padded: set[int] = set()
 
     def read(self, index: int) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns a patch, padded to 50x50 and then prepared; see `ImageSource.read`.
+
+        Raises:
+            UnusableImageError: if it cannot be used.
+            UnwantedImageError: if it is smaller than 50x50 and --edge_patches=skip.
+        """
         image = self.decode(index)
         patch = pad_to_patch(image)
         if patch is not image:
@@ -82,16 +88,18 @@ class _PatchSource(FileSource):
         return self._prepare(patch)
 
     def report(self, indices: np.ndarray) -> None:
-        """As in ImageSource."""
+        """Logs how many of these patches were padded."""
         if num_padded := len(self._padded.intersection(indices.tolist())):
             logger.info("patches smaller than 50x50, padded by reflection: %d", num_padded)
 
 
 def pad_to_patch(image: np.ndarray) -> np.ndarray:
-    """Pads uint8 HWC to 50x50 by reflection at the right and the bottom, where a slide's edge cuts patches off.
+    """Pads an image, uint8 (height, width, channels), to 50x50 by reflection at the right and the bottom.
+
+    These are the sides at which the edge of a slide cuts patches off.
 
     Raises:
-        UnusableImageError: if the image is larger than that.
+        UnusableImageError: if the image is larger than 50x50.
     """
     height, width = image.shape[:2]
     if height > PATCH_SIZE or width > PATCH_SIZE:
@@ -102,7 +110,10 @@ def pad_to_patch(image: np.ndarray) -> np.ndarray:
 
 
 def pad_tensor_to_patch(image: tf.Tensor) -> tf.Tensor:
-    """`pad_to_patch` in a graph, where sizes are unknown; an image that it would refuse stays as it is."""
+    """Does the same as `pad_to_patch` in a TensorFlow graph, where sizes are unknown.
+
+    An image that `pad_to_patch` would refuse is returned as it is.
+    """
     import tensorflow as tf
 
     missing = PATCH_SIZE - tf.shape(image)[:2]
@@ -112,7 +123,7 @@ def pad_tensor_to_patch(image: tf.Tensor) -> tf.Tensor:
 
 
 def _list_patches(root: str) -> list[tuple[int, str, str, str]]:
-    """(label, patient or "", file, path) of each patch, in this order."""
+    """Returns (label, patient or "" if unknown, file name, path) of each patch, sorted in this order."""
     patches, strays = {}, []
     for path in sorted(list_images(root), key=lambda path: path.startswith(_NESTED_COPY)):
         inner_path = path.removeprefix(_NESTED_COPY)
@@ -128,22 +139,22 @@ def _list_patches(root: str) -> list[tuple[int, str, str, str]]:
     if not patches:
         raise UserError(
             f"no patches in {root!r}: --dataset=idc looks for X.npy and Y.npy, PATIENT/0/*.png and PATIENT/1/*.png, or "
-            f"0/*.png and 1/*.png; any other --dataset name takes a folder as it is"
+            f"0/*.png and 1/*.png; for a folder with other sub-folders, give --dataset another name"
         )
     if strays:
-        logger.warning("ignored %d images that lie in no folder 0 or 1: %s", len(strays), listing(strays, most=3))
+        logger.warning("ignored %d images that are not in a folder 0 or 1: %s", len(strays), listing(strays, most=3))
     return sorted((*patch, path) for patch, path in patches.items())
 
 
 def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
-    """The layout of simjeg/lymphoma-subtype-classification-fl-vs-cll: the paper's 5,547 patches."""
+    """Reads the layout of simjeg/lymphoma-subtype-classification-fl-vs-cll: the paper's 5,547 patches in X.npy."""
     images = _open_array(root, "X.npy")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (PATCH_SIZE, PATCH_SIZE, 3):
         raise UserError(f"X.npy in {root!r} is {images.dtype} {images.shape}; it has to be uint8 (N, 50, 50, 3)")
     labels = _open_array(root, "Y.npy")
     if labels.ndim != 1 or len(labels) != len(images):
         raise UserError(
-            f"Y.npy in {root!r} has shape {labels.shape}; it has to be ({len(images)},), one label for each of X.npy"
+            f"Y.npy in {root!r} has shape {labels.shape}; it has to be ({len(images)},), one label for each patch"
         )
     if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
         raise UserError(f"Y.npy in {root!r} ({labels.dtype}) holds something else than 0 (non-IDC) and 1 (IDC)")
@@ -151,7 +162,7 @@ def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
         raise UserError(f"X.npy in {root!r} holds no patch")
     if images.flags.c_contiguous:
         images = LazyImages(ArraySource(images, prepare))
-    else:  # its rows lie scattered over the file
+    else:  # in another order than C, a patch's bytes are scattered over the file
         images = prepare_array(np.ascontiguousarray(images), prepare)
     return ImageSet(
         images=images,
@@ -164,7 +175,7 @@ def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:
 
 
 def _open_array(root: str, file_name: str) -> np.ndarray:
-    """Maps an npy file into memory; unlike np.load, open_memmap never unpickles."""
+    """Maps an npy file into memory. Unlike np.load, open_memmap never unpickles, which could run foreign code."""
     try:
         return np.lib.format.open_memmap(os.path.join(root, file_name), mode="r")
     except MemoryError:

@@ -1,10 +1,10 @@
-"""Lists the keys of an LMDB, as a program of its own: the library kills its process over a damaged database.
+"""Lists the keys of an LMDB in a process of its own, because a damaged database makes the LMDB library crash.
 
     python lmdb_keys.py FOLDER
 
-writes the keys, bytes (num_keys,), and the lengths of their values, int64 (num_keys,), one after the other as npy to
-stdout. If it cannot, it writes why to stderr and exits with code 1, or dies of a signal. It imports nothing of the
-package.
+This program writes two npy arrays to stdout: the keys, bytes (num_keys,), and the lengths of their values in bytes,
+int64 (num_keys,). If it fails, it writes the reason to stderr and exits with code 1, or it is killed by a signal. It
+imports nothing of the package.
 """
 
 import os
@@ -15,11 +15,11 @@ import numpy as np
 
 
 def list_keys(folder: str) -> tuple[np.ndarray, np.ndarray]:
-    """The keys of the LMDB in `folder` and the lengths of its values.
+    """Returns the keys of the LMDB in `folder`, bytes (num_keys,), and the lengths of its values, int64 (num_keys,).
 
     Raises:
         ValueError: if the database is cut off or contradicts itself.
-        lmdb.Error: if it is damaged, or no database.
+        lmdb.Error: if it is damaged, or is not a database.
     """
     num_bytes = os.path.getsize(os.path.join(folder, "data.mdb"))
     keys, lengths, total = [], [], 0

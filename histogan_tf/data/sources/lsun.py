@@ -1,4 +1,4 @@
-"""LSUN as github.com/fyu/lsun hands it out: one LMDB a category and part, whose values are WebP or JPEG files.
+"""Reads LSUN as github.com/fyu/lsun delivers it: one LMDB for each category and part, which holds WebP or JPEG files.
 
 Yu et al., "LSUN: Construction of a Large-scale Image Dataset using Deep Learning with Humans in the Loop",
 arXiv:1506.03365 (2015).
@@ -27,12 +27,12 @@ _open_environments: weakref.WeakValueDictionary[str, lmdb.Environment] = weakref
 
 
 def load_lsun(root: str, *, name: str, prepare: Prepare) -> ImageSet:
-    """Finds the images of an LMDB, in the order of their keys; unlabelled, and lazy.
+    """Returns the images of an LMDB in the order of their keys, without labels, lazy.
 
     Args:
-        root: the folder with data.mdb, such as bedroom_train_lmdb, or one that holds a single such folder.
-        name: of the set.
-        prepare: crops and resizes, as in `ImageSource`.
+        root: the folder with data.mdb, such as bedroom_train_lmdb, or a folder that holds a single such folder.
+        name: the name of the set.
+        prepare: crops and resizes one image, as in `ImageSource`.
 
     Raises:
         UserError: if there is no database or more than one, or it is damaged or empty.
@@ -44,19 +44,19 @@ def load_lsun(root: str, *, name: str, prepare: Prepare) -> ImageSet:
     try:
         ids = np.char.decode(keys, "utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"the LMDB in {folder!r} is not LSUN's, whose keys are text: {error}") from error
+        raise UserError(f"the LMDB in {folder!r} is not from LSUN, whose keys are UTF-8 text: {error}") from error
     source = LmdbSource(folder, keys, lengths, prepare)
     return ImageSet(images=LazyImages(source), labels=None, ids=ids, groups=None, name=name)
 
 
 class LmdbSource(ImageSource):
-    """Image files that are the values of an LMDB.
+    """A source of image files that are the values of an LMDB.
 
     Args:
-        folder: of the database.
-        keys: bytes (num_images,).
-        lengths: int64 (num_images,), of the values.
-        prepare: as in ImageSource.
+        folder: the folder of the database.
+        keys: bytes (num_images,), the key of each image.
+        lengths: int64 (num_images,), the length of each value in bytes.
+        prepare: crops and resizes one image, as in `ImageSource`.
 
     Raises:
         UserError: if the database cannot be opened.
@@ -68,7 +68,7 @@ class LmdbSource(ImageSource):
         self._environment = _open(folder)
 
     def decode(self, index: int) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns an image as the database holds it; see `ImageSource.decode`."""
         import lmdb
 
         try:
@@ -77,16 +77,16 @@ class LmdbSource(ImageSource):
         except lmdb.Error as error:
             raise UnusableImageError(str(error)) from error
         if content is None:
-            raise UnusableImageError("it is not in the database any more")
+            raise UnusableImageError("it is no longer in the database")
         return decode_image(io.BytesIO(content))
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
-        """As in ImageSource."""
+        """Returns the length of each value in bytes, int64 (num_indices,)."""
         return self._lengths[indices]
 
 
 class _Texts:
-    """Keys as text, decoded one by one, for there are millions."""
+    """The keys as text, decoded one by one, because there are millions."""
 
     def __init__(self, keys: np.ndarray) -> None:
         self._keys = keys
@@ -127,14 +127,14 @@ def _list_keys(folder: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _open(folder: str) -> lmdb.Environment:
-    """The database, open for reading; the library does not let a process open one twice."""
+    """Returns the database, open for reading. The LMDB library does not let a process open a database twice."""
     import lmdb
 
     path = os.path.realpath(folder)
     environment = _open_environments.get(path)
     if environment is None:
         try:
-            # Without a lock, so that it can be read on a read-only disk and while another process holds it.
+            # No lock, so that the database can be read on a read-only disk and while another process uses it.
             environment = lmdb.open(path, readonly=True, lock=False, readahead=False)
         except lmdb.Error as error:
             raise UserError(f"cannot open the LMDB in {folder!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""The handwritten digits of LeCun, Cortes & Burges, in the order in which DCGAN-tensorflow takes them."""
+"""Reads the handwritten digits of LeCun, Cortes & Burges, in the order in which DCGAN-tensorflow takes them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from histogan_tf.errors import UserError
 
 DIGIT_NAMES = tuple("0123456789")
 
-_SHUFFLE_SEED = 547  # the original's
+_SHUFFLE_SEED = 547  # the seed in the original's load_mnist
 
 
 def load_mnist(root: str, *, name: str, prepare: Prepare) -> ImageSet:
-    """Reads train-images-idx3-ubyte, train-labels-idx1-ubyte and the two of t10k; each may be gzipped (.gz).
+    """Reads train-images-idx3-ubyte, train-labels-idx1-ubyte and the same two of t10k; each may be gzipped (.gz).
 
-    Training and test digits become one set, 70,000 of 28x28 grey, shuffled as the original's load_mnist does. An id is
-    the index before the shuffle.
+    Training and test digits become one set of 70,000 grey 28x28 images, shuffled as the original's load_mnist does. The
+    id of an image is its index before the shuffle.
 
     Args:
         root: an existing folder.
-        name: of the set.
-        prepare: crops and resizes, as in `prepare_array`.
+        name: the name of the set.
+        prepare: crops and resizes one image, as in `prepare_array`.
 
     Raises:
         UserError: if a file is missing or damaged, or the files do not belong together.
@@ -58,7 +58,11 @@ def load_mnist(root: str, *, name: str, prepare: Prepare) -> ImageSet:
 
 
 def _read_idx(root: str, file_name: str, num_dimensions: int) -> np.ndarray:
-    """uint8 array from an idx file: 0, 0, 8 (uint8), number of dimensions, big-endian int32 sizes, then the bytes."""
+    """Returns the uint8 array in an idx file.
+
+    Such a file holds the bytes 0, 0, 8 (for uint8) and the number of dimensions, then the sizes as big-endian 32-bit
+    numbers, then the data.
+    """
     path = os.path.join(root, file_name)
     try:
         with open(path, "rb") if os.path.isfile(path) else gzip.open(path + ".gz") as file:

@@ -1,4 +1,4 @@
-"""The built-in data set: procedural H&E patches in two classes, made on the spot from a seed."""
+"""Makes the phantom, the built-in dataset: procedural H&E patches in two classes, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ STAIN_VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]], np.floa
 # overlap. Fitted to real patches of the IDC set: without it eosin is magenta, with it the pink of collagen.
 CROSSTALK = np.array([[1.0, 0.0, 0.0], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]], np.float32)
 
-# First words of the random streams, so that no patient draws the numbers of an image.
+# First number of each seed, so that a patient and an image never draw the same random numbers.
 _PATIENT_STREAM, _IMAGE_STREAM = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class _Patient:
-    """What staining and scanning did to all patches of one patient."""
+    """The staining and scanning that all patches of one patient share."""
 
-    stain_vectors: np.ndarray  # (2, 3)
+    stain_vectors: np.ndarray  # (2, 3), as STAIN_VECTORS
     stain_strength: np.ndarray  # (2,), factors of the concentrations
     white: np.ndarray  # (3,), grey levels of bare glass
     sharpening: float  # share of the unsharp mask that the scanner adds
-    noise: float  # standard deviation, in grey levels
+    noise: float  # standard deviation of the noise, in grey levels
 
 
 def _patient(seed: int, number: int) -> _Patient:
@@ -52,48 +52,49 @@ def _patient(seed: int, number: int) -> _Patient:
 
 
 def beer_lambert(concentrations: np.ndarray, stain_vectors: np.ndarray) -> np.ndarray:
-    """Share of the light that passes the tissue, (…, 3) in (0, 1]: exp(-concentrations @ stain_vectors).
+    """Returns the share of the light that passes the tissue, (…, 3) in (0, 1]: exp(-concentrations @ stain_vectors).
 
     Args:
-        concentrations: (…, num_stains), at least 0.
+        concentrations: (…, num_stains), the amount of each stain, at least 0.
         stain_vectors: (num_stains, 3), natural optical density in red, green and blue of one unit of each stain.
     """
     return np.exp(-(concentrations @ stain_vectors))
 
 
 def _scan(rng: np.random.Generator, concentrations: np.ndarray, patient: _Patient) -> np.ndarray:
-    """What the scanner stores of stained tissue: uint8 (size, size, 3)."""
+    """Returns the scanner's image of stained tissue: uint8 (size, size, 3)."""
     import cv2
 
     light = beer_lambert(concentrations * patient.stain_strength, patient.stain_vectors) @ CROSSTALK.T
     light += patient.sharpening * (light - cv2.GaussianBlur(light, (3, 3), 0.8))
-    # Uniform, for it is several times as fast as normal noise and, this weak, no different once rounded.
+    # Uniform noise is several times as fast as normal noise, and so weak a noise looks the same after rounding.
     noise = (rng.random(light.shape, np.float32) - 0.5) * (12**0.5 * patient.noise)
     return np.clip(np.rint(np.minimum(light, 1) * patient.white + noise), 0, 255).astype(np.uint8)
 
 
 def make_phantom(num_images: int = 1212, size: int = PHANTOM_SIZE, seed: int = 42) -> ImageSet:
-    """Procedural H&E patches: first the non-IDC half (label 0), then the IDC half (label 1); twelve patients.
+    """Returns procedural H&E patches of twelve patients: first the non-IDC half (label 0), then the IDC half (label 1).
 
-    They stand in for real patches where there are none: to try the program, to test it, to compare settings. IDC has
-    crowds of larger nuclei and small tubules in compact stroma; non-IDC has loose stroma, fat, and a few ducts. The
-    classes overlap: logistic regression on the mean colour is right on 0.82 of the held-out images (of 909 real
-    patches of two patients: 0.79), measured by
+    They replace real patches to try the program, to test it, and to compare settings. IDC has crowds of larger nuclei
+    and small tubules in compact stroma; non-IDC has loose stroma, fat, and a few ducts. The classes overlap: logistic
+    regression on the mean colour is right on 0.82 of the held-out images (on 909 real patches of two patients: 0.79),
+    measured by
 
         colour = phantom.images.mean(axis=(1, 2))
         parts = train_test_split(colour, phantom.labels, test_size=0.33, random_state=42)
         LogisticRegression(max_iter=1000).fit(parts[0], parts[2]).score(parts[1], parts[3])
 
-    An image is a function of its seed, index and label alone, whichever others are made, and a patient of the seed and
-    its number. A core makes about 1,300 patches of 50x50 in a second.
+    An image depends only on the seed, its index, its label and its patient, not on the other images; a patient depends
+    only on the seed and the patient's number. One core makes about 1,300 patches of 50x50 in a second.
 
     Args:
-        num_images: at least 2; the extra one of an odd number is IDC. From 24 on, every patient has both classes.
-        size: side in pixels, at least 16. A larger patch shows more tissue at the same scale.
-        seed: at least 0.
+        num_images: the number of images, at least 2. If it is odd, IDC gets the extra one. From 24 on, every patient
+            has both classes.
+        size: the side of an image in pixels, at least 16. A larger patch shows more tissue at the same scale.
+        seed: the seed of all random draws, at least 0.
 
     Raises:
-        UserError: a number is below its minimum.
+        UserError: if a number is below its minimum.
     """
     if num_images < 2 or size < MIN_PHANTOM_SIZE or seed < 0:
         raise UserError(
@@ -120,10 +121,17 @@ def make_phantom(num_images: int = 1212, size: int = PHANTOM_SIZE, seed: int = 4
 def load_phantom(
     *, name: str, phantom_images: int, crop: bool, output_height: int | None, output_width: int | None
 ) -> ImageSet:
-    """The phantom as the flags of those names ask for it, by the seed that never changes.
+    """Returns the phantom that the flags ask for. Its seed is fixed, whatever --seed says.
+
+    Args:
+        name: the name of the set.
+        phantom_images: the value of --phantom_images.
+        crop: the value of --crop, which must be off.
+        output_height: the value of --output_height, the side of an image in pixels; 50 if None.
+        output_width: the value of --output_width, which must be None or equal to the height.
 
     Raises:
-        UserError: if a flag is for images from files only, or asks for patches that are not square.
+        UserError: if a flag is only for images from files, or asks for patches that are not square.
     """
     if crop:
         raise UserError("--crop is for images from files; the phantom is drawn at --output_height, so leave --crop out")

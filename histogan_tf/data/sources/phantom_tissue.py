@@ -1,8 +1,8 @@
-"""Anatomy of the phantom: where hematoxylin and eosin lie in a procedural patch of breast tissue.
+"""Draws the anatomy of the phantom: the hematoxylin and eosin in a procedural patch of breast tissue.
 
-The scale is that of the IDC set (Cruz-Roa et al., Proc. SPIE 9041, 2014), about 4 um per pixel by the size of what it
-shows: nuclei are 2-3 pixels wide, adipocytes 8-14, collagen bundles 1-3. A larger patch shows more tissue, not larger
-tissue.
+The scale is that of the IDC set (Cruz-Roa et al., Proc. SPIE 9041, 2014), about 4 um per pixel, judged by the size of
+cells: nuclei are 2-3 pixels wide, adipocytes 8-14, collagen bundles 1-3. A larger patch shows more tissue, not larger
+cells.
 
 Maps are float32 (size, size): a coverage in [0, 1], a noise of unit variance, or the concentration of a stain in units
 of optical density. Lengths are in pixels, angles in radians.
@@ -19,18 +19,19 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Histology:
-    """How the patches of one class are made up. Pairs (low, high) are the bounds of uniform draws.
+    """The composition of the patches of one class. Pairs (low, high) are the bounds of uniform draws.
 
     Attributes:
-        cellularity: a, b of the beta distribution of nuclear crowding, and the factor it is scaled by.
-        eosin: concentration in compact stroma.
-        compactness: threshold, in standard deviations, beyond which the fibres' noise opens into a white cleft.
-        nucleus: standard deviation of a nucleus across.
-        fat: probability of fat, and (low, high) of how far it spreads (0: half of the patch).
-        glands: probability of glands, (low, high) of their number in 50x50 pixels, (low, high) of their half-width.
-        infiltrate: probability of a crowd of lymphocytes.
-        glass: probability that the tissue's edge runs through the patch.
-        fold: probability of a fold, over-stained with eosin.
+        cellularity: a and b of the beta distribution of nuclear crowding, and the factor by which it is scaled.
+        eosin: (low, high) of the eosin concentration in compact stroma.
+        compactness: (low, high) of the threshold, in standard deviations, above which the fibres' noise opens into a
+            white cleft.
+        nucleus: (low, high) of a nucleus's standard deviation across its long axis, in pixels.
+        fat: the probability of fat, and (low, high) of how far it spreads (0: half of the patch).
+        glands: the probability of glands, (low, high) of their number in 50x50 pixels, (low, high) of their half-width.
+        infiltrate: the probability of a crowd of lymphocytes.
+        glass: the probability that the tissue's edge runs through the patch.
+        fold: the probability of a fold, over-stained with eosin.
     """
 
     cellularity: tuple[float, float, float]
@@ -75,13 +76,13 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, linear between: an edge anti-aliased over high - low."""
+    """Returns 0 below `low`, 1 above `high`, and a linear ramp between: an edge anti-aliased over high - low."""
     return np.clip((values - low) * (1 / (high - low)), 0, 1)
 
 
 @functools.lru_cache(maxsize=64)
 def _spline_basis(size: int, spacing: float) -> np.ndarray:
-    """Cubic B-splines (size, num_knots) on knots `spacing` pixels apart; rows scaled to unit length."""
+    """Returns cubic B-splines (size, num_knots) on knots `spacing` pixels apart, rows scaled to unit length."""
     position = np.arange(size) / spacing + 1
     distance = np.abs(position[:, None] - np.arange(int(position[-1]) + 3))
     near, far = 2 / 3 - distance**2 + distance**3 / 2, np.maximum(2 - distance, 0) ** 3 / 6
@@ -90,16 +91,16 @@ def _spline_basis(size: int, spacing: float) -> np.ndarray:
 
 
 def smooth_noise(rng: np.random.Generator, size: int, spacing: float) -> np.ndarray:
-    """Isotropic normal noise of unit variance with knots `spacing` pixels apart."""
+    """Returns isotropic normal noise (size, size) of unit variance with knots `spacing` pixels apart."""
     basis = _spline_basis(size, spacing)
     return basis @ rng.standard_normal((basis.shape[1],) * 2, np.float32) @ basis.T
 
 
 class Grain:
-    """The direction in which the fibres of a patch run, with their waves.
+    """The wavy direction in which the fibres of a patch run.
 
     Attributes:
-        angle: between the fibres and the x axis.
+        angle: the angle between the fibres and the x axis.
     """
 
     def __init__(self, rng: np.random.Generator, size: int, waviness: float) -> None:
@@ -112,7 +113,7 @@ class Grain:
         self._extent = float(self._across.max()), float(self._along.max())
 
     def noise(self, rng: np.random.Generator, length: float, width: float) -> np.ndarray:
-        """Noise with knots `length` pixels apart along the fibres and `width` across them."""
+        """Returns noise with knots `length` pixels apart along the fibres and `width` pixels apart across them."""
         import cv2
 
         shape = int(self._extent[0] / width) + 2, int(self._extent[1] / length) + 2
@@ -120,7 +121,7 @@ class Grain:
         return cv2.remap(knots, self._along * (1 / length), self._across * (1 / width), cv2.INTER_LINEAR)
 
     def distance(self, share: float) -> np.ndarray:
-        """Distance from the fibre that crosses the patch's diagonal at this share of its length."""
+        """Returns each pixel's distance from the fibre that crosses the patch's diagonal at `share` of its length."""
         crossing = int(share * len(self._across))
         return np.abs(self._across - self._across[crossing, crossing])
 
@@ -134,14 +135,15 @@ def _spot(angle: float, length: float, width: float) -> np.ndarray:
 
 
 def nuclei(rng: np.random.Generator, density: np.ndarray, angle: float, length: float, width: float) -> np.ndarray:
-    """Chromatin of nuclei strewn at `density` per pixel: elliptic Gaussians of peak 0.2-1.5, added where they overlap.
+    """Returns the chromatin of randomly placed nuclei: elliptic Gaussians of peak 0.2-1.5, added where they overlap.
 
-    `length` and `width` are their standard deviations along and across the direction `angle`.
+    `density` is the expected number of nuclei in each pixel. `length` and `width` are the standard deviations of a
+    nucleus along and across the direction `angle`.
     """
     import cv2
 
     centres = (rng.random(density.shape, np.float32) < density) * (0.2 + 1.3 * rng.random(density.shape, np.float32))
-    eighth_turn = round(angle * 8 / math.pi) % 8 * math.pi / 8  # few kernels, so that they are made once
+    eighth_turn = round(angle * 8 / math.pi) % 8 * math.pi / 8  # only eight angles, so that few kernels are made
     kernel = _spot(eighth_turn, round(length, 1), round(width, 1))
     return cv2.filter2D(centres, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
@@ -149,11 +151,12 @@ def nuclei(rng: np.random.Generator, density: np.ndarray, angle: float, length: 
 def fat_cells(
     rng: np.random.Generator, spread: np.ndarray, spacing: float, radius: float, septum: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage by fat cells, and by the vacuoles within them: discs where they lie apart, a honeycomb where they touch.
+    """Returns the coverage by fat cells and by their vacuoles, both float32 (size, size).
 
-    The cells are Worley noise: the Voronoi cells of jittered lattice points, here cut at `radius`, so that the depth
-    of a pixel in its vacuole is min((F2 - F1) / 2, radius - F1) with F1, F2 the distances to the two nearest points.
-    A cell is fat where `spread` > 0 at its point: a lobule ends in whole cells. `septum` is half the walls' thickness.
+    Vacuoles are discs where cells are apart, and a honeycomb where they touch. The cells are Worley noise: the Voronoi cells of jittered lattice points, here cut at `radius`. The depth of a pixel
+    in its vacuole is min((F2 - F1) / 2, radius - F1), where F1 and F2 are the distances to the two nearest points. A
+    whole cell is fat if `spread` > 0 at its point, so a lobule ends in whole cells. `septum` is half the thickness of
+    the walls.
     """
     size = len(spread)
     x, y = (np.clip(axis + 0.5 * smooth_noise(rng, size, 4.0), 0, size - 1) for axis in _grid(size))
@@ -183,7 +186,7 @@ _TURN = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 
 
 def _gland_outline(rng: np.random.Generator, half_width: float, angle: float) -> np.ndarray:
-    """Points (20, 2) on a wobbly ellipse around the origin whose long axis lies at `angle`."""
+    """Returns points (20, 2) on a wobbly ellipse around the origin whose long axis lies at `angle`."""
     phase = rng.uniform(0, 2 * np.pi, 2)
     wobble = half_width * (1 + 0.12 * np.sin(2 * _TURN + phase[0]) + 0.1 * np.sin(3 * _TURN + phase[1]))
     long, short = wobble * np.cos(_TURN) * rng.uniform(1.0, 2.6), wobble * np.sin(_TURN)
@@ -192,10 +195,10 @@ def _gland_outline(rng: np.random.Generator, half_width: float, angle: float) ->
 
 
 class Section:
-    """A patch of tissue in the making, laid layer by layer.
+    """A patch of tissue that is drawn layer by layer.
 
     Attributes:
-        hematoxylin, eosin: concentrations so far.
+        hematoxylin, eosin: float32 (size, size), the concentrations after the layers drawn so far.
     """
 
     def __init__(self, rng: np.random.Generator, size: int, histology: Histology) -> None:
@@ -207,12 +210,12 @@ class Section:
         self.eosin = np.zeros((size, size), np.float32)
 
     def _cover(self, coverage: np.ndarray, hematoxylin: np.ndarray | float, eosin: np.ndarray | float) -> None:
-        """Put something of these concentrations in the place of what was there."""
+        """Replaces the concentrations by new ones, in proportion to `coverage`."""
         self.hematoxylin += coverage * (hematoxylin - self.hematoxylin)
         self.eosin += coverage * (eosin - self.eosin)
 
     def lay_stroma(self) -> None:
-        """Collagen in bundles along the grain, bluish where cells are many, with white clefts between."""
+        """Adds collagen in bundles along the grain, bluish where cells are many, with white clefts between."""
         rng, grain = self._rng, self._grain
         bundles = grain.noise(rng, rng.uniform(3.0, 8.0), rng.uniform(1.1, 1.8))
         sheets = grain.noise(rng, 20.0, 6.0)
@@ -227,7 +230,7 @@ class Section:
         self._cover(_ramp(clefts, threshold, threshold + 0.9), 0.0, 0.02)
 
     def lay_nuclei(self) -> None:
-        """Fibroblasts everywhere, crowds of cells in cords and sheets along the grain, and lymphocytes."""
+        """Adds fibroblasts everywhere, crowds of cells in cords and sheets along the grain, and lymphocytes."""
         rng, grain, cellularity = self._rng, self._grain, self._cellularity
         crowd = grain.noise(rng, rng.uniform(3, 10), rng.uniform(1.8, 3.5)) + smooth_noise(rng, self._size, 8.0)
         crowd = _ramp(crowd, 0.3 - 2.0 * cellularity, 2.4 - 1.6 * cellularity)
@@ -244,7 +247,7 @@ class Section:
         self.eosin += 0.18 * clumped
 
     def lay_glands(self) -> None:
-        """A lobule of ducts, acini or tubules: dark, granular epithelium around a lumen, open or filled."""
+        """Adds a lobule of ducts, acini or tubules: dark, granular epithelium around an open or filled lumen."""
         import cv2
 
         rng, size = self._rng, self._size
@@ -265,7 +268,7 @@ class Section:
         self._cover(lumen * np.float32(1 / 255), 0.02, 0.25 if rng.random() < 0.5 else 0.0)
 
     def lay_fat(self) -> None:
-        """Adipocytes: single ones, a lobule, or all over."""
+        """Adds adipocytes: single ones, a lobule, or all over the patch."""
         rng, size = self._rng, self._size
         probability, spreads = self._histology.fat
         if rng.random() >= probability:
@@ -278,7 +281,7 @@ class Section:
         self._cover(vacuoles, 0.0, 0.0)
 
     def lay_artefacts(self) -> None:
-        """A fold that took up too much eosin, and bare glass beyond the tissue's edge."""
+        """Adds a fold that took up too much eosin, and bare glass beyond the tissue's edge."""
         rng, grain = self._rng, self._grain
         if rng.random() < self._histology.fold:
             rough = grain.noise(rng, 3.0, 1.5)
@@ -290,7 +293,7 @@ class Section:
 
 
 def draw_tissue(rng: np.random.Generator, size: int, histology: Histology) -> np.ndarray:
-    """One patch: concentrations of hematoxylin and eosin, float32 (size, size, 2), at least 0."""
+    """Returns one patch: the concentrations of hematoxylin and eosin, float32 (size, size, 2), at least 0."""
     section = Section(rng, size, histology)
     section.lay_stroma()
     section.lay_nuclei()

@@ -108,7 +108,7 @@ def test_empty(tmp_path):
 
 
 def test_keys_that_are_no_text(tmp_path):
-    with pytest.raises(UserError, match="not LSUN's, whose keys are text"):
+    with pytest.raises(UserError, match="not from LSUN, whose keys are UTF-8 text"):
         load(write_lmdb(tmp_path / "set_lmdb", {b"\xff\xfe": encoded(1)}))
 
 
