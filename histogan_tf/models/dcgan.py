@@ -1,8 +1,8 @@
-"""Generator and discriminator of carpedm20's DCGAN-tensorflow (model.py), for images of any size and of any depth.
+"""Builds the generator and the discriminator of carpedm20's DCGAN-tensorflow (model.py) for any image size and depth.
 
-The original has four transposed convolutions in its generator and four strided ones in its discriminator, or two of
-each if it is conditional. Here the strides say how many: five make 128x128 images from 4x4, as four make 64x64.
-Channels double from layer to layer, away from the image.
+The original has four transposed convolutions in its generator and four strided convolutions in its discriminator, or
+two of each if it is conditional. Here there are as many as there are strides: five make 128x128 images from 4x4 feature
+maps, four make 64x64 images. Channels double from layer to layer, away from the image.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from histogan_tf.models.dcgan_layers import DCGANLayers, SpectralLayers
 
 
 def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
-    """Sizes of a generator's feature maps in pixels, from the projection to the output.
+    """Returns the sizes in pixels of a generator's feature maps, from the projection to the output.
 
     Args:
-        size: of the output.
-        strides: of the transposed convolutions, first to last.
+        size: the height or width of the output in pixels.
+        strides: the strides of the transposed convolutions, first to last.
 
     Raises:
         UserError: when the output is too small for the strides.
@@ -32,8 +32,8 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     if size < least:
         raise UserError(
             f"images of {size} pixels are too small: the discriminator halves them {num_layers} times, once for each "
-            f"number in --strides={_listed(strides)}, so {least} pixels are the least; set --output_height={least} or "
-            f"more, or give --strides fewer numbers"
+            f"number in --strides={_listed(strides)}, so they need at least {least} pixels; set --output_height={least} "
+            f"or more, or give --strides fewer numbers"
         )
     sizes = [size]
     for stride in reversed(strides):
@@ -65,26 +65,26 @@ def build_dcgan_generator(
     cpu_kernels: bool = False,
     seed: int = 42,
 ) -> keras.Model:
-    """The original's `generator`: z, and labels if `num_classes`, to images.
+    """Builds the original's `generator`, which maps z, and labels if it is conditional, to images.
 
     Args:
-        image_shape: (height, width, channels) of the images it makes.
-        z_dim: dimensions of z.
-        gf_dim: channels of the last hidden layer; twice as many if `num_classes`, as in the original.
-        strides: of the transposed convolutions, first to last; there are as many as strides. The original has four, or
-            two if it is conditional.
-        kernel_size: of the same convolutions.
-        num_classes: 0, or the number of labels of the label-conditioned network.
-        gfc_dim: units of its fully connected layer.
-        upsampling: `transposed`, or `resize` for a resizing and a convolution in each transposed convolution's place.
+        image_shape: the (height, width, channels) of the images.
+        z_dim: the number of dimensions of z.
+        gf_dim: the number of channels of the last hidden layer; doubled if `num_classes`, as in the original.
+        strides: the stride of each transposed convolution, first to last. The original has four, or two if it is
+            conditional.
+        kernel_size: the side in pixels of each transposed convolution's kernel, first to last.
+        num_classes: the number of labels of the label-conditioned network; 0 for a network without labels.
+        gfc_dim: the number of units of the conditional network's fully connected layer.
+        upsampling: `transposed`, or `resize` to replace each transposed convolution by a resizing and a convolution.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
-        sync_batch_norm: batch norm by the statistics of all replicas' batches together.
-        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
-        seed: of the initial weights.
+        sync_batch_norm: whether batch norm uses the statistics of all replicas' batches together.
+        cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
+        seed: the seed of the initial weights.
 
     Returns:
-        A model from float32 (batch, z_dim), or that and int32 labels (batch,), to float32 (batch, height, width,
-        channels) in [-1, 1].
+        A model with the inputs `z`, float32 (batch, z_dim), and, if conditional, `label`, int32 (batch,). Its output is
+        float32 (batch, height, width, channels) in [-1, 1].
 
     Raises:
         UserError: when the images are too small for the strides.
@@ -130,23 +130,25 @@ def build_dcgan_discriminator(
     cpu_kernels: bool = False,
     seed: int = 42,
 ) -> keras.Model:
-    """The original's `discriminator`: images, and labels if `num_classes`, to logits.
+    """Builds the original's `discriminator`, which maps images, and labels if it is conditional, to logits.
 
     Args:
-        image_shape: (height, width, channels).
-        num_layers: strided convolutions; as many as the generator's transposed ones, so that both see as many scales.
-        df_dim: channels of the first layer; of the second, if `num_classes`.
-        num_classes: 0, or the number of labels of the label-conditioned network.
-        dfc_dim: units of its fully connected layer.
-        spectral_norm: normalize kernels in batch norm's place, as Miyato et al. 2018 do: batch norm would undo it.
+        image_shape: the (height, width, channels) of the images.
+        num_layers: the number of strided convolutions; as many as the generator has transposed ones, so that both
+            networks work at the same scales.
+        df_dim: the number of channels of the first layer, or of the second if `num_classes`.
+        num_classes: the number of labels of the label-conditioned network; 0 for a network without labels.
+        dfc_dim: the number of units of the conditional network's fully connected layer.
+        spectral_norm: whether to normalize kernels instead of using batch norm, which would undo the normalization
+            (Miyato et al. 2018).
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
-        sync_batch_norm: batch norm by the statistics of all replicas' batches together.
-        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
-        seed: of the initial weights.
+        sync_batch_norm: whether batch norm uses the statistics of all replicas' batches together.
+        cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
+        seed: the seed of the initial weights.
 
     Returns:
-        A model from float32 (batch, height, width, channels) in [-1, 1], or that and int32 labels (batch,), to
-        float32 logits (batch, 1) of "this image is real".
+        A model with the inputs `image`, float32 (batch, height, width, channels) in [-1, 1], and, if conditional,
+        `label`, int32 (batch,). Its output is the logit of "this image is real", float32 (batch, 1).
     """
     make = SpectralLayers if spectral_norm else DCGANLayers
     network = make(precision, seed, Purpose.DISCRIMINATOR_WEIGHTS, sync_batch_norm, cpu_kernels)
@@ -175,12 +177,12 @@ def build_dcgan_discriminator(
 
 
 def named_inputs(network: keras.Model, first: object, labels: object) -> dict[str, object]:
-    """What to call a network with: z or images, and the labels if it is conditional."""
+    """Returns the inputs of a network by name: z or images, and the labels if the network is conditional."""
     return dict(zip(network.input, (first, labels), strict=False))
 
 
 class _Condition:
-    """The original's y: one-hot labels, joined to vectors and to every pixel of feature maps (`conv_cond_concat`)."""
+    """The one-hot labels, the original's y, which are joined to vectors or to every pixel (`conv_cond_concat`)."""
 
     def __init__(self, labels: keras.KerasTensor, num_classes: int) -> None:
         self._one_hot = ops.one_hot(labels, num_classes)
@@ -201,7 +203,10 @@ def _project(
     number: int,
     network: DCGANLayers,
 ) -> keras.KerasTensor:
-    """Vectors to the first feature map: the conditional network normalizes it unit by unit, else channel by channel."""
+    """Returns the first feature map, projected from vectors.
+
+    Batch norm treats each unit by itself in the conditional network, and each channel by itself in the other.
+    """
     reshape = layers.Reshape(map_shape, dtype=network.precision)
     hidden = network.linear(hidden, math.prod(map_shape), f"g_h{number}_lin")
     hidden = hidden if condition else reshape(hidden)

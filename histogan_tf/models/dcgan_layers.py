@@ -1,8 +1,9 @@
-"""The layers of carpedm20's DCGAN-tensorflow (ops.py), and what may stand in their place.
+"""The layers of carpedm20's DCGAN-tensorflow (ops.py), and the layers that may replace them.
 
-Keras's defaults are not the original's: batch norm has momentum 0.9 and epsilon 1e-5, convolutions start from a
-truncated normal and linear and transposed layers from a normal of standard deviation 0.02, biases start at zero and
-stand before batch norm too, and sizes follow ceil(size / stride).
+The original differs from Keras's defaults. Its batch norm has momentum 0.9 and epsilon 1e-5. Its convolutions start
+from a truncated normal distribution, its linear layers and transposed convolutions from a normal one, both of standard
+deviation 0.02. Biases start at zero, and layers before batch norm have them too. A convolution's output has
+ceil(size / stride) pixels a side.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ class DCGANLayers:
 
     Args:
         precision: a Keras dtype policy.
-        seed: of the initial weights.
-        purpose: tells the seeds of one network from those of another.
-        sync_batch_norm: batch norm by the statistics of all replicas' batches together.
-        cpu_kernels: make the layers of what is fast on a CPU instead of plain Keras.
+        seed: the seed of the initial weights.
+        purpose: the network's purpose, which gives each network other seeds.
+        sync_batch_norm: whether batch norm uses the statistics of all replicas' batches together.
+        cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
     """
 
     def __init__(
         self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool = False
     ) -> None:
         self.precision = precision
-        # The first seeds do not depend on how many are asked for, so a deeper network goes on where another ends.
+        # The n-th seed does not depend on how many are used, so a deeper network has the same seeds in its first layers.
         self._seeds = (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
         self._sync_batch_norm = sync_batch_norm
         self._classes = layer_classes(cpu_kernels)
@@ -46,11 +47,11 @@ class DCGANLayers:
         precision: str | None = None,
         layer: type[layers.Dense] = layers.Dense,
     ) -> keras.KerasTensor:
-        """The original's `linear`."""
+        """Returns the output of a fully connected layer, the original's `linear`."""
         return layer(units, kernel_initializer=self._normal(), name=name, dtype=precision or self.precision)(hidden)
 
     def conv(self, hidden: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-        """The original's `conv2d`: 5x5, stride 2."""
+        """Returns the output of a 5x5 convolution with stride 2, the original's `conv2d`."""
         initializer = keras.initializers.TruncatedNormal(stddev=0.02, seed=next(self._seeds))
         return self._conv_class()(
             filters, 5, strides=2, padding="same", kernel_initializer=initializer, name=name, dtype=self.precision
@@ -68,11 +69,14 @@ class DCGANLayers:
         out_size: tuple[int, int],
         name: str,
     ) -> keras.KerasTensor:
-        """The original's `deconv2d`: SAME padding to a stated size, which Keras reaches through its output padding."""
+        """Returns the output of a transposed convolution of size `out_size`, the original's `deconv2d`.
+
+        The padding is SAME. Keras takes no output size, so the size is reached by its output padding.
+        """
         layer = self._classes.transposed_conv(
             filters, kernel_size, strides=stride, padding="same", **self._settings(name)
         )
-        # Set here because the constructor refuses a padding as large as the stride, which even kernels need.
+        # Set after construction: the constructor refuses a padding as large as the stride, which even kernels need.
         layer.output_padding = tuple(
             out_pixels - (in_pixels - 1) * stride - kernel_size % 2
             for in_pixels, out_pixels in zip(hidden.shape[1:3], out_size, strict=True)
@@ -88,10 +92,11 @@ class DCGANLayers:
         out_size: tuple[int, int],
         name: str,
     ) -> keras.KerasTensor:
-        """Nearest-neighbour resizing and a convolution, whose kernels overlap evenly at every pixel.
+        """Returns the output of a nearest-neighbour resizing and a convolution, which leaves no checkerboard.
 
-        Odena et al., "Deconvolution and Checkerboard Artifacts", Distill, 2016. Pixels are repeated, and those beyond
-        the size cut off: the gradient of TensorFlow's own resizing has no deterministic kernel on a GPU.
+        The kernels overlap evenly at every pixel (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill,
+        2016). Pixels are repeated and those beyond `out_size` are cut off, because the gradient of TensorFlow's own
+        resizing has no deterministic kernel on a GPU.
         """
         if stride > 1:
             hidden = layers.UpSampling2D(stride, interpolation="nearest", dtype=self.precision)(hidden)
@@ -101,21 +106,21 @@ class DCGANLayers:
         return self._classes.conv(filters, kernel_size, padding="same", **self._settings(name))(hidden)
 
     def batch_norm(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """The original's `batch_norm`."""
+        """Returns the output of batch normalization, the original's `batch_norm`."""
         return self._classes.batch_norm(
             momentum=0.9, epsilon=1e-5, synchronized=self._sync_batch_norm, name=name, dtype=self.precision
         )(hidden)
 
     def relu(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
-        """The generator's activation."""
+        """Returns the output of a ReLU, the generator's activation."""
         return layers.ReLU(dtype=self.precision)(hidden)
 
     def leaky_relu(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
-        """The discriminator's activation, the original's `lrelu`."""
+        """Returns the output of a leaky ReLU, the discriminator's activation and the original's `lrelu`."""
         return layers.LeakyReLU(negative_slope=0.2, dtype=self.precision)(hidden)
 
     def flatten(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
-        """Feature maps to vectors."""
+        """Returns feature maps as vectors."""
         return layers.Flatten(dtype=self.precision)(hidden)
 
     def _settings(self, name: str) -> dict[str, object]:
@@ -126,10 +131,10 @@ class DCGANLayers:
 
 
 class SpectralLayers(DCGANLayers):
-    """A discriminator's layers with spectrally normalized kernels, in batch norm's place."""
+    """Makes a discriminator's layers with spectrally normalized kernels instead of batch norm."""
 
     def linear(self, *args, **kwargs) -> keras.KerasTensor:
-        """A linear layer with a spectrally normalized kernel."""
+        """Returns the output of a fully connected layer with a spectrally normalized kernel."""
         return super().linear(*args, layer=SpectralDense, **kwargs)
 
     def _conv_class(self) -> Callable[..., keras.Layer]:

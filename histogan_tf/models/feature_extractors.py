@@ -1,7 +1,7 @@
 """Networks that turn images into feature vectors, for the metrics that compare sets of images.
 
-To add one: a function that builds a FeatureExtractor, and an entry in `FEATURE_NETWORKS`, from which --features takes
-its choices. The table is read for --help, so Keras is imported only where a network is built.
+To add one, write a function that builds a FeatureExtractor, and an entry in `FEATURE_NETWORKS`, from which --features
+takes its choices. The table is read for --help, so Keras is imported only where a network is built.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from histogan_tf.config import Config
 
 INCEPTION_SIZE = 299
-# As keras.applications fetches them, and the digest by which it knows them.
+# The address from which keras.applications downloads the weights, and the digest by which it checks them.
 INCEPTION_WEIGHTS_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -32,7 +32,7 @@ INCEPTION_WEIGHTS_URL = (
 INCEPTION_WEIGHTS_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 _OFFLINE = "--features=random and --features=resnet18 --weights=FOLDER need no network"
 
-# Part of what `random` means: other numbers would make other features, and their distances could not be compared.
+# These numbers define `random`: other numbers would make other features, whose distances could not be compared.
 _RANDOM_SEED = 20200625
 _RANDOM_STAGES = (32, 64, 128)
 _RANDOM_SLOPE = 0.2  # of leaky ReLU; without it some features are zero for every image
@@ -40,15 +40,15 @@ _RANDOM_SLOPE = 0.2  # of leaky ReLU; without it some features are zero for ever
 
 @dataclasses.dataclass(frozen=True)
 class FeatureExtractor:
-    """A network as the metrics see it: from uint8 (num_images, height, width, channels) to float32 (num_images, d).
+    """A function from images, uint8 (num_images, height, width, channels), to features, float32 (num_images, d).
 
     Attributes:
-        name: of the features in the names of metrics, with the resizer if there is one: `random`,
+        name: the name of the features in the names of metrics, with the resizer if there is one: `random`,
             `resnet18-bilinear224`. It has no spaces and no slashes.
-        fingerprint: a digest of the weights: features are interchangeable if name and fingerprint are equal.
-        function: from uint8 (batch, height, width, 3) to (batch, d).
-        batch_size: images that go through the network at once.
-        frechet_name: what the Fréchet distance of these features is called; `fid` if they are InceptionV3's.
+        fingerprint: a digest of the weights. Features with equal name and fingerprint can be compared.
+        function: a function from uint8 (batch, height, width, 3) to features (batch, d).
+        batch_size: the number of images that go through the network at once.
+        frechet_name: the name of the Fréchet distance of these features; `fid` if they are InceptionV3's.
     """
 
     name: str
@@ -58,7 +58,7 @@ class FeatureExtractor:
     frechet_name: str = "frechet"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Features of uint8 images with 1 or 3 channels; grey ones are seen as RGB.
+        """Returns the features of uint8 images with 1 or 3 channels; grey images are turned into RGB.
 
         Raises:
             UserError: if there is no image.
@@ -71,7 +71,7 @@ class FeatureExtractor:
 
 
 def weights_fingerprint(network: keras.Model) -> str:
-    """SHA-256 of a network's weights in their order."""
+    """Returns the SHA-256 of a network's weights in their order."""
     digest = hashlib.sha256()
     for weights in network.get_weights():
         digest.update(repr((weights.shape, weights.dtype.name)).encode())
@@ -80,22 +80,23 @@ def weights_fingerprint(network: keras.Model) -> str:
 
 
 def build_random_network() -> keras.Model:
-    """A fixed, untrained convolutional network, for images that are far from ImageNet.
+    """Builds a fixed, untrained convolutional network, for images that are far from ImageNet.
 
-    Features of a network with random weights carry no taste for the classes of ImageNet, and rank generators sensibly
-    where trained ones fail (Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020).
-    They took a VGG16; this is a shallower network of the same kind, so that patches of 50 pixels are not pooled away:
-    three stages of two 3x3 convolutions (He normal, no bias) with leaky ReLU, halved between by averaging. The features
-    are mean and standard deviation over the positions of each stage, at scales of about 5, 14 and 32 pixels.
+    Features of a network with random weights do not favour the classes of ImageNet, and rank generators sensibly where
+    trained networks fail (Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020).
+    Their network was a VGG16. This one is shallower, so that patches of 50 pixels are not pooled away: three stages of
+    two 3x3 convolutions (He normal, no bias) with leaky ReLU, and average pooling by 2 between the stages. The features
+    are the mean and the standard deviation over all positions of each stage, at scales of about 5, 14 and 32 pixels.
 
-    Every second kernel of a layer is made to sum to zero over its positions, so that it answers to texture and not to
-    brightness. Without that, colour drowns all else: between halves of 364 real patches, the KID of a blur of half a
-    pixel was 1.0 of its deviations over subsets, and with it 3.9.
+    Every second kernel of a layer is made to sum to zero over its positions, so that it responds to texture and not to
+    brightness. Otherwise colour dominates: for the KID between halves of 364 real patches, one of them blurred by half
+    a pixel, the value was 1.0 of its standard deviations over subsets without zero-sum kernels, and 3.9 with them.
 
     Weights come from NumPy, so that they are the same on every backend and device.
 
     Returns:
-        A model from uint8-valued (batch, height, width, 3), any size from 4 pixels, to float32 (batch, 448).
+        A model from images (batch, height, width, 3), any size from 4 pixels, values in [0, 255], to features, float32
+        (batch, 448).
     """
     import keras
     from keras import layers, ops
@@ -121,7 +122,7 @@ def build_random_network() -> keras.Model:
 
 
 def random_extractor() -> FeatureExtractor:
-    """The features of `build_random_network`."""
+    """Returns the extractor of the features of `build_random_network`."""
     from keras import ops
 
     network = build_random_network()
@@ -133,19 +134,19 @@ def random_extractor() -> FeatureExtractor:
 
 
 def build_inception_network(weights: Path | None) -> keras.Model:
-    """InceptionV3 up to its last pooling, from images of any size.
+    """Builds InceptionV3 up to its last pooling, for images of any size.
 
-    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016; the features of the FID of
-    Heusel et al., NeurIPS 2017. Images are resized bilinearly, with antialiasing where they shrink and without rounding
-    to whole grey levels, squeezed if they are not square, and scaled to [-1, 1]. Weights are those of
-    keras.applications, trained by others than the network of the FID's authors: values compare with each other, not
-    with those in papers.
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016; its features are those of
+    the FID of Heusel et al., NeurIPS 2017. Images are resized bilinearly to a square, with antialiasing where they
+    shrink and without rounding to whole grey levels, and scaled to [-1, 1]. The weights are those of
+    keras.applications, not those of the FID's authors. So values can be compared with each other, but not with those in
+    papers.
 
     Args:
-        weights: the file that keras.applications has; None for weights drawn by Keras's global seed.
+        weights: the weights file of keras.applications; None for weights drawn by Keras's global seed.
 
     Returns:
-        A model from uint8 (batch, height, width, 3) to float32 (batch, 2048).
+        A model from images, uint8 (batch, height, width, 3), to features, float32 (batch, 2048).
     """
     import keras
     from keras import layers, ops
@@ -160,10 +161,10 @@ def build_inception_network(weights: Path | None) -> keras.Model:
 
 
 def inception_weights() -> Path:
-    """InceptionV3's ImageNet weights in Keras's cache, downloaded if they are not there yet; known by their digest.
+    """Returns the path of InceptionV3's ImageNet weights in Keras's cache; downloads them if they are not there.
 
     Raises:
-        UserError: if there is no network, or the file is another one than keras.applications has.
+        UserError: if they cannot be downloaded, or the digest of the file in the cache is wrong.
     """
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     path = home / "models" / INCEPTION_WEIGHTS_URL.rsplit("/", 1)[1]
@@ -172,13 +173,13 @@ def inception_weights() -> Path:
             if hashlib.file_digest(file, "md5").hexdigest() == INCEPTION_WEIGHTS_MD5:
                 return path
         raise UserError(
-            f"--features=inception: {path} is truncated or another file than {INCEPTION_WEIGHTS_URL}: remove it, so "
-            f"that it is downloaded anew, or put that file in its place; {_OFFLINE}"
+            f"--features=inception: {path} is truncated or not the file {INCEPTION_WEIGHTS_URL}: remove it, so that it "
+            f"is downloaded again, or put that file in its place; {_OFFLINE}"
         )
     import keras
 
     try:
-        home.mkdir(parents=True, exist_ok=True)  # Keras would turn to a folder in /tmp
+        home.mkdir(parents=True, exist_ok=True)  # otherwise Keras would use a folder in /tmp
         return Path(
             keras.utils.get_file(
                 path.name,
@@ -188,18 +189,18 @@ def inception_weights() -> Path:
                 cache_subdir=path.parent.name,
             )
         )
-    except Exception as error:  # Keras raises it bare, from what urllib raised
+    except Exception as error:  # Keras raises a bare Exception, whose context is urllib's error
         raise UserError(
             f"--features=inception: {path} is not there, and {INCEPTION_WEIGHTS_URL} cannot be downloaded "
-            f"({error.__context__ or error}): put that file there from a machine that has a network; {_OFFLINE}"
+            f"({error.__context__ or error}): download it on a machine with a network and copy it there; {_OFFLINE}"
         ) from error
 
 
 def inception_extractor() -> FeatureExtractor:
-    """The features of `build_inception_network` with the weights of ImageNet.
+    """Returns the extractor of the features of `build_inception_network`, with weights trained on ImageNet.
 
     Raises:
-        UserError: if the weights cannot be had.
+        UserError: if the weights cannot be downloaded or are damaged.
     """
     from histogan_tf.models.inference import compiled
 
@@ -215,14 +216,14 @@ def inception_extractor() -> FeatureExtractor:
 
 
 def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
-    """The features of the classifier's backbone, with the weights and the preprocessing that the flags ask for.
+    """Returns the extractor of the classifier backbone's features, with the weights and image size of the flags.
 
     Args:
-        config: --weights, --classifier_size and --seed.
-        image_shape: (height, width, channels) of the images; grey ones are seen as RGB.
+        config: the resolved flags, of which --weights, --classifier_size, --seed and --cpu_kernels are used.
+        image_shape: the (height, width, channels) of the images; grey images are turned into RGB.
 
     Raises:
-        UserError: if the weights cannot be had.
+        UserError: if the weights cannot be loaded.
     """
     from histogan_tf.models.inference import INFERENCE_BATCH, compiled
     from histogan_tf.models.resnet import build_classifier
@@ -249,9 +250,9 @@ class FeatureNetwork:
     """One value of --features.
 
     Attributes:
-        help: what it is, for the help of --features.
-        build: from a resolved Config and the (height, width, channels) of the images to the extractor; it raises
-            UserError if the weights cannot be had.
+        help: the description of the network in the help of --features.
+        build: a function of a resolved Config and the (height, width, channels) of the images that returns the
+            extractor; it raises UserError if the weights cannot be loaded.
     """
 
     help: str
@@ -272,14 +273,14 @@ FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
 
 
 def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
-    """The extractor that --features asks for.
+    """Returns the extractor that --features asks for.
 
     Args:
-        config: resolved.
-        image_shape: (height, width, channels) of the images.
+        config: the resolved flags.
+        image_shape: the (height, width, channels) of the images.
 
     Raises:
-        UserError: if its weights cannot be had.
+        UserError: if its weights cannot be loaded.
     """
     return FEATURE_NETWORKS[config.features].build(config, image_shape)
 

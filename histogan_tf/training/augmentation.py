@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees, for few images: DiffAugment, and ADA on top of it.
+"""Differentiable augmentation of the images that a discriminator sees, for small sets: DiffAugment and ADA.
 
-To add a policy, write a function of images and a seed and a line in `POLICIES`, from which --diffaugment takes its
-choices. The flag reads the table, so TensorFlow is only imported when images are augmented.
+To add a policy, write a function of images and a seed, and a line in `POLICIES`, from which --diffaugment takes its
+choices. The flag reads the table, so TensorFlow is imported only when images are augmented.
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ from histogan_tf.machine.lazy_module import tensorflow as tf
 Policy = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 _ADA_INTERVAL = 4  # steps between changes of p (Karras et al. 2020, section 3.1)
-# Images in which p can go from 0 to 1. The paper has 500,000, and its code 100,000 for the short runs of transfer
-# learning (stylegan2-ada's train.py), which are as long as ours.
+# Number of images in which p can go from 0 to 1. The paper has 500,000. Its code has 100,000 for the short runs of
+# transfer learning (stylegan2-ada's train.py), which are as long as runs of this program.
 _ADA_IMAGES = 100_000
 
 
 def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Brightness moved by up to 0.5 of a range of 2, saturation times 0 to 2, contrast times 0.5 to 1.5.
+    """Returns each image with its brightness, saturation and contrast changed at random.
+
+    Brightness moves by -0.5 to 0.5, saturation is multiplied by 0 to 2, contrast by 0.5 to 1.5.
 
     Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020, section 4 and its code.
 
     Args:
-        images: float32 (batch, height, width, channels), [-1, 1]; results may lie outside.
-        seed: int (2,), of stateless operations; all randomness is its function.
+        images: float32 (batch, height, width, channels), in [-1, 1].
+        seed: int (2,), the seed on which all random draws depend.
+
+    Returns:
+        The changed images, of the same shape and type; `color` may leave the range [-1, 1].
     """
     brightness, saturation, contrast = _per_image(images, 3, seed)
     images = images + (brightness - 0.5)
@@ -37,20 +42,20 @@ def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def random_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Moved by up to an eighth of the size along each axis; what comes in is 0, mid-grey (Zhao et al. 2020).
+    """Returns each image moved at random by up to an eighth of its size along each axis (Zhao et al. 2020).
 
-    Takes and returns what `color` does.
+    The pixels that come in at the edge are 0, mid-grey. Arguments and result are those of `color`.
     """
     offsets = _uniform(images, 2, seed)
-    # A product with rows of a unit matrix, for a gather's gradient adds up in any order on a GPU.
+    # A product with rows of a unit matrix, because the gradient of a gather is not deterministic on a GPU.
     rows, columns = (_moved(offset, size) for offset, size in zip(offsets, images.shape[1:3], strict=True))
     return tf.einsum("nyh,nhwc,nxw->nyxc", rows, images, columns)
 
 
 def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """A window of half the size, at a random place and cut by the edge, set to 0, mid-grey (Zhao et al. 2020).
+    """Returns each image with a window of half its size, at a random place, set to 0, mid-grey (Zhao et al. 2020).
 
-    Takes and returns what `color` does.
+    The window may reach beyond the edge. Arguments and result are those of `color`.
     """
     places = _uniform(images, 2, seed)
     is_in_rows, is_in_columns = (_window(place, size) for place, size in zip(places, images.shape[1:3], strict=True))
@@ -59,9 +64,10 @@ def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def dihedral(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """One of the eight flips and quarter turns, each as likely, to which tissue is indifferent; of four, if not square.
+    """Returns each image flipped or turned by one of the eight symmetries of a square, all equally likely.
 
-    Takes and returns what `color` does.
+    Tissue looks the same in each of them. Images that are not square get one of the four that keep their shape.
+    Arguments and result are those of `color`.
     """
     is_mirrored, is_upside_down, is_transposed = (chance < 0.5 for chance in _per_image(images, 3, seed))
     images = tf.where(is_mirrored, tf.reverse(images, [2]), images)
@@ -83,18 +89,18 @@ class Augmentation:
     """Applies policies to every image, in the order of the table.
 
     Args:
-        names: names of the policies.
+        names: the names of the policies.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._policies = [policy for name, policy in POLICIES.items() if name in names]
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Images as the discriminator shall see them.
+        """Returns the augmented images, which the discriminator sees.
 
         Args:
-            images: float32 (batch, height, width, channels), [-1, 1].
-            seed: int64 (2,); all randomness is its function.
+            images: float32 (batch, height, width, channels), in [-1, 1].
+            seed: int64 (2,), the seed on which all random draws depend.
         """
         for number, policy in enumerate(self._policies):
             images = self._apply(policy, images, tf.random.fold_in(seed, number))
@@ -104,24 +110,24 @@ class Augmentation:
         return policy(images, seed)
 
     def adapt(self, step: tf.Tensor, real_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Called with each step's logits of real images; returns values to log by name, which are none here."""
+        """Is called with each step's logits of real images; returns values to log by name. Here there are none."""
         return {}
 
     def state(self) -> dict[str, tf.Variable]:
-        """What a checkpoint must hold."""
+        """Returns the variables that a checkpoint must hold; here none."""
         return {}
 
 
 class AdaptiveAugmentation(Augmentation):
-    """Each policy applied to each image with the probability p, which follows the discriminator's overfitting.
+    """Applies each policy to each image with a probability p, which grows while the discriminator overfits.
 
-    Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3.1: p grows or
-    shrinks by a constant amount every four minibatches, by the sign of r_t - target, where r_t = E[sign(D(real))].
+    Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3.1: every four
+    minibatches, p grows or shrinks by a constant amount, by the sign of r_t - target, where r_t = E[sign(D(real))].
 
     Args:
-        names: names of the policies.
-        target: value of r_t at which p stays, in (0, 1].
-        batch_size: images a step, of all replicas.
+        names: the names of the policies.
+        target: the value of r_t at which p stays, in (0, 1].
+        batch_size: the number of images in a step, over all replicas.
     """
 
     def __init__(self, names: Sequence[str], target: float, batch_size: int) -> None:
@@ -137,14 +143,14 @@ class AdaptiveAugmentation(Augmentation):
         return tf.where(is_chosen, policy(images, policy_seed), images)
 
     def adapt(self, step: tf.Tensor, real_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Counts a step's signs, and moves p in every fourth.
+        """Adds up the signs of this step's logits, and changes p in every fourth step.
 
         Args:
             step: int64 scalar, the number of steps made before.
-            real_logits: of augmented real images.
+            real_logits: the logits of augmented real images.
 
         Returns:
-            `ada_p` and `ada_sign`, this step's mean sign.
+            The values to log: `ada_p`, which is p, and `ada_sign`, this step's mean sign.
         """
         sign = replicas.mean(tf.reduce_mean(tf.sign(tf.cast(real_logits, tf.float32))))
         sum_of_signs = self._sum_of_signs + sign
@@ -155,30 +161,30 @@ class AdaptiveAugmentation(Augmentation):
         return {"ada_p": self.probability.read_value(), "ada_sign": sign}
 
     def state(self) -> dict[str, tf.Variable]:
-        """What a checkpoint must hold."""
+        """Returns the variables that a checkpoint must hold."""
         return {"ada_probability": self.probability, "ada_sum_of_signs": self._sum_of_signs}
 
 
 def _uniform(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
-    """Draws from [0, 1), float32 (batch,) each."""
+    """Returns `num_draws` uniform draws from [0, 1), each float32 (batch,)."""
     shape = (num_draws, tf.shape(images)[0])
     return tf.unstack(replicas.drawn(lambda shape: tf.random.stateless_uniform(shape, seed), shape, axis=1))
 
 
 def _per_image(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
-    """Draws from [0, 1), float32 (batch, 1, 1, 1) each."""
+    """Returns `num_draws` uniform draws from [0, 1), each float32 (batch, 1, 1, 1)."""
     return [draws[:, None, None, None] for draws in _uniform(images, num_draws, seed)]
 
 
 def _moved(uniform: tf.Tensor, size: int) -> tf.Tensor:
-    """(batch, size, size): row y holds a 1 at y - shift, and nothing where that lies outside."""
+    """Returns matrices (batch, size, size) that shift: row y holds a 1 at y - shift, or only 0 if that is outside."""
     furthest = round(size / 8)
     shift = tf.cast(tf.floor(uniform * (2 * furthest + 1)), tf.int32) - furthest
     return tf.one_hot(tf.range(size) - shift[:, None], size)
 
 
 def _window(uniform: tf.Tensor, size: int) -> tf.Tensor:
-    """Bool (batch, size): the pixels in a window of half the size, around any of them."""
+    """Returns bool (batch, size): whether a pixel is in a window of half the size, centred on a random pixel."""
     width = round(size / 2)
     first = tf.cast(tf.floor(uniform * (size + (1 - width % 2))), tf.int32)[:, None] - width // 2
     pixels = tf.range(size)

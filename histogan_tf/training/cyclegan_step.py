@@ -1,6 +1,6 @@
-"""One training step of CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017), and what it needs.
+"""The networks, optimizers and training step of CycleGAN (Zhu, Park, Isola, Efros, ICCV 2017).
 
-Names follow the paper's algebra: A2B is an image of A translated to B, A2B2A the same translated back.
+Names follow the paper's algebra: A2B is an image of A translated to B; A2B2A is that image translated back.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from histogan_tf.training.optimizers import make_adam
 
 DIRECTIONS = ("A2B", "B2A")
 
-_PIXELS_A_BATCH = 2**16  # of translation: 26 images of 50x50, one of 256x256
+_PIXELS_A_BATCH = 2**16  # pixels translated at once: 26 images of 50x50, or one of 256x256
 
 
 def cyclegan_generator(
     config: Config, direction: str, trained_shape: tuple[int, int, int], image_shape: tuple[int, int, int] | None = None
 ) -> keras.Model:
-    """The generator of one direction that `config` describes, for training and for translation alike.
+    """Returns the generator of one direction that `config` describes, for training and for translation.
 
     Args:
-        config: of the run.
+        config: the flags of the run.
         direction: "A2B" or "B2A".
-        trained_shape: (height, width, channels) of the training images, which decide the number of blocks.
-        image_shape: of the images to translate; None for those of the training. The weights fit any size.
+        trained_shape: the (height, width, channels) of the training images, which decide the number of blocks.
+        image_shape: the (height, width, channels) of the images to translate; None if it is that of the training
+            images. The weights fit any size.
     """
     return build_cyclegan_generator(
         image_shape or trained_shape,
@@ -60,12 +61,13 @@ def cyclegan_networks(
     image_shape: tuple[int, int, int] | None = None,
     directions: Collection[str] = DIRECTIONS,
 ) -> list[Restorable]:
-    """The generators of a run, to be restored.
+    """Returns the generators of a run, ready to be restored from a checkpoint.
 
     Args:
-        config: of the run.
-        dataset: what the run recorded of its images.
-        image_shape: of the images to translate; None for those of the training.
+        config: the flags of the run.
+        dataset: the run's record of its images; see `dataset_record`.
+        image_shape: the (height, width, channels) of the images to translate; None if it is that of the training
+            images.
         directions: "A2B", "B2A" or both, in this order.
     """
     trained_shape = tuple(dataset["image_shape"])
@@ -77,12 +79,12 @@ def cyclegan_networks(
 
 
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """The published learning rate: constant, then linearly to 0; a function of the step alone.
+    """The published schedule of the learning rate: constant at first, then falling linearly to 0.
 
     Args:
-        learning_rate: at first.
+        learning_rate: the learning rate before it falls.
         decay_step: the step from which it falls.
-        total_steps: the step at which it would be 0.
+        total_steps: the step at which it reaches 0.
     """
 
     def __init__(self, learning_rate: float, decay_step: int, total_steps: int) -> None:
@@ -96,13 +98,13 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class CycleGANTrainer:
-    """Networks, optimizers, image pools and the step.
+    """The networks, the optimizers, the image pools and the step of CycleGAN.
 
     Args:
-        config: resolved.
-        image_shape: (height, width, channels) of the images of both domains.
-        steps_per_epoch: turns the epochs of the learning rate into steps.
-        samples: images of A and of B for the sample sheets, uint8 (num_images, height, width, channels) each.
+        config: the resolved flags.
+        image_shape: the (height, width, channels) of the images of both domains.
+        steps_per_epoch: the number of steps in an epoch, by which the learning rate's epochs become steps.
+        samples: the images of A and of B for the sample sheets, each uint8 (num_images, height, width, channels).
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class CycleGANTrainer:
             for domain, seed in zip("AB", weight_seeds(config.seed, Purpose.CYCLEGAN_WEIGHTS, 4)[2:], strict=True)
         )
         self.pool_A, self.pool_B = (ImagePool(config.pool_size, image_shape, f"pool_{domain}") for domain in "AB")
-        # Adam treats each weight by itself, so one for both networks of a kind is the same as one for each.
+        # Adam treats each weight by itself, so one optimizer for two networks does the same as one for each.
         self._g_optimizer = self._adam(steps_per_epoch)
         self._d_optimizer = self._adam(steps_per_epoch)
         self._g_variables = self.generator_A2B.trainable_variables + self.generator_B2A.trainable_variables
@@ -143,11 +145,11 @@ class CycleGANTrainer:
 
     @property
     def networks(self) -> list[keras.Model]:
-        """For the tables at the start of a run."""
+        """The networks to list in the tables at the start of a run."""
         return [self.generator_A2B, self.generator_B2A, self.discriminator_A, self.discriminator_B]
 
     def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
-        """All that a checkpoint must hold."""
+        """Returns the objects that a checkpoint must hold, by name."""
         return {network.name: network for network in self.networks} | {
             "g_optimizer": self._g_optimizer,
             "d_optimizer": self._d_optimizer,
@@ -157,12 +159,12 @@ class CycleGANTrainer:
 
     @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images_a: tf.Tensor, images_b: tf.Tensor) -> StepResult:
-        """One update of both generators, then one of both discriminators, which see the translations of the first.
+        """Updates both generators once, then both discriminators, which see translations made before the update.
 
         Args:
             step: int64 scalar, the number of steps made before.
-            images_a: uint8 (batch, height, width, channels), of this replica if there are several.
-            images_b: likewise.
+            images_a: images of domain A, uint8 (batch, height, width, channels), this replica's share of the batch.
+            images_b: images of domain B, of the same shape and type.
         """
         real_a, real_b = to_float(images_a), to_float(images_b)
         terms, A2B, B2A = self._update_generators(real_a, real_b)
@@ -194,13 +196,16 @@ class CycleGANTrainer:
         return terms, A2B, B2A
 
     def _real_logits_for_generators(self, discriminator: keras.Model, real_images: tf.Tensor) -> tf.Tensor | None:
-        """Logits of real images, if the generators' loss reads them: most do not, and the pass is saved."""
+        """Returns the logits of real images if the generators' loss reads them; else None, which saves the pass."""
         if not self._adversarial_loss.generator_sees_real:
             return None
         return discriminator(real_images, training=True)
 
     def _loss_weights(self) -> dict[str, float]:
-        """Weights of the generators' losses (section 5.2 and the authors' code); no identity losses if they weigh 0."""
+        """Returns the weights of the generators' losses (section 5.2 and the authors' code).
+
+        The identity losses are left out if their weight is 0.
+        """
         cycle = self._config.lambda_cycle
         identity = cycle * self._config.lambda_identity
         weights = {"G_A2B": 1.0, "G_B2A": 1.0, "cycle_A": cycle, "cycle_B": cycle}
@@ -209,9 +214,10 @@ class CycleGANTrainer:
     def _translate(
         self, generator: keras.Model, sources: tf.Tensor, targets: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Translations of `sources`, and, for the identity loss, what becomes of images already in the other domain.
+        """Returns the translations of `sources` and, for the identity loss, those of `targets`, else None.
 
-        Both go in one pass: instance normalization keeps the images of a batch apart.
+        `targets` are already in the domain that the generator translates to. Both go through in one pass, because
+        instance normalization treats each image of a batch by itself.
         """
         if "identity_A" not in self._loss_weights():
             return generator(sources, training=True), None
@@ -240,7 +246,7 @@ class CycleGANTrainer:
         return terms, logits
 
     def _discriminator_loss(self, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-        """Half of the table's loss: the paper divides what a discriminator minimizes by 2 (section 4)."""
+        """Returns half of the table's loss, because the paper divides the discriminators' loss by 2 (section 4)."""
         return 0.5 * self._adversarial_loss.discriminator_terms(real_logits, fake_logits)["d_loss"]
 
     def _discriminate(
@@ -249,9 +255,9 @@ class CycleGANTrainer:
         return tf.split(discriminator(tf.concat([real_images, fake_images], axis=0), training=True), 2)
 
     def draw_samples(self) -> dict[str, np.ndarray]:
-        """Strips of image, translation and translation back: uint8 (num_images, height, 3 * width, channels) a sheet.
+        """Returns the sheets A2B2A, which starts from images of A, and B2A2B, which starts from images of B.
 
-        A2B2A starts from images of A, B2A2B from images of B.
+        Each is uint8 (num_images, height, 3 * width, channels): image, translation, and translation back, side by side.
         """
         A2B, B2A = self._translators
         sheets = {}
@@ -265,7 +271,7 @@ class Translator:
     """Runs one generator on any number of images, in batches of bounded size.
 
     Args:
-        generator: as `generator_of` makes it.
+        generator: a generator that `cyclegan_generator` built.
     """
 
     def __init__(self, generator: keras.Model) -> None:
@@ -274,7 +280,7 @@ class Translator:
         self._batch_size = max(1, _PIXELS_A_BATCH // (height * width))
 
     def images(self, images: np.ndarray) -> np.ndarray:
-        """Translations, uint8, of images, uint8 (num_images, height, width, channels), num_images at least 1."""
+        """Returns the translations, uint8, of images, uint8 (num_images, height, width, channels), at least one."""
         starts = range(0, len(images), self._batch_size)
         return np.concatenate([self._batch(images[start : start + self._batch_size]).numpy() for start in starts])
 

@@ -1,7 +1,7 @@
-"""One training step of the DCGANs (the original's `train`), and what it needs.
+"""The networks, optimizers and training step of the DCGANs (the original's `train`).
 
-What goes beyond the original for small sets is chosen from tables before the step: a loss, penalties on the
-discriminator, an augmentation of what it sees, averages of the generator. With none, the step is the original's.
+The options for small sets that the original lacks are chosen from tables before the first step: a loss, penalties on
+the discriminator, augmentation of its images, an average of the generator. Without them, the step is the original's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _AUGMENTATION = {
 
 
 def dcgan_generator(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """The generator that `config` describes, for training and for sampling alike."""
+    """Returns the generator that `config` describes, for training and for sampling."""
     return build_dcgan_generator(
         image_shape,
         z_dim=config.z_dim,
@@ -55,7 +55,7 @@ def dcgan_generator(config: Config, image_shape: tuple[int, int, int], num_class
 
 
 def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """The discriminator that `config` describes."""
+    """Returns the discriminator that `config` describes."""
     return build_dcgan_discriminator(
         image_shape,
         num_layers=len(config.strides),
@@ -71,12 +71,12 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_c
 
 
 class DCGANTrainer:
-    """Networks, optimizers and the step of DCGAN1, 2 and 3, conditional or not.
+    """The networks, the optimizers and the step of DCGAN1, 2 and 3, conditional or not.
 
     Args:
-        config: resolved.
-        image_shape: (height, width, channels) of the training images.
-        num_classes: of the dataset.
+        config: the resolved flags.
+        image_shape: the (height, width, channels) of the training images.
+        num_classes: the number of classes of the dataset.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], num_classes: int) -> None:
@@ -103,11 +103,11 @@ class DCGANTrainer:
 
     @property
     def networks(self) -> list[keras.Model]:
-        """For the tables at the start of a run."""
+        """The networks to list in the tables at the start of a run."""
         return [self.generator, self.discriminator]
 
     def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
-        """All that a checkpoint must hold."""
+        """Returns the objects that a checkpoint must hold, by name."""
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -119,14 +119,14 @@ class DCGANTrainer:
 
     @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
-        """One discriminator update, then --generator_updates generator updates, all with the same z.
+        """Makes one discriminator update, then --generator_updates generator updates, all with the same z.
 
-        z and the generator's weights are the same in the discriminator update and in the first generator update, so
-        that forward pass is made once.
+        The discriminator update and the first generator update have the same z and the same generator weights, so they
+        share one forward pass of the generator.
 
         Args:
             step: int64 scalar, the number of steps made before.
-            images: uint8 (batch, height, width, channels), of this replica if there are several.
+            images: uint8 (batch, height, width, channels), this replica's share of the batch.
             labels: int32 (batch,); only read if the network is conditional.
         """
         real_images = to_float(images)
@@ -181,7 +181,7 @@ class DCGANTrainer:
         if self._adversarial_loss.generator_sees_real:
             seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step, part=update + 1)
             real_logits = self._discriminate(seen_real_images, labels)
-        # The discriminator's weights need no gradient here: its tape watches nothing but the images.
+        # The discriminator's weights need no gradient here, so the tape watches only the images.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(fake_images)
             seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
@@ -197,16 +197,16 @@ class DCGANTrainer:
         return self.generator(named_inputs(self.generator, latents, labels), training=True)
 
     def _discriminate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        # Real and fake images pass one after the other, so each batch is normalized by its own statistics.
+        # Real and fake images pass in separate calls, so that batch norm uses the statistics of each batch alone.
         return self.discriminator(named_inputs(self.discriminator, images, labels), training=True)
 
     def _as_seen(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
-        """Images as the discriminator sees them; each pass has draws of its own (Zhao et al. 2020, section 3.2)."""
+        """Returns images augmented and with noise; each pass has its own draws (Zhao et al. 2020, section 3.2)."""
         seed = stateless_seed(self._config.seed, _AUGMENTATION[purpose], step, part)
         return self._with_noise(self._augmentation(images, seed), purpose, step, part)
 
     def _with_noise(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
-        """Instance noise (Sønderby et al. 2017; Arjovsky & Bottou 2017) on a discriminator's input."""
+        """Returns images with instance noise (Sønderby et al. 2017; Arjovsky & Bottou 2017)."""
         if not self._config.instance_noise:
             return images
         seed = stateless_seed(self._config.seed, purpose, step, part)
@@ -216,27 +216,27 @@ class DCGANTrainer:
         )
 
     def draw_samples(self) -> dict[str, np.ndarray]:
-        """The sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
+        """Returns the sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
         images = self.sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
         return {"samples": images}
 
 
 def sampled_state(config: Config, generator: keras.Model) -> dict[str, keras.Model]:
-    """What checkpoints know the weights by that samples are made with: those of the average, if there is one.
+    """Returns the generator that samples are made with, under the name that it has in a checkpoint.
 
     Args:
-        config: of the run.
-        generator: as `generator_of` makes it.
+        config: the flags of the run; with --ema_decay, samples are made with the average of the weights.
+        generator: a generator that `dcgan_generator` built.
     """
     return {"generator_average" if config.ema_decay else "generator": generator}
 
 
 def dcgan_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
-    """The generator that a run samples from, to be restored.
+    """Returns the generator that a run samples from, ready to be restored from a checkpoint.
 
     Args:
-        config: of the run.
-        dataset: what the run recorded of its images.
+        config: the flags of the run.
+        dataset: the run's record of its images; see `dataset_record`.
     """
     num_classes = len(dataset["class_names"]) if config.conditional else 0
     generator = dcgan_generator(config, tuple(dataset["image_shape"]), num_classes)
@@ -255,9 +255,9 @@ def _adam(config: Config) -> keras.optimizers.Adam:
 
 @contextlib.contextmanager
 def _counting_forwards(network: keras.Model, num_forwards: int) -> Iterator[None]:
-    """Lets batch norm's moving averages count one forward pass as several of the same batch.
+    """Lets batch norm's moving averages count one forward pass as several passes of the same batch.
 
-    n updates m <- a m + (1 - a) b with one b are a single one with a^n in a's place.
+    n updates m <- a m + (1 - a) b with the same b equal a single update with a^n in place of a.
     """
     batch_norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in batch_norms]

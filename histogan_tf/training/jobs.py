@@ -1,4 +1,4 @@
-"""What training needs of each model family, and what is around every training loop: its run directory, its settings."""
+"""Starts the training of each model family: its images and networks, its run directory, its log, and the loop."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ _MOST_STEPS_BETWEEN_SHEETS = 200
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:
-    """What a model family brings to `train_network`.
+    """The parts of `train_network` that differ between model families.
 
     Attributes:
-        trainer: its networks and its step.
-        dataset: what the run records of its images.
-        reals: sheets of real images by name, uint8 (num_images, height, width, channels).
-        steps_per_epoch: steps in which all images are seen once.
-        batches: the trainer's batches from one global step to before another, or one of so many equal parts of each.
-        plotted_losses: names of the losses in the plot at the end.
+        trainer: the networks and their training step.
+        dataset: the run's record of its images.
+        reals: sheets of real images by name, each uint8 (num_images, height, width, channels).
+        steps_per_epoch: the number of steps in which all images are seen once.
+        batches: a function of start_step, stop_step, part and num_parts that returns this worker's part of the
+            trainer's batches for the steps start_step to stop_step - 1; see `pipeline.batches`.
+        plotted_losses: the names of the losses in the plot at the end.
     """
 
     trainer: loop.Trainer
@@ -69,11 +70,12 @@ def train_cyclegan(config: Config) -> None:
 
 
 def train_network(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
-    """Trains networks step by step on every replica of --distribution, or goes on where their run stopped.
+    """Trains networks step by step on every replica of --distribution, or continues where their run stopped.
 
     Args:
-        config: resolved.
-        make_job: brings the family's networks and images, in the scope of the replicas.
+        config: the resolved flags.
+        make_job: a function that loads the family's images and builds its networks; called in the scope of the
+            replicas.
 
     Raises:
         UserError: for a mistake of the user.
@@ -157,12 +159,12 @@ def _cyclegan_job(config: Config) -> TrainingJob:
 
 
 def _spread(images: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the images, evenly spread, for sets are often sorted by class."""
+    """Returns at most `most` images, evenly spread over the set, because sets are often sorted by class."""
     return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
 
 
 def dataset_record(image_set: ImageSet) -> dict[str, Any]:
-    """What a run records of its images, to know them again and to build its networks without them."""
+    """Returns the run's record of its images: enough to recognize them, and to build the networks without them."""
     return {
         "name": image_set.name,
         "num_images": len(image_set),

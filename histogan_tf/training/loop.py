@@ -1,4 +1,4 @@
-"""The one training loop: every trainer brings its step, this brings progress, logs, samples, checkpoints and stops."""
+"""The training loop of all step-by-step trainers: it shows progress, logs, samples, saves checkpoints and can stop."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FLUSH_SECONDS = 1.0
 
 
 class StepResult(NamedTuple):
-    """What a step reports.
+    """The values that one training step reports.
 
     Attributes:
         losses: float32 scalars by name, logged for every step.
-        histograms: tensors by name, logged when samples are drawn.
+        histograms: tensors by name, logged as histograms when samples are drawn.
     """
 
     losses: dict[str, tf.Tensor]
@@ -40,32 +40,32 @@ class StepResult(NamedTuple):
 
 
 class Trainer(Protocol):
-    """What the loop needs of a model family."""
+    """The networks of a model family and the step that trains them, as the loop calls them."""
 
     @property
     def networks(self) -> list[keras.Model]:
-        """All networks, for the tables at the start."""
+        """The networks to list in the tables at the start of a run."""
 
     def state(self) -> dict[str, object]:
-        """All that a checkpoint must hold."""
+        """Returns the objects that a checkpoint must hold, by name."""
 
     def train_step(self, step: tf.Tensor, *batch: tf.Tensor) -> StepResult:
         """Makes one step; `step` is the number of steps made before, int64."""
 
     def draw_samples(self) -> dict[str, np.ndarray]:
-        """Sheets by name: uint8 (num_images, height, width, channels)."""
+        """Returns the images of each sample sheet by name, uint8 (num_images, height, width, channels)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When the loop does what, in steps.
+    """The steps at which the loop draws samples, saves checkpoints and ends.
 
     Attributes:
-        steps_per_epoch: for the log.
-        total_steps: where the run is finished.
-        sample_freq: steps from one sample sheet to the next.
-        ckpt_freq: steps from one checkpoint to the next.
-        ckpt_minutes: longest time from one checkpoint to the next, in minutes.
+        steps_per_epoch: the number of steps in an epoch, by which the log names the epoch.
+        total_steps: the step at which the run is finished.
+        sample_freq: the number of steps from one sample sheet to the next.
+        ckpt_freq: the number of steps from one checkpoint to the next.
+        ckpt_minutes: the longest time from one checkpoint to the next, in minutes.
     """
 
     steps_per_epoch: int
@@ -75,13 +75,13 @@ class Schedule:
     ckpt_minutes: float
 
     def epoch_of(self, step: int) -> str:
-        """The epoch that a number of steps lies in, in words."""
+        """Returns words such as "epoch 3/25" for the epoch that a step belongs to."""
         num_epochs = -(-self.total_steps // self.steps_per_epoch)
         return f"epoch {max(1, -(-step // self.steps_per_epoch))}/{num_epochs}"
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the run was asked to stop, and can go on
-    """The run was stopped by a signal, after saving a checkpoint."""
+    """Raised when a signal stopped the run, after its checkpoint was saved."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
@@ -94,16 +94,16 @@ def run_loop(
     """Trains from the restored step to the schedule's last one.
 
     Args:
-        trainer: whose state `checkpoints` restored.
-        batches: (step, *batch) from that step on.
+        trainer: the trainer, whose state `checkpoints` has restored.
+        batches: (step, *batch) for each step from the restored one on.
         run: the run directory.
-        checkpoints: of the trainer's state.
-        schedule: when to do what.
+        checkpoints: the checkpoints of the trainer's state.
+        schedule: the steps at which to draw samples, save checkpoints and end.
 
     Raises:
         UserError: when a loss is not finite, or a checkpoint cannot be written.
-        Interrupted: on SIGINT or SIGTERM to any worker of the job, in all of them after the same step, once its
-            checkpoint is saved.
+        Interrupted: after SIGINT or SIGTERM to any worker of the job. All workers stop after the same step, when its
+            checkpoint has been saved.
     """
     step = checkpoints.step
     run.forget_after(step)
@@ -133,7 +133,7 @@ def run_loop(
             if stop_signal:
                 break
     if stop_signal and step < schedule.total_steps:
-        of_all_workers(np.int64(step))  # none leaves before the chief has saved
+        of_all_workers(np.int64(step))  # all workers wait until the chief has saved
         logger.info("stopped after step %d; the same command goes on from there", step)
         raise Interrupted(stop_signal)
 
@@ -141,7 +141,7 @@ def run_loop(
 class _LossLog:
     """Keeps losses on the device and fetches them about once a second, so that no step waits for a log line.
 
-    Of the workers of one job, the chief alone logs and judges, so that what it says of a bad loss is in the run's log.
+    Only the chief of a job's workers logs and checks losses, so that an error about a bad loss is in the run's log.
     """
 
     def __init__(self, run: Run, checkpoints: Checkpoints, progress: Progress) -> None:
@@ -178,13 +178,13 @@ class _LossLog:
                     f"checkpoint is of step {last_good}. Try a smaller --learning_rate, --precision=float32 or a "
                     f"larger --batch_size in a new --run"
                 )
-        if fetched:  # one update for all: that they were fetched together says nothing of the time that each took
+        if fetched:  # one update for all steps: they were fetched together, so the time of each is unknown
             self._progress.update(step, losses)
 
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM for the end of the step; a second one takes its usual course at once."""
+    """Collects SIGINT and SIGTERM until the end of the step; a second signal has its usual effect at once."""
     received: list[int] = []
     previous = {}
 
@@ -207,9 +207,9 @@ def save_sheet(run: Run, name: str, images: np.ndarray, step: int | None = None)
 
     Args:
         run: the run directory.
-        name: what the sheet is called.
-        images: uint8 (num_images, height, width, channels).
-        step: part of the file's name, if given.
+        name: the name of the sheet.
+        images: the images, uint8 (num_images, height, width, channels).
+        step: the step, which becomes a part of the file's name; None to leave it out.
     """
     sheet = pictures.tile(images)
     pictures.save_png(run.sheet_path(name, step), sheet)

@@ -1,10 +1,10 @@
-"""The losses of the GANs and their tables: pure functions of logits or of images.
+"""The losses of the GANs, as pure functions of logits or of images, and the tables by which flags choose them.
 
-To add an adversarial loss, write its two functions and a line in `LOSSES`: --adversarial_loss then offers it to the
-DCGANs and to CycleGAN. To add a penalty on the discriminator, write its function, a line in `DISCRIMINATOR_PENALTIES`
+To add an adversarial loss, write its two functions and a line in `LOSSES`: --adversarial_loss then offers it for the
+DCGANs and for CycleGAN. To add a penalty on the discriminator, write its function, a line in `DISCRIMINATOR_PENALTIES`
 and a flag for its weight.
 
-The flags read the tables, so TensorFlow is only imported when a loss is computed.
+The flags read the tables, so TensorFlow is imported only when a loss is computed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
 def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Mean cross entropy of sigmoid(logits) against one target.
+    """Returns the mean cross entropy of sigmoid(logits) against one target.
 
     Args:
-        logits: any shape, any float type; computed in float32.
-        target: probability in [0, 1].
+        logits: any shape, any float type; the loss is computed in float32.
+        target: the probability that sigmoid(logits) should have, in [0, 1].
 
     Returns:
         float32 scalar.
@@ -32,11 +32,11 @@ def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
 
 
 def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Mean squared difference of logits from one target.
+    """Returns the mean squared difference of logits from one target.
 
     Args:
-        logits: any shape, any float type; computed in float32.
-        target: what the logits should be.
+        logits: any shape, any float type; the loss is computed in float32.
+        target: the value that the logits should have.
 
     Returns:
         float32 scalar.
@@ -47,11 +47,11 @@ def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:
 def cross_entropy_discriminator_loss(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
 ) -> dict[str, tf.Tensor]:
-    """The discriminator's loss of Goodfellow et al. 2014, equation 1, as in the original's `build_model`.
+    """Returns the discriminator's loss of Goodfellow et al. 2014, equation 1, as in the original's `build_model`.
 
     Args:
-        real_logits: of real images, any shape.
-        fake_logits: of generated images, any shape.
+        real_logits: the logits of real images, any shape.
+        fake_logits: the logits of generated images, any shape.
         real_target: 1, or less for one-sided label smoothing (Salimans et al. 2016, section 3.4).
 
     Returns:
@@ -61,11 +61,11 @@ def cross_entropy_discriminator_loss(
 
 
 def cross_entropy_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's non-saturating loss (Goodfellow et al. 2014, section 3), as in the original's `build_model`.
+    """Returns the generator's non-saturating loss (Goodfellow et al. 2014, section 3), as in the original.
 
     Args:
         real_logits: not used.
-        fake_logits: of generated images, any shape.
+        fake_logits: the logits of generated images, any shape.
 
     Returns:
         float32 scalar.
@@ -76,12 +76,14 @@ def cross_entropy_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.
 def least_squares_discriminator_loss(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
 ) -> dict[str, tf.Tensor]:
-    """The discriminator's least-squares loss (Mao et al., "Least Squares GAN", 2017, equation 2, without its halves).
+    """Returns the discriminator's least-squares loss.
+
+    Mao et al., "Least Squares GAN", 2017, equation 2, without its factors 1/2.
 
     Args:
-        real_logits: of real images, any shape.
-        fake_logits: of generated images, any shape.
-        real_target: what logits of real images should be.
+        real_logits: the logits of real images, any shape.
+        fake_logits: the logits of generated images, any shape.
+        real_target: the value that the logits of real images should have.
 
     Returns:
         `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
@@ -90,11 +92,11 @@ def least_squares_discriminator_loss(
 
 
 def least_squares_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's least-squares loss (Mao et al. 2017, equation 2, without its half).
+    """Returns the generator's least-squares loss (Mao et al. 2017, equation 2, without its factor 1/2).
 
     Args:
         real_logits: not used.
-        fake_logits: of generated images, any shape.
+        fake_logits: the logits of generated images, any shape.
 
     Returns:
         float32 scalar.
@@ -103,11 +105,11 @@ def least_squares_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.
 
 
 def hinge_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The discriminator's hinge loss (Lim & Ye, "Geometric GAN", 2017; Miyato et al. 2018, equation 16).
+    """Returns the discriminator's hinge loss (Lim & Ye, "Geometric GAN", 2017; Miyato et al. 2018, equation 16).
 
     Args:
-        real_logits: of real images, any shape.
-        fake_logits: of generated images, any shape.
+        real_logits: the logits of real images, any shape.
+        fake_logits: the logits of generated images, any shape.
 
     Returns:
         `d_loss_real`, `d_loss_fake`, and their sum `d_loss`: float32 scalars.
@@ -118,11 +120,11 @@ def hinge_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> 
 
 
 def hinge_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's part of the hinge loss (Miyato et al. 2018, equation 17), which is linear.
+    """Returns the generator's part of the hinge loss (Miyato et al. 2018, equation 17), which is linear.
 
     Args:
         real_logits: not used.
-        fake_logits: of generated images, any shape.
+        fake_logits: the logits of generated images, any shape.
 
     Returns:
         float32 scalar.
@@ -131,27 +133,29 @@ def hinge_generator_loss(real_logits: tf.Tensor | None, fake_logits: tf.Tensor) 
 
 
 def relativistic_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The discriminator's relativistic loss: each real image should look more real than the fake one beside it.
+    """Returns the discriminator's relativistic loss: each real image should look more real than its fake partner.
 
     Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", ICLR 2019, where it
     is called RSGAN: mean(-log sigmoid(D(real) - D(fake))).
 
     Args:
-        real_logits: of real images, any shape.
-        fake_logits: of as many generated images; the pairs are made by position.
+        real_logits: the logits of real images, any shape.
+        fake_logits: the logits of generated images, of the same shape; images at the same position form a pair.
 
     Returns:
-        `d_loss`: float32 scalar. It has no parts: real and fake images are only judged together.
+        `d_loss`: float32 scalar. It has no parts, because real and fake images are only judged together.
     """
     return {"d_loss": _mean_softplus_of_difference(fake_logits, real_logits)}
 
 
 def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's relativistic loss (Jolicoeur-Martineau 2019, RSGAN): the discriminator's with its sides swapped.
+    """Returns the generator's relativistic loss: the discriminator's with real and fake swapped.
+
+    Jolicoeur-Martineau 2019, RSGAN.
 
     Args:
-        real_logits: of real images, any shape.
-        fake_logits: of as many generated images; the pairs are made by position.
+        real_logits: the logits of real images, any shape.
+        fake_logits: the logits of generated images, of the same shape; images at the same position form a pair.
 
     Returns:
         float32 scalar.
@@ -160,30 +164,30 @@ def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) 
 
 
 def _summed(d_loss_real: tf.Tensor, d_loss_fake: tf.Tensor) -> dict[str, tf.Tensor]:
-    """A discriminator's loss that is a sum over real and fake images, with its parts."""
+    """Returns a discriminator's loss that is a sum over real and fake images, with its two parts."""
     return {"d_loss": d_loss_real + d_loss_fake, "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake}
 
 
 def _mean_softplus_of_difference(lower_logits: tf.Tensor, higher_logits: tf.Tensor) -> tf.Tensor:
-    """mean(-log sigmoid(higher - lower)), in float32."""
+    """Returns mean(-log sigmoid(higher - lower)), in float32."""
     return tf.reduce_mean(tf.nn.softplus(tf.cast(lower_logits, tf.float32) - tf.cast(higher_logits, tf.float32)))
 
 
 def r1_penalty(
     discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor, fake_images: tf.Tensor
 ) -> tf.Tensor:
-    """Half the mean squared norm of the logits' gradient by real images.
+    """Returns half the mean squared norm of the logits' gradient with respect to the real images.
 
     R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, equation 9, without gamma.
-    With batch norm in the discriminator, an image's gradient contains its influence on the others' logits.
+    With batch norm in the discriminator, an image's gradient contains its influence on the logits of other images.
 
     Args:
-        discriminate: from images to logits.
-        real_images: (batch, height, width, channels).
+        discriminate: a function from images to logits.
+        real_images: float (batch, height, width, channels).
         fake_images: not used.
 
     Returns:
-        float32 scalar, with a gradient by the discriminator's weights.
+        float32 scalar, which can be differentiated by the discriminator's weights.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(real_images)
@@ -193,11 +197,11 @@ def r1_penalty(
 
 
 def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """The L1 distance of CycleGAN's cycle and identity losses (Zhu et al. 2017, equation 2), a mean over all pixels.
+    """Returns the L1 distance of CycleGAN's cycle and identity losses (Zhu et al. 2017, equation 2), a mean of pixels.
 
     Args:
-        images: any shape, any float type; computed in float32.
-        others: likewise.
+        images: any shape, any float type; the distance is computed in float32.
+        others: the images to compare with, of the same shape.
 
     Returns:
         float32 scalar, in the unit of the images.
@@ -207,19 +211,19 @@ def mean_absolute_difference(images: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialLoss:
-    """The loss by which a discriminator and a generator play against each other.
+    """The pair of losses with which a discriminator and a generator train against each other.
 
-    Logits have any shape and any float type; losses are float32 scalars, means over all logits, so that a
-    discriminator that judges patches is served by the same functions.
+    Logits have any shape and any float type. Losses are float32 scalars, means over all logits, so the same functions
+    also suit a discriminator that judges patches.
 
     Attributes:
-        discriminator: from real logits and fake logits to a dict: `d_loss`, which the discriminator minimizes, and
-            parts of it that are worth logging, if it has any.
-        generator: from real logits and fake logits to what the generator minimizes.
-        has_target: whether `discriminator` takes a third argument, the value that logits of real images (or their
-            sigmoid) should have: that of --label_smoothing. Smoothing is refused where there is none.
-        generator_sees_real: whether `generator` reads the real logits. A step passes None otherwise, for to have them
-            costs it one more pass of real images in each update of a generator.
+        discriminator: a function from real logits and fake logits to a dict: `d_loss`, which the discriminator
+            minimizes, and the parts of it to log, if it has any.
+        generator: a function from real logits and fake logits to the scalar that the generator minimizes.
+        has_target: whether `discriminator` takes a third argument, the value of --label_smoothing that logits of real
+            images (or their sigmoid) should have. If not, label smoothing is refused.
+        generator_sees_real: whether `generator` reads the real logits. If not, it gets None, which saves one pass of
+            the real images in each update of the generator.
     """
 
     discriminator: Callable[..., dict[str, tf.Tensor]]
@@ -230,7 +234,7 @@ class AdversarialLoss:
     def discriminator_terms(
         self, real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float = 1.0
     ) -> dict[str, tf.Tensor]:
-        """The terms of `discriminator`, which is given the target if it has one."""
+        """Returns the dict of `discriminator`, which gets `real_target` if it takes a target."""
         targets = (real_target,) if self.has_target else ()
         return self.discriminator(real_logits, fake_logits, *targets)
 
@@ -250,10 +254,10 @@ class Penalty:
     """A term that is added to a DCGAN's discriminator loss, and logged under its name in the table.
 
     Attributes:
-        function: from the discriminator (a function from images to logits) and the real and the fake images that it
-            sees, (batch, height, width, channels) each, to a float32 scalar. The fake images lead no gradient to the
-            generator.
-        weight_flag: the name of the flag that is its weight; at 0 the penalty is not computed.
+        function: a function of the discriminator (itself a function from images to logits) and of the real and the fake
+            images that the discriminator sees, each (batch, height, width, channels). It returns a float32 scalar. The
+            fake images pass no gradient to the generator.
+        weight_flag: the name of the flag that holds the penalty's weight; at 0 the penalty is not computed.
     """
 
     function: Callable[[Callable[[tf.Tensor], tf.Tensor], tf.Tensor, tf.Tensor], tf.Tensor]

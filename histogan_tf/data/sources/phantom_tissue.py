@@ -153,10 +153,10 @@ def fat_cells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the coverage by fat cells and by their vacuoles, both float32 (size, size).
 
-    Vacuoles are discs where cells are apart, and a honeycomb where they touch. The cells are Worley noise: the Voronoi cells of jittered lattice points, here cut at `radius`. The depth of a pixel
-    in its vacuole is min((F2 - F1) / 2, radius - F1), where F1 and F2 are the distances to the two nearest points. A
-    whole cell is fat if `spread` > 0 at its point, so a lobule ends in whole cells. `septum` is half the thickness of
-    the walls.
+    Vacuoles are discs where cells are apart, and a honeycomb where they touch. The cells are Worley noise: the Voronoi
+    cells of jittered lattice points, here cut at `radius`. The depth of a pixel in its vacuole is
+    min((F2 - F1) / 2, radius - F1), where F1 and F2 are the distances to the two nearest points. A whole cell is fat if
+    `spread` > 0 at its point, so a lobule ends in whole cells. `septum` is half the thickness of the walls.
     """
     size = len(spread)
     x, y = (np.clip(axis + 0.5 * smooth_noise(rng, size, 4.0), 0, size - 1) for axis in _grid(size))
