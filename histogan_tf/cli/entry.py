@@ -1,4 +1,4 @@
-"""What `python main.py` and the console script `histogan` run."""
+"""Holds `main`, which `python main.py` and the console script `histogan` call, and which turns errors into exits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command line and exits: 0 done, 2 a mistake of the user, 130 or 143 stopped by a signal."""
+    """Runs one command line. Exits with 0 when done, 2 after a user's mistake, 130 or 143 when stopped by a signal."""
     argv = list(sys.argv if argv is None else argv)
     with _closed_pipe_ignored():
         if _HELP_FLAGS.intersection(argv):
@@ -57,7 +57,7 @@ def _fail(message: str) -> None:
 
 @contextlib.contextmanager
 def _closed_pipe_ignored() -> Iterator[None]:
-    """Exits without a word about stdout's reader being gone, as it is after `python main.py --help | head -3`."""
+    """Exits silently if stdout's reader is gone, for instance after `python main.py --help | head -3`."""
     try:
         try:
             yield

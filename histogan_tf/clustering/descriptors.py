@@ -1,4 +1,4 @@
-"""SIFT descriptors of one image.
+"""Computes the SIFT descriptors of one image.
 
 SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 60(2), 2004.
 """
@@ -21,15 +21,16 @@ _OPENCV_CELL = 1.5  # OpenCV draws a cell 3 * (size / 2) pixels wide around a ke
 
 @dataclasses.dataclass(frozen=True)
 class DescriptorSettings:
-    """How an image is described.
+    """The settings by which an image is described.
 
     Attributes:
-        upsample: whole factor by which an image is enlarged first (bilinear, as Lowe doubles his, section 3.3). Small
-            patches are poor in key points: a 50x50 one has about 15, and enlarged twice about 115.
-        dense: descriptors on an upright grid of one scale instead of at key points. Every textured image then has some,
-            but they turn with the tissue, which has no up.
-        root_sift: Hellinger kernel: square root of the L1-normalized descriptor (Arandjelović & Zisserman, "Three
-            things everyone should know to improve object retrieval", CVPR 2012, section 3).
+        upsample: the whole factor by which an image is enlarged first (bilinear, as Lowe doubles his, section 3.3).
+            Small patches have few key points: a 50x50 patch has about 15, and about 115 when enlarged twice.
+        dense: whether descriptors lie on an upright grid of one scale instead of at key points. Every textured image
+            then has some, but they change when the tissue is turned, although tissue has no up.
+        root_sift: whether to take the square root of the L1-normalized descriptor, which amounts to the Hellinger
+            kernel (Arandjelović & Zisserman, "Three things everyone should know to improve object retrieval", CVPR
+            2012, section 3).
     """
 
     upsample: int = 2
@@ -38,7 +39,11 @@ class DescriptorSettings:
 
 
 def check_size(image_shape: tuple[int, int, int], settings: DescriptorSettings) -> None:
-    """Raises UserError unless one descriptor's window fits into an (enlarged) image of (height, width, channels)."""
+    """Checks that the window of one descriptor fits into an image of (height, width, channels), enlarged as set.
+
+    Raises:
+        UserError: if it does not fit, or the factor of enlargement is below 1.
+    """
     height, width, _ = image_shape
     if settings.upsample < 1:
         raise UserError(f"upsample is {settings.upsample}; give a whole factor of at least 1")
@@ -51,9 +56,10 @@ def check_size(image_shape: tuple[int, int, int], settings: DescriptorSettings) 
 
 
 def describe_image(image: np.ndarray, settings: DescriptorSettings) -> np.ndarray:
-    """SIFT descriptors of `image`, uint8 (height, width, 1 or 3), as uint8 (num_descriptors, 128).
+    """Returns the SIFT descriptors, uint8 (num_descriptors, 128), of an image, uint8 (height, width, 1 or 3).
 
-    A flat image has none: (0, 128). RootSIFT is not applied here (see `as_points`), so that what is kept stays small.
+    A flat image has none: (0, 128). RootSIFT is not applied here but in `as_points`, so that descriptors stay uint8 and
+    take little memory.
     """
     import cv2
 
@@ -73,7 +79,7 @@ def describe_image(image: np.ndarray, settings: DescriptorSettings) -> np.ndarra
 
 
 def as_points(descriptors: np.ndarray, settings: DescriptorSettings) -> np.ndarray:
-    """uint8 descriptors (n, 128) as the float32 points (n, 128) among which distances are taken."""
+    """Returns uint8 descriptors (n, 128) as float32 points (n, 128), between which distances are measured."""
     points = descriptors.astype(np.float32)
     if settings.root_sift:
         points = np.sqrt(points / points.sum(axis=1, keepdims=True))
@@ -82,10 +88,10 @@ def as_points(descriptors: np.ndarray, settings: DescriptorSettings) -> np.ndarr
 
 @contextlib.contextmanager
 def one_thread_per_call() -> Iterator[None]:
-    """Keep OpenCV, BLAS and OpenMP from starting threads of their own.
+    """Keeps OpenCV, BLAS and OpenMP from starting threads of their own.
 
-    Their threads add partial sums in the order in which they happen to finish, so the last bits would differ from run
-    to run; and they would fight the threads of `map_in_order` for the same cores.
+    Such threads add partial sums in the order in which they happen to finish, so the last bits would differ from run to
+    run. They would also compete with the threads of `map_in_order` for the same cores.
     """
     import cv2
     import sklearn.cluster  # noqa: F401  (threadpoolctl limits only libraries that are already loaded)
@@ -101,7 +107,7 @@ def one_thread_per_call() -> Iterator[None]:
 
 
 def _grid(height: int, width: int) -> list:
-    """Upright key points whose windows lie inside the image, the grid centred in it."""
+    """Returns upright key points on a centred grid, whose windows lie inside the image."""
     import cv2
 
     def centres(side: int) -> np.ndarray:

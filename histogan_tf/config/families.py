@@ -1,7 +1,7 @@
-"""The model families: one entry of `FAMILIES` says all that the program must know of one kind of network.
+"""The model families: each entry of `FAMILIES` holds what the program needs to know about one kind of network.
 
-The table holds settings and the names of functions. The functions lie in higher rooms and are imported when they are
-called, so that `--help` and a mistyped flag cost no import of TensorFlow.
+The table holds settings and the names of functions. The functions are in other packages and are imported when they are
+called, so that `--help` and a mistyped flag do not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ class Family:
     """One kind of network.
 
     Attributes:
-        title: what messages call it, such as "a DCGAN".
-        kind: what a trained one can be asked for. A `generator` can generate, visualize and be measured; a `translator`
-            can translate; a `classifier` can classify, be measured and be compared.
-        presets: for each value of --model that belongs to the family, the values of flags that are left out.
-        train: "module:function" that trains a Config. It mostly hands `training.jobs.train_network` a function that
-            makes the family's `TrainingJob`.
-        networks: "module:function" from a Config, what the run recorded of its images (`image_shape`, `class_names`),
-            and the keyword arguments `image_shape` and `directions`, which matter to translators alone, to a list of
+        title: the family's name in messages, such as "a DCGAN".
+        kind: the kind of tasks that a trained network can do. A `generator` can generate, visualize and be measured; a
+            `translator` can translate; a `classifier` can classify, be measured and be compared.
+        presets: for each value of --model that belongs to the family, the values of flags that the user leaves out.
+        train: "module:function" of a function that trains the networks of a Config. It mostly hands
+            `training.jobs.train_network` a function that makes the family's `TrainingJob`.
+        networks: "module:function" of a function that builds a run's networks, ready to be restored. Its arguments are
+            a Config, the run's record of its images (`image_shape`, `class_names`), and the keyword arguments
+            `image_shape` and `directions`, which only translators use. It returns a list of
             `runs.checkpoints.Restorable`. A generator's network takes {"z": float32 (batch, z_dim)}, and `label`, int32
             (batch,), if the run is --conditional; it returns float32 (batch, height, width, channels) in [-1, 1].
-        check: from a Config and the presets of its model to a Config that is checked and filled in;
+        check: a function of a Config and of its model's presets that returns the Config, checked and filled in;
             `family_rules.fill_in` for a family whose flags cannot contradict each other.
-        num_parallel_networks: networks that compute side by side in a step; each gets its share of a CPU's cores.
-        step_cost: "module:function" that estimates a training step for the study's plan, see `paper.estimate`; None for
-            a family that the study does not train step by step.
-        section: the section of --help whose flags are the family's own; None if it has none.
-        heeds: flags that this family heeds and some other family does not. Another family refuses them.
+        num_parallel_networks: the number of networks that compute at the same time in a step; each gets its share of a
+            CPU's cores.
+        step_cost: "module:function" of a function that estimates the cost of a training step for the study's plan, see
+            `paper.estimate`; None for a family that the study does not train step by step.
+        section: the section of --help that holds the family's own flags; None if it has none.
+        heeds: the names of flags that this family uses and some other family does not; the other family refuses them.
         description: the sentence of the model card that says what the network is.
-        use: the paragraph of the model card that says what it may be used for.
-        card_sections: sections of flags that the model card lists.
-        unlisted: flags of those sections that the card leaves out, since this family does not heed them.
+        use: the paragraph of the model card that says what the network may be used for.
+        card_sections: the sections of flags that the model card lists.
+        unlisted: the names of flags of those sections that the card leaves out, because this family does not use them.
     """
 
     title: str
@@ -63,7 +65,7 @@ class Family:
     step_cost: str | None = None
 
     def call(self, function: str, *args: Any, **kwargs: Any) -> Any:
-        """Imports and calls one of the family's functions, such as `train`."""
+        """Imports and calls the function that an attribute names, such as `train`, and returns its result."""
         return pkgutil.resolve_name(getattr(self, function))(*args, **kwargs)
 
 
@@ -72,8 +74,8 @@ _SYNTHETIC_USE = (
     "real images. "
 )
 
-# dcgan3 makes its projection at output size, so at the width of the other two its generator costs about 83 times theirs
-# at 50x50; a quarter of the width brings that to about 5 times.
+# dcgan3's feature maps all have the size of the output. So with as many channels as the other two, its generator costs
+# about 83 times theirs at 50x50; with a quarter of the channels, about 5 times.
 _DCGAN = {"batch_size": 64, "sample_num": 64, "adversarial_loss": "cross_entropy"}
 
 FAMILIES: dict[str, Family] = {
@@ -153,7 +155,7 @@ FAMILIES: dict[str, Family] = {
 
 
 class _Models(Collection[str]):
-    """The values of --model, in the order of the table, as it is when asked."""
+    """The values of --model in the order of `FAMILIES`, which is read at each use."""
 
     def __iter__(self) -> Iterator[str]:
         return (model for family in FAMILIES.values() for model in family.presets)
@@ -169,20 +171,20 @@ MODELS = _Models()
 
 
 def family_of(model: str) -> Family:
-    """The family that a value of --model belongs to."""
+    """Returns the family that a value of --model belongs to."""
     return next(family for family in FAMILIES.values() if model in family.presets)
 
 
 def models_of_kind(kind: str) -> tuple[str, ...]:
-    """The values of --model whose family is of a kind: `generator`, `translator` or `classifier`."""
+    """Returns the values of --model whose family has the kind `generator`, `translator` or `classifier`."""
     return tuple(model for family in FAMILIES.values() if family.kind == kind for model in family.presets)
 
 
 def models_that_heed(flag_name: str) -> tuple[str, ...]:
-    """The values of --model whose family heeds a flag of which not all do."""
+    """Returns the values of --model whose family uses a flag that some other family does not use."""
     return tuple(model for family in FAMILIES.values() if flag_name in family.heeds for model in family.presets)
 
 
 def partly_heeded() -> tuple[str, ...]:
-    """The flags that some families heed and others do not, sorted."""
+    """Returns the sorted names of the flags that some families use and others do not."""
     return tuple(sorted(frozenset().union(*(family.heeds for family in FAMILIES.values()))))

@@ -1,4 +1,4 @@
-"""The rules that one model family has for its flags: what contradicts what, and what is filled in."""
+"""The rules of each model family for its flags: which of them contradict each other, and which are filled in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _LAYERS, _CONDITIONAL_LAYERS = 4, 2  # transposed convolutions in the original's
 
 
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
-    """Checks the loss and the augmentation, and gives each transposed convolution a stride and a kernel size.
+    """Returns a DCGAN's Config, checked, with a stride and a kernel size for each transposed convolution.
+
+    Args:
+        config: the flags as the user gave them.
+        preset: the values for the flags that the user left out.
 
     Raises:
         UserError: if flags contradict each other.
@@ -24,7 +28,7 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     if config.ada_target and not config.diffaugment:
         policies = ",".join(DIFFAUGMENT_POLICIES)
         raise UserError(
-            f"--ada_target={config.ada_target} needs something to adapt: --diffaugment={policies}, or some of these"
+            f"--ada_target={config.ada_target} needs policies to adapt: give --diffaugment={policies} or some of these"
         )
     loss = config.adversarial_loss or preset["adversarial_loss"]
     if not ADVERSARIAL_LOSSES[loss].has_target:
@@ -37,7 +41,7 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
 
 
 def _each_layer_filled_in(config: Config) -> Config:
-    """Gives each transposed convolution its stride and its kernel size; the strides say how many there are."""
+    """Returns the Config with a stride and a kernel size for each transposed convolution; strides give their number."""
     if not config.strides:
         raise UserError(
             "--strides= is empty: give one number, or one for each of the generator's transposed convolutions"
@@ -48,7 +52,7 @@ def _each_layer_filled_in(config: Config) -> Config:
     if len(config.kernel_size) not in (1, num_layers):
         raise UserError(
             f"--kernel_size={','.join(map(str, config.kernel_size))}: give one number or {num_layers}, one for each of "
-            f"the generator's transposed convolutions; as many numbers in --strides make as many of them"
+            f"the generator's transposed convolutions; for more of these, give --strides more numbers"
         )
     filled = {
         name: value if len(value) == num_layers else value * num_layers
@@ -58,10 +62,14 @@ def _each_layer_filled_in(config: Config) -> Config:
 
 
 def check_cyclegan(config: Config, preset: Mapping[str, Any]) -> Config:
-    """Refuses what would leave one domain, and fills in when the learning rate begins to fall.
+    """Returns a CycleGAN's Config, checked, with the epoch at which the learning rate begins to fall.
+
+    Args:
+        config: the flags as the user gave them.
+        preset: the values for the flags that the user left out.
 
     Raises:
-        UserError: if one label is chosen.
+        UserError: if --label or --conditional is given for training, which needs the images of two labels.
     """
     if config.mode == "train":
         for name in ("label", "conditional"):
@@ -76,7 +84,11 @@ def check_cyclegan(config: Config, preset: Mapping[str, Any]) -> Config:
 
 
 def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
-    """Checks that training has the images of both labels, and synthetic ones where they are asked for.
+    """Returns a classifier's Config, checked: training needs images of both labels, and synthetic ones if asked for.
+
+    Args:
+        config: the flags as the user gave them.
+        preset: the values for the flags that the user left out.
 
     Raises:
         UserError: if flags contradict each other.
@@ -93,11 +105,11 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     if config.train_on != "real" and not config.synthetic_dir:
         raise UserError(f"--train_on={config.train_on} needs --synthetic_dir, a folder that --mode=generate wrote")
     if config.train_on == "real" and config.synthetic_dir:
-        raise UserError(f"--synthetic_dir={config.synthetic_dir} is used with --train_on=both or --train_on=synthetic")
+        raise UserError(f"--synthetic_dir={config.synthetic_dir} needs --train_on=both or --train_on=synthetic")
     return config
 
 
 def fill_in(config: Config, preset: Mapping[str, Any]) -> Config:
-    """The Config with the presets of its model where a flag is left out: the whole check of a family without rules."""
+    """Returns the Config with its model's presets for flags that were left out; enough for a family without rules."""
     missing = {name: value for name, value in preset.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **missing)

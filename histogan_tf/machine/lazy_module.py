@@ -1,4 +1,4 @@
-"""Modules that are imported when they are first used, and TensorFlow as one of them."""
+"""Holds a stand-in for modules that are imported only when they are first used, such as TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LazyModule(types.ModuleType):
     TensorFlow finds it.
 
     Args:
-        name: of the module, as an import statement has it.
+        name: the name of the module, as in an import statement.
     """
 
     def __getattr__(self, attribute: str) -> Any:

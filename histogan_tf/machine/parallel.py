@@ -1,4 +1,4 @@
-"""One function over many items on all cores, with the results in the items' order."""
+"""Applies one function to many items on all cores, and yields the results in the order of the items."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from histogan_tf.machine.cores import num_usable_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_ITEMS_PER_TASK = 16  # so that handing tasks out costs little beside items of 50 microseconds, such as small PNGs
+_ITEMS_PER_TASK = 16  # so that starting a task costs little, even for items of 50 microseconds, such as small PNGs
 _TASKS_PER_WORKER = 2
 
 
 def map_in_order(
     function: Callable[[Item], Result], items: Sequence[Item], num_workers: int | None = None
 ) -> Generator[Result, None, None]:
-    """function(item) of every item, in order, computed by threads.
+    """Yields function(item) for every item, in order, computed by threads.
 
-    NumPy, OpenCV, Pillow and reading from disk release the interpreter's lock, so threads are enough. A worker is at
-    most two tasks of 16 items ahead of what was taken, so memory does not grow with the number of items. To stop early,
-    close the generator.
+    NumPy, OpenCV, Pillow and reading from disk release the interpreter's lock, so threads are enough. At most two tasks
+    of 16 items for each thread are computed in advance, so memory does not grow with the number of items. To stop
+    early, close the generator.
 
     Args:
-        function: called in several threads at once.
-        items: indexed only by slices.
-        num_workers: threads; one for each core that this process may use if None.
+        function: the function to apply; it is called in several threads at once.
+        items: the items; they are only read by slices.
+        num_workers: the number of threads; if None, one for each core that this process may use.
 
     Raises:
-        Whatever `function` raises, when the result of that item is due.
+        Any exception of `function`, when the result of that item is to be yielded.
     """
     num_workers = num_workers or num_usable_cores()
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal or in a notebook, plain lines elsewhere."""
+"""Shows the progress of long work: a bar on a terminal or in a notebook, plain lines of the log elsewhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from histogan_tf.machine.console import details_logger, package_logger, terminal
 logger = logging.getLogger(__name__)
 
 _LINE_SECONDS = 30.0
-_SHORTEST_SECONDS = 0.5  # a rate over less time says more of when updates came than of how long the work took
+_SHORTEST_SECONDS = 0.5  # a rate over less time would depend on when updates came, not on how long the work took
 _SHORTEST_BAR = 10  # characters
 
 
 class Progress:
-    """Counts towards a total, and shows it.
+    """Counts towards a total, and shows the count, the rate and the time left.
 
-    On a terminal and in a Jupyter notebook it is a bar. Elsewhere it is a line of the log every 30 seconds. The lines
-    are in a run's log.txt in either case.
+    They are shown as a bar on a terminal and in a Jupyter notebook, and elsewhere as a line of the log every 30
+    seconds. A run's log.txt gets the lines in either case.
 
     Args:
         total: the count at which the work is finished.
-        initial: the count that was reached before.
-        unit: what is counted, in the singular, such as `step`.
-        describe: words that belong to a count, such as its epoch.
+        initial: the count at which the work starts.
+        unit: the name of what is counted, in the singular, such as `step`.
+        describe: a function from a count to words that are shown with it, such as its epoch.
     """
 
     def __init__(self, total: int, initial: int, unit: str, describe: Callable[[int], str] = lambda count: "") -> None:
@@ -55,13 +55,13 @@ class Progress:
         self._stack.close()
 
     def update(self, count: int, values: Mapping[str, float] | None = None) -> None:
-        """Tells that `count` of the total are done.
+        """Shows that `count` of the total are done.
 
-        The rate is that since the first update, which is late if the work compiles something at first. So one update
-        must not follow another sooner than the work between them took.
+        The rate is measured from the first update on, so that it leaves out the time in which the first step is
+        compiled. Report work that was finished together in one call: calls in quick succession would distort the rate.
 
         Args:
-            count: all that is done, with what was done before.
+            count: the number done, including what was done before the start.
             values: numbers to show beside it by name, such as losses.
         """
         values = values or {}
@@ -78,7 +78,7 @@ class Progress:
             (details_logger if self._has_bar else logger).info("  ".join(filter(None, words)))
 
     def _pace(self, now: float) -> str:
-        """Rate and time left in words; empty before there is a rate."""
+        """Returns the rate and the time left in words; empty as long as there is no rate."""
         first_time, first_count = self._first_update
         if self._count <= first_count or now - first_time < _SHORTEST_SECONDS:
             return ""
@@ -89,25 +89,25 @@ class Progress:
 
 
 class _Bar(tqdm):
-    """A bar that keeps its length, its rate and its time left, and shows as many of the values as fit beside them."""
+    """A bar that always shows at least ten characters, the rate and the time left, and as many of the values as fit."""
 
     def __init__(self, before: str, pace: str, **options: Any) -> None:
         self.show(before, pace, {})
         super().__init__(bar_format="{before}|{bar}| {n_fmt}/{total_fmt}{pace}{values}", **options)
 
     def show(self, before: str, pace: str, values: Mapping[str, float]) -> None:
-        """Takes what stands before and behind the bar from its next drawing on."""
+        """Sets the text before the bar and behind it, which is shown when the bar is next drawn."""
         self._before, self._pace, self._values = before and f"{before} ", pace, values
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """What `bar_format` is filled with; tqdm asks for it at each drawing."""
+        """The values that fill `bar_format`; tqdm reads them each time it draws the bar."""
         fields = super().format_dict
         fields |= {"before": self._before, "pace": self._pace}
-        # The parts of a loss, such as d_loss_real of d_loss, come last: they are the first to be left out.
+        # The parts of a loss, such as d_loss_real of d_loss, come last, so that they are left out first.
         names = sorted(self._values, key=lambda name: any(name.startswith(f"{other}_") for other in self._values))
         values = [f"  {name} {self._values[name]:.3f}" for name in names]
-        if not _in_notebook():  # which gives a bar all the room there is
+        if not _in_notebook():  # a notebook makes room for the whole bar by itself
             fields["ncols"] = terminal_columns(self.fp)
             count = f"{self.n}/{self.total}"
             room = fields["ncols"] - len(f"{self._before}|| {count}{self._pace}") - _SHORTEST_BAR
@@ -117,7 +117,7 @@ class _Bar(tqdm):
 
 
 def _fitting(words: list[str], room: int) -> list[str]:
-    """The words that fit into `room` characters, each whole, the first ones first."""
+    """Returns the words that fit into `room` characters, whole; earlier words take precedence."""
     fitting = []
     for word in words:
         if len(word) <= room:
@@ -127,7 +127,7 @@ def _fitting(words: list[str], room: int) -> list[str]:
 
 
 def _in_notebook() -> bool:
-    """Whether this is a Jupyter kernel; tqdm tells it in the same way."""
+    """Returns whether this process is a Jupyter kernel, by the same test as tqdm's."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return "IPKernelApp" in getattr(shell, "config", {})

@@ -1,1 +1,1 @@
-"""Pure functions on arrays. Knows no network: feature extractors are passed in as callables."""
+"""Metrics of images and of classifiers, as pure functions on arrays; feature extractors are passed in as functions."""

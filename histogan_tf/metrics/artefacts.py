@@ -1,4 +1,4 @@
-"""Checkerboards as a number: power at the frequencies that a generator's strides imply, against real images."""
+"""Measures checkerboard artefacts: the power, relative to real images, at the frequencies of a generator's strides."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from histogan_tf.metrics.checks import check_images
 from histogan_tf.metrics.distances import row_blocks
 from histogan_tf.metrics.intervals import percentile_interval, resample_weights
 
-PERIODS = (2, 4, 8)  # in pixels, of transposed convolutions of stride 2: the last, the last two, the last three
-_ROUNDING_VARIANCE = 1 / 12  # of a grey level, from rounding to whole ones
+# Periods in pixels of the checkerboards that the last, the last two and the last three convolutions of stride 2 leave.
+PERIODS = (2, 4, 8)
+_ROUNDING_VARIANCE = 1 / 12  # variance, in squared grey levels, that rounding to whole grey levels adds
 
 
 class CheckerboardScore(NamedTuple):
-    """How far synthetic images stand above real ones at one frequency.
+    """The power of synthetic images relative to real ones at one frequency.
 
     Attributes:
-        score: decades (log10) of power: 0 as real images, 1 ten times their power, below 0 smoother than they are.
-        low, high: 95 % bootstrap interval, over images of both sets; nan if there is one image only in both.
+        score: log10 of the ratio of powers: 0 for equal power, 1 for ten times that of real images, below 0 for images
+            smoother than real ones.
+        low, high: the 95 % bootstrap interval, over images of both sets; nan if each set has only one image.
     """
 
     score: float
@@ -36,23 +38,24 @@ def checkerboard_score(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> CheckerboardScore:
-    """log10 of the power of synthetic over real images at 1 / period cycles per pixel.
+    """Returns log10 of the power of synthetic images over that of real images, at 1 / period cycles per pixel.
 
-    Transposed convolutions whose kernel is no multiple of their stride paint unevenly, with the stride as the period
-    (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016); the paper's Figure 5 shows it. Power is
-    taken at 1 / period along the rows, along the columns and along both diagonals, averaged over images, and the score
-    is the mean of the three decades, so that each direction is compared with itself.
+    A transposed convolution whose kernel size is not a multiple of its stride paints unevenly, with the stride as the
+    period (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016); the paper's Figure 5 shows it.
+    Power is measured at 1 / period along the rows, along the columns and along both diagonals, and averaged over
+    images. The score is the mean of log10 of the ratio in these three directions, so that each direction is compared
+    with itself.
 
-    An amplitude a (in grey levels) of a checkerboard of period 2, added to images whose power per pixel there is s^2
-    (the variance, for white noise), gives a third of log10(1 + a^2 / (s^2 w)), w being the sum of squares of the
-    two-dimensional window, about 2.25 / (height * width).
+    For example, take images whose power per pixel at this frequency is s^2 (the variance, for white noise). Adding a
+    checkerboard of period 2 and of amplitude a, in grey levels, gives a score of log10(1 + a^2 / (s^2 w)) / 3, where w
+    is the sum of squares of the two-dimensional window, about 2.25 / (height * width).
 
     Args:
         real_images: uint8 (num_real, height, width, channels).
         synthetic_images: uint8 (num_synthetic, height, width, channels).
-        period: in pixels, from 2 to half of the shorter side.
-        num_resamples: of the bootstrap.
-        seed: of the bootstrap.
+        period: the period in pixels, from 2 to half of the shorter side.
+        num_resamples: the number of bootstrap resamples.
+        seed: the seed of the bootstrap.
 
     Raises:
         UserError: if a set is empty, shapes differ, or the period does not fit into the images.
@@ -75,13 +78,15 @@ def checkerboard_score(
 def checkerboard_floor(
     real_images: np.ndarray, period: int = 2, *, num_splits: int = 1000, seed: int = 42
 ) -> CheckerboardScore:
-    """Scores of one random half of the real images against the other: their mean, near 0, and their 95 % range.
+    """Returns the score that real images reach: that of one random half of them against the other half.
+
+    The result holds the mean of the scores over many random halves, which is near 0, and their 95 % range.
 
     Args:
-        real_images: uint8 (num_real, height, width, channels), at least two.
-        period: in pixels, from 2 to half of the shorter side.
-        num_splits: random halves.
-        seed: of the halves.
+        real_images: uint8 (num_real, height, width, channels), at least two images.
+        period: the period in pixels, from 2 to half of the shorter side.
+        num_splits: the number of times that the images are split into halves.
+        seed: the seed of the random halves.
 
     Raises:
         UserError: if there are fewer than two images, or the period does not fit into them.
@@ -105,7 +110,7 @@ def checkerboard_floor(
 
 
 def fitting_periods(image_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Those of PERIODS that images of (height, width, channels) are large enough for."""
+    """Returns those of PERIODS for which images of (height, width, channels) are large enough."""
     return tuple(period for period in PERIODS if period <= min(image_shape[:2]) // 2)
 
 
@@ -113,16 +118,16 @@ def _check_period(period: int, images: np.ndarray) -> None:
     shortest = min(images.shape[1:3])
     if not 2 <= period <= shortest // 2:
         raise UserError(
-            f"a checkerboard of period {period} in images of {shortest} pixels: give a period from 2 to {shortest // 2}"
+            f"period {period} does not fit into images of {shortest} pixels: give a period from 2 to {shortest // 2}"
         )
 
 
 def _power(images: np.ndarray, period: int) -> np.ndarray:
-    """Power at 1 / period, float64 (num_images, 3): along the columns, along the rows, on the diagonals.
+    """Returns the power at 1 / period, float64 (num_images, 3): along columns, along rows, and on the diagonals.
 
-    The transform is taken at that very frequency, whether or not it is one of the discrete ones, under a Hann window,
-    for without it the jump from one edge to the other would swamp fine frequencies. The power that rounding to whole
-    grey levels leaves in any image is added, so that flat images compare as equal instead of as 0 / 0.
+    The Fourier transform is computed at exactly this frequency, even if it is not one of the discrete ones. A Hann
+    window is applied, because otherwise the jump from one edge to the opposite one would swamp fine frequencies. The
+    power of rounding to whole grey levels is added, so that flat images compare as equal instead of as 0 / 0.
     """
     _, height, width, channels = images.shape
     window_y, window_x = _hann(height), _hann(width)
@@ -144,7 +149,7 @@ def _power(images: np.ndarray, period: int) -> np.ndarray:
 
 
 def _hann(size: int) -> np.ndarray:
-    """Weights (size,) that sum to one, none of them zero."""
+    """Returns the weights (size,) of a Hann window, which sum to one; none is zero."""
     window = np.hanning(size + 2)[1:-1]
     return window / window.sum()
 
@@ -158,6 +163,6 @@ def _decades(real_power: np.ndarray, synthetic_power: np.ndarray) -> np.ndarray:
 
 
 def _resampled_means(power: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
-    """float64 (num_resamples, 3)."""
+    """Returns the mean power in each bootstrap resample, float64 (num_resamples, 3)."""
     blocks = resample_weights(len(power), num_resamples=num_resamples, seed=seed)
     return np.concatenate([weights @ power for weights in blocks]) / len(power)

@@ -1,4 +1,4 @@
-"""What images and features must be like before they can be compared."""
+"""Checks that two sets of images or of features can be compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from histogan_tf.errors import UserError
 
 
 def check_images(real_images: np.ndarray, synthetic_images: np.ndarray) -> None:
-    """Checks two sets of uint8 images (num_images, height, width, channels) of one shape.
+    """Checks that two sets of uint8 images (num_images, height, width, channels) have one image shape.
 
     Raises:
         UserError: if a set is empty, or their sizes or channels differ.
@@ -25,11 +25,11 @@ def check_images(real_images: np.ndarray, synthetic_images: np.ndarray) -> None:
 
 
 def checked_features(features: np.ndarray, noun: str) -> np.ndarray:
-    """float64 (num_images, d).
+    """Returns features as float64 (num_images, d), after checking them.
 
     Args:
-        features: (num_images, d).
-        noun: whose features they are, such as "real".
+        features: the features, (num_images, d).
+        noun: the kind of images that they belong to, such as "real", for messages.
 
     Raises:
         UserError: if they are not two-dimensional, are empty, or hold NaN or infinity.
@@ -41,16 +41,21 @@ def checked_features(features: np.ndarray, noun: str) -> np.ndarray:
     if len(bad):
         raise UserError(
             f"the {noun} features of {len(bad)} of {len(features)} images are not finite, the first those of image "
-            f"{bad[0]}: choose other --features, or mend the weights of their network"
+            f"{bad[0]}: choose other --features, or other weights for their network"
         )
     return features
 
 
 def checked_pair(real: np.ndarray, synthetic: np.ndarray, minimum: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Features of two sets as float64 (num_real, d) and (num_synthetic, d).
+    """Returns the features of two sets as float64 (num_real, d) and (num_synthetic, d), after checking them.
+
+    Args:
+        real: the features of real images, (num_real, d).
+        synthetic: the features of synthetic images, (num_synthetic, d).
+        minimum: the least number of images in each set.
 
     Raises:
-        UserError: as `checked_features` does; if their d differ; if a set has fewer than `minimum` images.
+        UserError: if `checked_features` refuses a set, if their d differ, or if a set has fewer than `minimum` images.
     """
     real, synthetic = checked_features(real, "real"), checked_features(synthetic, "synthetic")
     if real.shape[1] != synthetic.shape[1]:

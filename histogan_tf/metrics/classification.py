@@ -1,14 +1,14 @@
-"""How good a binary classifier is, with intervals: pure functions on labels and probabilities.
+"""Metrics of a binary classifier with their intervals, as pure functions of labels and probabilities.
 
-Throughout: labels are 0 (non-IDC, negative) or 1 (IDC, positive); a probability is that of label 1, in [0, 1]; an image
-is called positive where its probability >= threshold. A metric whose denominator is zero is undefined, and is nan:
+In all functions, labels are 0 (non-IDC, negative) or 1 (IDC, positive); a probability is that of label 1, in [0, 1]; an
+image is called positive if its probability >= threshold. A metric whose denominator is zero is undefined, and is nan:
 
-- precision where nothing is called positive; recall and average precision without positive labels;
+- precision if no image is called positive; recall and average precision without positive labels;
 - specificity without negative labels; balanced accuracy and ROC AUC unless both labels occur;
-- F1 where no label is positive and nothing is called positive.
+- F1 if no label is positive and no image is called positive.
 
-(scikit-learn gives 0 to some of these, and balanced accuracy over the one class present; neither can be told from a
-measured value.) Accuracy, the Brier score and the four counts are always defined.
+(scikit-learn returns 0 for some of these, and balanced accuracy over the one class present; such values look like
+measured ones.) Accuracy, the Brier score and the four counts are always defined.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Metric:
     """A measured value with its 95 % percentile bootstrap interval.
 
     Attributes:
-        value: on the data as they are; nan if undefined there.
-        low, high: bounds of the interval; nan if undefined in every resample, or if there is one image or one group.
-        num_undefined: resamples in which the metric is undefined; they are left out of the interval.
+        value: the metric on the data, without resampling; nan if it is undefined.
+        low, high: the bounds of the interval; nan if undefined in every resample, or if there is one image or group.
+        num_undefined: the number of resamples in which the metric is undefined; the interval leaves them out.
     """
 
     value: float
@@ -40,12 +40,12 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class McNemar:
-    """McNemar's exact test.
+    """The result of McNemar's exact test.
 
     Attributes:
-        num_only_first: images that only the first run gets right.
-        num_only_second: images that only the second run gets right.
-        p_value: two-sided; 1 if the runs are right on the same images.
+        num_only_first: the number of images that only the first run gets right.
+        num_only_second: the number of images that only the second run gets right.
+        p_value: the two-sided p-value; 1 if both runs are right on the same images.
     """
 
     num_only_first: int
@@ -55,13 +55,13 @@ class McNemar:
 
 @dataclasses.dataclass(frozen=True)
 class ReliabilityBins:
-    """Calibration over num_bins bins of equal width.
+    """The calibration of a classifier, over num_bins bins of probability of equal width.
 
     Attributes:
-        edges: float (num_bins + 1,), from 0 to 1.
-        counts: int (num_bins,), images in each bin.
-        mean_probability: float (num_bins,), what the classifier says; nan in an empty bin.
-        fraction_positive: float (num_bins,), what is so; nan in an empty bin.
+        edges: float (num_bins + 1,), the edges of the bins, from 0 to 1.
+        counts: int (num_bins,), the number of images in each bin.
+        mean_probability: float (num_bins,), the classifier's mean probability of label 1; nan in an empty bin.
+        fraction_positive: float (num_bins,), the share of images whose label is 1; nan in an empty bin.
     """
 
     edges: np.ndarray
@@ -79,32 +79,34 @@ def evaluate_classifier(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Metric]:
-    """Every metric of a binary classifier, each with a 95 % percentile bootstrap interval.
+    """Returns every metric of a binary classifier, each with a 95 % percentile bootstrap interval.
 
     Args:
         labels: (num_images,), 0 or 1.
-        probabilities: (num_images,), in [0, 1].
-        threshold: in [0, 1]; an image is called positive where its probability >= threshold.
-        groups: (num_images,), the patient of each image: patients are resampled, with all their images, because images
-            of one patient resemble each other and intervals by image would be too narrow. Below about ten patients the
-            intervals are themselves too narrow to be trusted. None: images are resampled.
-        num_resamples: of the bootstrap.
-        seed: of the bootstrap. The intervals do not depend on the order of the images.
+        probabilities: (num_images,), the probability of label 1, in [0, 1].
+        threshold: the probability from which on an image is called positive, in [0, 1].
+        groups: (num_images,), the patient of each image; None to resample images. If given, patients are resampled with
+            all their images, because images of one patient resemble each other and intervals by image would be too
+            narrow. With fewer than about ten patients, even these intervals are too narrow to be trusted.
+        num_resamples: the number of bootstrap resamples.
+        seed: the seed of the bootstrap. The intervals do not depend on the order of the images.
 
     Returns:
         precision, recall, accuracy, specificity, balanced_accuracy, f1, roc_auc, average_precision, brier_score and
         the confusion matrix (true_positives, false_positives, false_negatives, true_negatives), in this order.
 
     Raises:
-        UserError: no image; lengths differ; a label other than 0 and 1; a probability or threshold outside [0, 1].
+        UserError: if there is no image, lengths differ, a label is not 0 or 1, or a probability or the threshold is
+            outside [0, 1].
     """
     labels, probabilities = _checked(labels, probabilities)
     if not 0 <= threshold <= 1:
-        raise UserError(f"A threshold of {threshold}: give a probability in [0, 1].")
+        raise UserError(f"the threshold is {threshold}: give a probability in [0, 1]")
     if groups is not None:
         groups = np.asarray(groups)
         _check_lengths(labels, groups, "groups")
-    order = np.lexsort((labels, -probabilities))  # falling; among equals by label, so that the input's order is lost
+    # Falling, and among equals by label, so that the input's order has no effect.
+    order = np.lexsort((labels, -probabilities))
     ranking = Ranking(labels[order], probabilities[order], threshold)
     intervals = bootstrap_intervals(
         ranking.metrics,
@@ -118,10 +120,14 @@ def evaluate_classifier(
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """int (2, 2): row the label, column the prediction, both 0 or 1, as in scikit-learn.
+    """Returns the confusion matrix, int (2, 2): a row for each label, a column for each prediction, as in scikit-learn.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        predictions: (num_images,), 0 or 1.
 
     Raises:
-        UserError: no image; lengths differ; a label or prediction other than 0 and 1.
+        UserError: if there is no image, lengths differ, or a label or prediction is not 0 or 1.
     """
     from sklearn import metrics
 
@@ -131,25 +137,26 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 
 def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, recall_at_least: float) -> float:
-    """The highest threshold at which the recall is at least `recall_at_least`: of all such, the most specific one.
+    """Returns the highest threshold at which the recall is at least `recall_at_least`.
 
-    Choose it on training folds, never on the data on which the operating point is reported.
+    Of all such thresholds it has the highest specificity. Choose it on training folds, never on the data on which the
+    operating point is reported.
 
     Args:
         labels: (num_images,), 0 or 1.
-        probabilities: (num_images,), in [0, 1].
-        recall_at_least: in (0, 1].
+        probabilities: (num_images,), the probability of label 1, in [0, 1].
+        recall_at_least: the recall to reach, in (0, 1].
 
     Raises:
-        UserError: as evaluate_classifier; a recall outside (0, 1]; no positive label.
+        UserError: if `evaluate_classifier` would refuse the data, the recall is outside (0, 1], or no label is 1.
     """
     labels, probabilities = _checked(labels, probabilities)
     if not 0 < recall_at_least <= 1:
-        raise UserError(f"A recall of at least {recall_at_least}: give a number above 0 and up to 1.")
+        raise UserError(f"the recall to reach is {recall_at_least}: give a number above 0 and up to 1")
     positives = np.sort(probabilities[labels == 1])[::-1]
     if not len(positives):
-        raise UserError("No image of label 1 to choose a threshold on: give training images of both labels.")
-    # Compared as the quotients that recall is, since 0.07 * 100 > 7 in floating point.
+        raise UserError("no image of label 1 to choose a threshold on: give training images of both labels")
+    # Recalls are compared as quotients: counts would not do, since 0.07 * 100 > 7 in floating point.
     recalls = np.arange(1, len(positives) + 1) / len(positives)
     return float(positives[np.searchsorted(recalls, recall_at_least)])
 
@@ -163,9 +170,10 @@ def operating_point(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Metric]:
-    """recall, precision and specificity at a threshold that `choose_threshold` chose on other data.
+    """Returns recall, precision and specificity at a threshold that `choose_threshold` chose on other data.
 
-    Arguments and errors are those of `evaluate_classifier`. The intervals take the threshold as given.
+    Arguments and errors are those of `evaluate_classifier`. The intervals do not include the uncertainty of the
+    threshold.
     """
     metrics = evaluate_classifier(
         labels, probabilities, threshold=threshold, groups=groups, num_resamples=num_resamples, seed=seed
@@ -174,19 +182,20 @@ def operating_point(
 
 
 def mcnemar_test(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Do two runs differ in accuracy on the same images? McNemar's exact test.
+    """Tests whether two runs differ in accuracy on the same images, by McNemar's exact test.
 
-    Among the images that one run alone gets right, each run is as likely to be the one if they are equally good: a
-    two-sided binomial test (McNemar, Psychometrika 12, 1947; exact as in Dietterich, Neural Computation 10, 1998). It
-    takes images as independent: where patients have many images each, the p-value is too small.
+    It looks at the images that only one of the runs gets right. If the runs are equally good, each is equally likely to
+    be that one, which a two-sided binomial test checks (McNemar, Psychometrika 12, 1947; exact as in Dietterich, Neural
+    Computation 10, 1998). The test takes images as independent, so the p-value is too small if patients have many
+    images each.
 
     Args:
         labels: (num_images,), 0 or 1.
-        first: (num_images,), predictions of the first run, 0 or 1.
-        second: (num_images,), predictions of the second run, of the same images in the same order.
+        first: (num_images,), the predictions of the first run, 0 or 1.
+        second: (num_images,), the predictions of the second run, for the same images in the same order.
 
     Raises:
-        UserError: no image; lengths differ; a label or prediction other than 0 and 1.
+        UserError: if there is no image, lengths differ, or a label or prediction is not 0 or 1.
     """
     from scipy.stats import binomtest
 
@@ -202,42 +211,52 @@ def mcnemar_test(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> M
 
 
 def precision_recall_curve(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(precision, recall, thresholds): the first two float (num_thresholds + 1,), ending in (1, 0); thresholds rising.
+    """Returns the precision-recall curve as (precision, recall, thresholds).
+
+    Precision and recall are float (num_thresholds + 1,) and end in 1 and 0. Thresholds are float (num_thresholds,) and
+    rise.
 
     Raises:
-        UserError: as evaluate_classifier; no positive label.
+        UserError: if `evaluate_classifier` would refuse the data, or no label is 1.
     """
     from sklearn import metrics
 
     labels, probabilities = _checked(labels, probabilities)
     if not labels.any():
-        raise UserError("No image of label 1: a precision-recall curve needs some.")
+        raise UserError("no image has label 1: a precision-recall curve needs some, so give images of both labels")
     return metrics.precision_recall_curve(labels, probabilities)
 
 
 def roc_curve(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(false positive rate, recall, thresholds): float (num_thresholds,), from (0, 0) to (1, 1); thresholds falling.
+    """Returns the ROC curve as (false positive rate, recall, thresholds), each float (num_thresholds,).
 
-    Thresholds at which the curve does not bend are left out; the first is inf.
+    The curve goes from (0, 0) to (1, 1), and the thresholds fall; the first is inf. Thresholds at which the curve does
+    not bend are left out.
 
     Raises:
-        UserError: as evaluate_classifier; labels of one class only.
+        UserError: if `evaluate_classifier` would refuse the data, or all labels are the same.
     """
     from sklearn import metrics
 
     labels, probabilities = _checked(labels, probabilities)
     if labels.all() or not labels.any():
-        raise UserError(f"All {len(labels)} labels are {labels[0]}: a ROC curve needs images of both labels.")
+        raise UserError(f"all {len(labels)} labels are {labels[0]}: a ROC curve needs images of both labels")
     return metrics.roc_curve(labels, probabilities)
 
 
 def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 10) -> ReliabilityBins:
-    """Said and observed frequency of label 1 by bins of probability, (lower, upper] but for the first, which holds 0.
+    """Returns the predicted and the observed frequency of label 1 in bins of probability.
 
-    The bins are those of scikit-learn's calibration_curve, which leaves empty ones out and gives no counts.
+    A bin is (lower, upper]; the first one also holds probability 0. The bins are those of scikit-learn's
+    calibration_curve, which leaves empty bins out and gives no counts.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        probabilities: (num_images,), the probability of label 1, in [0, 1].
+        num_bins: the number of bins, at least 1.
 
     Raises:
-        UserError: as evaluate_classifier.
+        UserError: if `evaluate_classifier` would refuse the data.
     """
     labels, probabilities = _checked(labels, probabilities)
     assert num_bins >= 1, num_bins
@@ -253,7 +272,7 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, num_bins: in
 
 
 def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float]:
-    """The values of `evaluate_classifier`: scikit-learn's, nan by the rule at the head of this module."""
+    """Returns the values of the metrics of `evaluate_classifier`, by scikit-learn; nan if undefined."""
     from sklearn import metrics
 
     predictions = (probabilities >= threshold).astype(np.int32)
@@ -280,7 +299,7 @@ def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: fl
 
 
 def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int32 labels and float64 probabilities of one length, or UserError."""
+    """Returns int32 labels and float64 probabilities of one length; raises UserError if they are not valid."""
     labels, probabilities = _checked_labels(labels), np.asarray(probabilities, np.float64)
     _check_lengths(labels, probabilities, "probabilities")
     bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))  # nan fails both comparisons

@@ -1,4 +1,4 @@
-"""Distances between all pairs of two sets, in blocks of bounded memory, and nearest neighbours."""
+"""Computes distances between all pairs of two sets, in blocks of bounded memory, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PairwiseDistances = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Neighbours(NamedTuple):
-    """The nearest references of each query, by rising distance.
+    """The nearest references of each query, sorted by rising distance.
 
     Attributes:
-        squares: float64 (num_queries, num_neighbours), squared distances.
-        indices: int64 (num_queries, num_neighbours), into the references.
+        squares: float64 (num_queries, num_neighbours), the squared distances.
+        indices: int64 (num_queries, num_neighbours), the indices of the references.
     """
 
     squares: np.ndarray
@@ -30,16 +30,16 @@ class Neighbours(NamedTuple):
 
 
 def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Slices of rows whose pairs with all columns are at most BLOCK_ELEMENTS (or one row)."""
+    """Returns slices of rows that form at most BLOCK_ELEMENTS pairs with all columns, but have at least one row."""
     rows = max(1, BLOCK_ELEMENTS // num_columns)
     return (slice(start, start + rows) for start in range(0, num_rows, rows))
 
 
 def feature_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances, float64 (num_queries, num_references), of two sets of vectors of length d.
+    """Returns squared Euclidean distances, float64 (num_queries, num_references), of two sets of vectors of length d.
 
-    From differences, and not from inner products: these would cancel, so that copies had a distance above zero, and
-    what is equal by symmetry would differ with the size of a block.
+    They are computed from differences, not from inner products. Those would suffer from cancellation: copies would
+    have a distance above zero, and distances that are equal by symmetry would differ with the size of a block.
     """
     from scipy.spatial import distance
 
@@ -47,9 +47,9 @@ def feature_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray
 
 
 def pixel_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Mean squared differences in grey levels, in the best of a query's orientations.
+    """Returns mean squared differences in grey levels, in that orientation of a query that makes them smallest.
 
-    Tissue has no up, so that a turned or mirrored copy is a copy. The orientations are those of `symmetries_that_fit`.
+    Tissue has no up, so a turned or mirrored copy is a copy. The orientations are those of `symmetries_that_fit`.
     Inner products of whole numbers in float64 are exact.
 
     Args:
@@ -77,14 +77,14 @@ def nearest(
     num_neighbours: int,
     pairwise: PairwiseDistances = feature_distances,
 ) -> Neighbours:
-    """The nearest references of each query.
+    """Returns the nearest references of each query.
 
     Args:
         queries: (num_queries, …).
-        references: (num_references, …); None for the queries themselves, none of which is its own neighbour, though a
-            copy of it is.
-        num_neighbours: at least 1.
-        pairwise: squared distances of two sets.
+        references: (num_references, …); None for the queries themselves. A query is then not its own neighbour, but
+            another query that equals it is.
+        num_neighbours: the number of neighbours of each query, at least 1.
+        pairwise: a function that returns the squared distances of two sets, (num_queries, num_references).
 
     Raises:
         UserError: if there are fewer references than neighbours.

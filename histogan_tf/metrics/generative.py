@@ -1,7 +1,7 @@
-"""How far synthetic images are from real ones: pure functions on feature arrays, float (num_images, d), in float64.
+"""Distances of synthetic images from real ones, as pure functions on feature arrays, float (num_images, d).
 
-Each value depends on the features and on how many images there are, so the names of metrics carry both. Where few
-images make a value undefined, functions raise UserError; what they give at the edge is stated in each.
+All are computed in float64. Each value depends on the features and on the number of images, so the names of metrics
+contain both. If there are too few images for a value, functions raise UserError.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ NUM_NEIGHBOURS = 5  # Naeem et al. 2020, section 4.3
 
 
 class ManifoldMetrics(NamedTuple):
-    """Fidelity and diversity by balls around images; the names are the papers'.
+    """Fidelity and diversity of synthetic images, measured by balls around images; the names are those of the papers.
 
     Attributes:
-        precision: share of synthetic images inside the ball of a real one, in [0, 1].
-        recall: share of real images inside the ball of a synthetic one, in [0, 1].
-        density: how many real balls hold a synthetic image, as a multiple of what is expected of real ones (1); at
-            least 0, and above 1 where synthetic images crowd where real ones are dense.
-        coverage: share of real images whose ball holds a synthetic one, in [0, 1].
+        precision: the share of synthetic images inside the ball of a real image, in [0, 1].
+        recall: the share of real images inside the ball of a synthetic image, in [0, 1].
+        density: the mean number of real balls that hold a synthetic image, divided by the number of neighbours; at
+            least 0. Other real images would have about 1; it is above 1 if synthetic images crowd where real ones are
+            dense.
+        coverage: the share of real images whose ball holds a synthetic image, in [0, 1].
     """
 
     precision: float
@@ -34,18 +35,22 @@ class ManifoldMetrics(NamedTuple):
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Squared Fréchet distance of the Gaussians with the two sets' means and (n - 1) covariances.
+    """Returns the squared Fréchet distance of the Gaussians with the means and (n - 1) covariances of the two sets.
 
     Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017,
     equation 6: |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)). It is called FID only with features of InceptionV3.
-    Few images bias it upwards, so compare values of equal sample counts only.
+    Few images bias it upwards, so compare only values of equal sample counts.
 
     With C = A'A / (n - 1), A the centred features, the eigenvalues of C_1 C_2 are the squared singular values of
-    A_1 A_2' / ((n_1 - 1) (n_2 - 1))^(1/2). So the trace of the root is a sum of singular values, which needs no matrix
-    root, is real, and holds for fewer images than dimensions too. Identical sets have distance 0 but for rounding.
+    A_1 A_2' / ((n_1 - 1) (n_2 - 1))^(1/2). So the trace of the root is a sum of singular values. It is real, needs no
+    matrix root, and also holds for fewer images than dimensions. Identical sets have distance 0, up to rounding.
+
+    Args:
+        real: the features of real images, float (num_real, d).
+        synthetic: the features of synthetic images, float (num_synthetic, d).
 
     Raises:
-        UserError: fewer than two images in a set, which have no covariance; NaN; different d.
+        UserError: if a set has fewer than two images (and so no covariance), a feature is not finite, or d differs.
     """
     real, synthetic = checked_pair(real, synthetic, minimum=2)
     difference = real.mean(axis=0) - synthetic.mean(axis=0)
@@ -56,35 +61,44 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
 
 
 def squared_mmd(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Unbiased estimate of the squared maximum mean discrepancy with the kernel k(x, y) = (x·y / d + 1)^3.
+    """Returns an unbiased estimate of the squared maximum mean discrepancy with the kernel k(x, y) = (x·y / d + 1)^3.
 
     Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, section 4; Gretton et al., JMLR 13:723 (2012), equation 3. Its
-    expectation does not depend on the number of images, is zero for equal distributions, and single values may be below
-    zero: those of a set with itself are.
+    expectation does not depend on the number of images, and is zero for equal distributions. Single values may be below
+    zero; the value of a set against itself is.
+
+    Args:
+        real: the features of real images, float (num_real, d).
+        synthetic: the features of synthetic images, float (num_synthetic, d).
 
     Raises:
-        UserError: fewer than two images in a set; NaN; different d.
+        UserError: if a set has fewer than two images, a feature is not finite, or d differs.
     """
     real, synthetic = checked_pair(real, synthetic, minimum=2)
     return _mean_kernel_of_pairs(real) + _mean_kernel_of_pairs(synthetic) - 2 * _mean_kernel(real, synthetic)
 
 
 def manifold_metrics(real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = NUM_NEIGHBOURS) -> ManifoldMetrics:
-    """Improved precision and recall, density and coverage.
+    """Returns improved precision and recall, density and coverage.
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equations
     1 and 2; Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020, equations 3 to 5.
     The ball of an image reaches to the num_neighbours-th nearest other image of its own set, and includes its surface.
-    A set with itself has precision, recall and coverage 1 and, without ties, density (num_neighbours + 1) /
-    num_neighbours. Coverage and recall rise with the number of synthetic images, so compare equal sample counts only.
+    A set compared with itself has precision, recall and coverage 1 and, without ties, density (num_neighbours + 1) /
+    num_neighbours. Coverage and recall rise with the number of synthetic images, so compare only equal sample counts.
+
+    Args:
+        real: the features of real images, float (num_real, d).
+        synthetic: the features of synthetic images, float (num_synthetic, d).
+        num_neighbours: the number of neighbours that a ball reaches to.
 
     Raises:
-        UserError: no more images than neighbours in a set; NaN; different d.
+        UserError: if a set has at most `num_neighbours` images, a feature is not finite, or d differs.
     """
     real, synthetic = checked_pair(real, synthetic, minimum=num_neighbours + 1)
     real_radii = squared_radii(real, num_neighbours)
     synthetic_radii = squared_radii(synthetic, num_neighbours)
-    num_balls = np.zeros(len(synthetic))  # of real images, around each synthetic one
+    num_balls = np.zeros(len(synthetic))  # number of real images' balls that hold each synthetic image
     is_recalled, is_covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows in row_blocks(len(synthetic), len(real)):
         squares = feature_distances(synthetic[rows], real)
@@ -101,30 +115,30 @@ def manifold_metrics(real: np.ndarray, synthetic: np.ndarray, num_neighbours: in
 
 
 def squared_radii(features: np.ndarray, num_neighbours: int) -> np.ndarray:
-    """float64 (num_images,): squared distance of each image to its num_neighbours-th nearest other.
+    """Returns the squared distance of each image to its num_neighbours-th nearest other image, float64 (num_images,).
 
     Raises:
-        UserError: if there are no more images than neighbours.
+        UserError: if there are at most `num_neighbours` images.
     """
     return nearest(features, None, num_neighbours).squares[:, -1]
 
 
 def _covariance_root(features: np.ndarray) -> np.ndarray:
-    """R with R'R the covariance, float64 (min(num_images, d), d)."""
+    """Returns a matrix R, float64 (min(num_images, d), d), such that R'R is the covariance."""
     num_images, dimensions = features.shape
     centred = (features - features.mean(axis=0)) / np.sqrt(num_images - 1)
     return np.linalg.qr(centred, mode="r") if num_images > dimensions else centred
 
 
 def _mean_kernel_of_pairs(features: np.ndarray) -> float:
-    """Mean of k over all pairs of different images."""
+    """Returns the mean of k over all pairs of different images."""
     num_images, dimensions = features.shape
     of_itself = _cube(np.einsum("ij,ij->i", features, features) / dimensions + 1)
     return (num_images * _mean_kernel(features, features) - of_itself.mean()) / (num_images - 1)
 
 
 def _mean_kernel(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean of k over all pairs of an image of the first set and one of the second."""
+    """Returns the mean of k over all pairs of an image of the first set and an image of the second."""
     dimensions = first.shape[1]
     sums = [
         _cube(first[rows] @ second.T / dimensions + 1).sum(axis=1).sum() for rows in row_blocks(len(first), len(second))

@@ -1,4 +1,4 @@
-"""Percentile bootstrap intervals of statistics that can be computed from one integer weight per sample."""
+"""Computes percentile bootstrap intervals of statistics that are functions of one integer weight per sample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 QUANTILES = (0.025, 0.975)
-# Elements of one block of weights: 2 MiB, so that memory stays bounded and the sums over it stay in the cache.
+# Elements of one block of weights: 2 MiB, so that memory is bounded and a block stays in the processor's cache.
 BOOTSTRAP_BLOCK_ELEMENTS = 2**18
 
 
@@ -16,9 +16,9 @@ class Interval(NamedTuple):
     """A 95 % percentile interval.
 
     Attributes:
-        low: 2.5th percentile of the statistic over the resamples in which it is defined; nan if in none.
-        high: 97.5th percentile, likewise.
-        num_undefined: resamples in which the statistic is undefined (nan), left out of the percentiles.
+        low: the 2.5th percentile of the statistic over the resamples in which it is defined; nan if there are none.
+        high: the 97.5th percentile over these resamples; nan if there are none.
+        num_undefined: the number of resamples in which the statistic is undefined (nan).
     """
 
     low: float
@@ -29,19 +29,22 @@ class Interval(NamedTuple):
 def resample_weights(
     num_samples: int, *, groups: np.ndarray | None = None, num_resamples: int = 2000, seed: int = 42
 ) -> Iterator[np.ndarray]:
-    """How often each sample occurs in each bootstrap resample, in blocks of bounded memory.
+    """Yields the number of times that each sample occurs in each bootstrap resample, in blocks of bounded memory.
 
-    Drawing n of n samples with replacement is the same as giving sample i the weight "times drawn". With groups, whole
-    groups are drawn with replacement (cluster bootstrap), as many as there are, and a sample weighs as often as its
-    group was drawn. The draws are those of `np.random.default_rng(seed).integers(num_units, size=(num_resamples,
-    num_units))`, the units being the samples or the sorted distinct groups, whatever the size of the blocks.
+    These numbers are the samples' weights. A resample draws n of n samples with replacement. With groups, it draws
+    whole groups with replacement (cluster bootstrap), as many as there are, and a sample's weight is the number of
+    times that its group was drawn. The draws are those of `np.random.default_rng(seed).integers(num_units,
+    size=(num_resamples, num_units))`, where the units are the samples or the sorted distinct groups. They do not depend
+    on the size of the blocks.
 
     Args:
-        num_samples: at least 1.
+        num_samples: the number of samples, at least 1.
         groups: (num_samples,), the group (patient) of each sample; None to draw single samples.
+        num_resamples: the number of resamples, at least 1.
+        seed: the seed of the draws.
 
     Yields:
-        int64 (block, num_samples); the blocks' lengths sum to num_resamples.
+        The weights, int64 (block, num_samples); the blocks' lengths sum to num_resamples.
     """
     assert num_samples >= 1 and num_resamples >= 1, (num_samples, num_resamples)
     num_units, unit_of_sample = num_samples, None
@@ -53,16 +56,16 @@ def resample_weights(
     for start in range(0, num_resamples, block):
         rows = min(block, num_resamples - start)
         drawn = generator.integers(num_units, size=(rows, num_units))
-        drawn += np.arange(rows)[:, None] * num_units  # so that one bincount counts every row apart
+        drawn += np.arange(rows)[:, None] * num_units  # so that one bincount counts each row separately
         weights = np.bincount(drawn.ravel(), minlength=rows * num_units).reshape(rows, num_units)
         yield weights if unit_of_sample is None else weights[:, unit_of_sample]
 
 
 def percentile_interval(replicates: np.ndarray) -> Interval:
-    """The central 95 % of a statistic's values over resamples, nan marking those in which it is undefined.
+    """Returns the central 95 % of a statistic's values over resamples.
 
     Args:
-        replicates: float (num_resamples,).
+        replicates: float (num_resamples,), the value in each resample; nan if it is undefined there.
     """
     defined = replicates[~np.isnan(replicates)]
     num_undefined = len(replicates) - len(defined)
@@ -80,14 +83,17 @@ def bootstrap_intervals(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Interval]:
-    """Percentile bootstrap (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3).
+    """Returns percentile bootstrap intervals of several statistics.
 
-    The bounds are nan where there is one sample, or one group: a single draw says nothing of the spread. With a handful
-    of groups the interval exists, but is narrower than it ought to be.
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+
+    The bounds are nan if there is only one sample or one group, which says nothing about the spread. With a handful of
+    groups there is an interval, but it is too narrow.
 
     Args:
-        statistics: from weights, int64 (block, num_samples), to float (block,) by name, nan where undefined.
-        num_samples, groups, num_resamples, seed: as in `resample_weights`.
+        statistics: a function from weights, int64 (block, num_samples), to the statistics by name, each float (block,),
+            nan where undefined.
+        num_samples, groups, num_resamples, seed: the arguments of `resample_weights`.
     """
     blocks = [
         statistics(weights)

@@ -1,9 +1,9 @@
-"""Which synthetic images are copies of training images: nearest neighbours in feature and in pixel space.
+"""Finds synthetic images that copy training images, by their nearest neighbours in feature and in pixel space.
 
-A distance says nothing by itself: two patches of fat are always close. So each is divided by how far the training image
-that was found lies from its own neighbours, and compared with what real images, each left out in turn, show of it. The
-neighbours of an outlier are so far away that whatever comes near it would look like a copy; so an image counts as no
-further from its neighbours than the median image is from its own.
+A distance by itself says nothing: two patches of fat are always close. So the distance to the nearest training image is
+divided by that image's distance to its own neighbours. The quotient is compared with those of real images, each of
+which is left out of the training images in turn. An outlier is so far from its neighbours that every image near it
+would look like a copy. So the divisor is at most the median image's distance to its neighbours.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from histogan_tf.errors import UserError
 from histogan_tf.metrics.checks import check_images, checked_pair
 from histogan_tf.metrics.distances import PairwiseDistances, feature_distances, nearest, pixel_distances
 
-# The neighbour of a training image whose distance is its scale; the third, so that a few near-duplicates do no harm.
+# The neighbour of a training image whose distance is the divisor; the third, so that a few near-duplicates do no harm.
 SCALE_NEIGHBOUR = 3
-# Share of independent images that would be taken for copies, in each of the two spaces.
+# Share of independent images that are wrongly taken for copies, in each of the two spaces.
 FALSE_ALARM_RATE = 1e-4
 MIN_TRAINING_IMAGES = SCALE_NEIGHBOUR + 2
 _LOW_QUANTILE, _MIDDLE_QUANTILE = 0.01, 0.5
@@ -29,13 +29,13 @@ class NearestTraining:
     """The nearest training image of each synthetic image in one space.
 
     Attributes:
-        indices: int64 (num_synthetic,), into the training images.
-        distances: float64 (num_synthetic,).
-        relative_distances: float64 (num_synthetic,): distances divided by that of the training image found to its own
-            third-nearest other training image, or by the median of these if it is smaller.
-        threshold: of relative distances; those below it, and distances of 0, are suspected copies.
+        indices: int64 (num_synthetic,), the index of the nearest training image.
+        distances: float64 (num_synthetic,), the distance to it.
+        relative_distances: float64 (num_synthetic,): the distance divided by the distance of that training image to its
+            third-nearest other training image, or by the median of these distances if the median is smaller.
+        threshold: the relative distance below which an image is a suspected copy; so is one at a distance of 0.
         real_quantiles: the 1 % and 50 % quantiles of the relative distances of real images to each other.
-        num_suspected_real: training images that would be suspected of being copies of another training image.
+        num_suspected_real: the number of training images that would be suspected of copying another training image.
     """
 
     indices: np.ndarray
@@ -47,17 +47,18 @@ class NearestTraining:
 
     @property
     def is_suspected(self) -> np.ndarray:
-        """bool (num_synthetic,)."""
+        """Whether each synthetic image is a suspected copy, bool (num_synthetic,)."""
         return (self.relative_distances < self.threshold) | (self.distances == 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """Nearest training images of synthetic images.
+    """The nearest training images of synthetic images in both spaces.
 
     Attributes:
-        features: by Euclidean distance of features.
-        pixels: by root mean squared difference in grey levels, in [0, 255], in the best of the eight orientations.
+        features: those by Euclidean distance of features.
+        pixels: those by root mean squared difference in grey levels, in [0, 255], in the orientation in which the
+            images differ least.
     """
 
     features: NearestTraining
@@ -65,12 +66,12 @@ class Copies:
 
     @property
     def is_suspected(self) -> np.ndarray:
-        """bool (num_synthetic,): in either space."""
+        """Whether each synthetic image is a suspected copy in either space, bool (num_synthetic,)."""
         return self.features.is_suspected | self.pixels.is_suspected
 
     @property
     def relative_distances(self) -> np.ndarray:
-        """float64 (num_synthetic,): the smaller of the two."""
+        """The smaller of each synthetic image's two relative distances, float64 (num_synthetic,)."""
         return np.minimum(self.features.relative_distances, self.pixels.relative_distances)
 
 
@@ -82,10 +83,11 @@ def find_copies(
 ) -> Copies:
     """Compares every synthetic image with every training image.
 
-    Of copies of 100 real patches of 50x50 pixels, with the features `random`, all were suspected that were turned, had
-    noise of 10 grey levels, were blurred by a pixel or brightened by 10 grey levels, which pixels see; of those shifted
-    by one pixel 56 and by two 38, which features see; and of 182 other patches none. Exact duplicates among the
-    training images count once, so that they do not hide their copies.
+    It was measured on changed copies of 100 real patches of 50x50 pixels, with the features `random`. By pixels, all
+    copies were suspected that were turned, had noise of 10 grey levels, were blurred by a pixel or were brightened by
+    10 grey levels. By features, 56 of the copies shifted by one pixel were suspected, and 38 of those shifted by two.
+    Of 182 other patches, none was suspected. Exact duplicates among the training images count once; otherwise they
+    would hide their copies.
 
     Args:
         training_images: uint8 (num_training, height, width, channels).
@@ -104,7 +106,7 @@ def find_copies(
     first.sort()
     if len(first) < MIN_TRAINING_IMAGES:
         raise UserError(
-            f"{len(first)} different training images are too few to tell a copy from a likeness: give at least "
+            f"{len(first)} different training images are too few to tell a copy from a similar image: give at least "
             f"{MIN_TRAINING_IMAGES}"
         )
     spaces = {
@@ -117,12 +119,12 @@ def find_copies(
 def _nearest_training(training: np.ndarray, synthetic: np.ndarray, pairwise: PairwiseDistances) -> NearestTraining:
     among_training = nearest(training, None, SCALE_NEIGHBOUR + 1, pairwise)
     of_synthetic = nearest(synthetic, training, 1, pairwise)
-    scales = np.sqrt(among_training.squares[:, SCALE_NEIGHBOUR - 1 :])  # (num_training, 2): of the third and fourth
+    scales = np.sqrt(among_training.squares[:, SCALE_NEIGHBOUR - 1 :])  # (num_training, 2): third and fourth neighbour
     scales = np.minimum(scales, np.median(scales[:, 0]))
     indices, distances = of_synthetic.indices[:, 0], np.sqrt(of_synthetic.squares[:, 0])
     relative_distances = _quotients(distances, scales[indices, 0])
 
-    # Each training image left out in turn: it must not count as a neighbour of the one that was found for it.
+    # Each training image is left out in turn: it must not count as a neighbour of its own nearest training image.
     found = among_training.indices[:, 0]
     left_out = np.arange(len(training))
     is_neighbour = np.any(among_training.indices[found, :SCALE_NEIGHBOUR] == left_out[:, None], axis=1)
@@ -140,13 +142,14 @@ def _nearest_training(training: np.ndarray, synthetic: np.ndarray, pairwise: Pai
 
 
 def _threshold(low: float, middle: float) -> float:
-    """The relative distance below which an independent image falls with FALSE_ALARM_RATE.
+    """Returns the relative distance below which a share FALSE_ALARM_RATE of independent images falls.
 
-    Among points of D dimensions, the share of images with a neighbour nearer than r grows as r^D (Levina & Bickel,
-    "Maximum Likelihood Estimation of Intrinsic Dimension", NIPS 2004). Two quantiles of real images give D, and the
-    threshold lies where that law reaches the rate. So it is strict where images vary in few ways, and distances vary
-    much, and close to the middle where they vary in many. Where more than 1 % of the real images are turned or mirrored
-    ones of others, the low quantile of pixel distances is 0, and only exact copies are suspected.
+    In D dimensions, the share of images with a neighbour nearer than r grows as r^D (Levina & Bickel, "Maximum
+    Likelihood Estimation of Intrinsic Dimension", NIPS 2004). D follows from two quantiles of real images, and the
+    threshold is the r at which this law reaches the rate. It is far below the median if images vary in few ways, so
+    that distances vary much, and close to the median if images vary in many ways. If more than 1 % of the real images
+    are turned or mirrored copies of others, the low quantile of pixel distances is 0, and only exact copies are
+    suspected.
     """
     if low == 0:
         return 0.0
@@ -155,6 +158,6 @@ def _threshold(low: float, middle: float) -> float:
 
 
 def _quotients(distances: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """distances / scales; 0 for a distance of 0, and infinite for another one on a scale of 0."""
+    """Returns distances / scales; 0 if the distance is 0, else infinite if the scale is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(distances == 0, 0.0, distances / scales)

@@ -1,4 +1,4 @@
-"""The metrics of a binary classifier for many weighted resamples at once: what bootstrap intervals are made of."""
+"""Computes the metrics of a binary classifier for many weighted resamples at once, as bootstrap intervals need them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import numpy as np
 class Ranking:
     """Images sorted once by falling probability, so that the metrics of any resample are sums over its weights.
 
-    The number of true and false positives at every distinct probability are cumulative sums of weights; all metrics but
-    the Brier score follow from these. Images of equal probability share one threshold, which is how ties count half in
-    the ROC AUC.
+    The numbers of true and false positives at every distinct probability are cumulative sums of weights; all metrics
+    except the Brier score follow from them. Images of equal probability share one threshold, so ties count half in the
+    ROC AUC.
+
+    Args:
+        labels: (num_images,), 0 or 1.
+        probabilities: (num_images,), the probability of label 1, falling.
+        threshold: the probability from which on an image is called positive.
     """
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
@@ -22,7 +27,11 @@ class Ranking:
         self._num_above = int(np.sum(probabilities[self._ends] >= threshold))
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """From weights, int (num_resamples, num_images), to float (num_resamples,) by name, nan where undefined."""
+        """Returns the metrics of each resample by name, float (num_resamples,); nan where undefined.
+
+        Args:
+            weights: int (num_resamples, num_images), the number of times that each image occurs in each resample.
+        """
         called = self._cumulative(weights)
         true_positives = self._cumulative(weights * self._labels)
         false_positives = called - true_positives
@@ -52,12 +61,12 @@ class Ranking:
         }
 
     def _cumulative(self, weights: np.ndarray) -> np.ndarray:
-        """float (num_resamples, num_thresholds + 1): weight at or above each distinct probability, after a 0."""
+        """Returns a 0, then the weight at or above each distinct probability: (num_resamples, num_thresholds + 1)."""
         sums = np.zeros((len(weights), len(self._ends) + 1))
         sums[:, 1:] = np.cumsum(weights, axis=1)[:, self._ends]
         return sums
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """The quotient; nan where the denominator is zero."""
+    """Returns numerator / denominator; nan where the denominator is zero."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)

@@ -1,7 +1,7 @@
-"""A classifier trained several times, with other seeds: means over the repeats, and their difference from a baseline.
+"""Metrics of a classifier that was trained several times with different seeds: means, and differences from a baseline.
 
-Two kinds of chance decide whether one way of training looks better than another: which images there were to measure on,
-and which seed it had. The intervals here are of the first kind, the repeats' own values show the second.
+Two kinds of chance decide whether one way of training looks better than another: the choice of the images to measure
+on, and the seed. The intervals here show the first kind; the values of the single repeats show the second.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ def mean_metrics(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Metric]:
-    """The metrics of `evaluate_classifier`, or their differences from a baseline, as means over repeats.
+    """Returns the metrics of `evaluate_classifier`, or their differences from a baseline, as means over repeats.
 
-    Each resample of the images (of the patients, if known) is one for all repeats and for their baselines: what is hard
-    for both cancels out in the difference.
+    All repeats and their baselines share each resample of the images (of the patients, if known). So images that are
+    hard for both cancel out in the difference.
 
     Args:
         labels: int32 (num_images,), 0 or 1.
-        repeats: probabilities of label 1 by each repeat, float64 (num_images,).
-        baselines: as many, each to be taken from the repeat of the same place; None for the metrics themselves.
-        threshold, groups, num_resamples, seed: as in `evaluate_classifier`.
+        repeats: for each repeat, the probabilities of label 1, float64 (num_images,).
+        baselines: for each repeat, the probabilities of its baseline, whose metrics are subtracted; None for the
+            metrics of the repeats themselves.
+        threshold, groups, num_resamples, seed: the arguments of `evaluate_classifier`.
 
     Returns:
-        By name; nan where a metric is undefined in any repeat. With one repeat and no baseline, what
-        `evaluate_classifier` returns.
+        The metrics by name; nan if a metric is undefined in any repeat. With one repeat and no baseline, they equal
+        those of `evaluate_classifier`.
     """
     assert len(repeats) and (baselines is None or len(baselines) == len(repeats))
     first = repeats[0] if baselines is None else baselines[0]

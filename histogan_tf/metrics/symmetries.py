@@ -1,6 +1,6 @@
-"""The eight symmetries of a square (its dihedral group): what turning and mirroring can make of an image.
+"""The eight symmetries of a square (its dihedral group), by which images are turned and mirrored.
 
-Tissue has no upside and no left side, so a patch turned or mirrored is as good a patch, and exact: no pixel is made up.
+Tissue has no top and no left side, so a turned or mirrored patch is as good as the original, and no pixel is invented.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TRANSPOSE, FLIP_LEFT_RIGHT, FLIP_UP_DOWN = 4, 1, 2
 
 
 def symmetries_that_fit(image_shape: tuple[int, ...]) -> range:
-    """The symmetries that keep the shape of images (height, width, …): all eight if square, the first four if not."""
+    """Returns the symmetries that keep the shape of images (height, width, …): all 8 if square, else the first 4."""
     return range(8 if image_shape[0] == image_shape[1] else 4)
 
 
@@ -25,11 +25,11 @@ def apply_symmetry(images: Images, symmetry: int) -> Images:
     """Turns and mirrors all images of a batch by one symmetry.
 
     Args:
-        images: (batch, height, width, channels), of NumPy or of TensorFlow, any type.
-        symmetry: in [0, 8).
+        images: (batch, height, width, channels), an array of NumPy or a tensor of TensorFlow, any type.
+        symmetry: the number of the symmetry, in [0, 8).
 
     Returns:
-        As `images`, with height and width exchanged by symmetries from 4 on. For NumPy, a view.
+        The images, of the same type; symmetries from 4 on exchange height and width. For NumPy, a view.
     """
     if isinstance(images, np.ndarray):
         transpose, reverse = np.transpose, np.flip

@@ -32,7 +32,7 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     if size < least:
         raise UserError(
             f"images of {size} pixels are too small: the discriminator halves them {num_layers} times, once for each "
-            f"number in --strides={_listed(strides)}, so they need at least {least} pixels; set --output_height={least} "
+            f"number in --strides={_listed(strides)}, so they need {least} pixels or more; set --output_height={least} "
             f"or more, or give --strides fewer numbers"
         )
     sizes = [size]

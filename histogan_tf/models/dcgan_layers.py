@@ -34,7 +34,7 @@ class DCGANLayers:
         self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool = False
     ) -> None:
         self.precision = precision
-        # The n-th seed does not depend on how many are used, so a deeper network has the same seeds in its first layers.
+        # The n-th seed does not depend on how many are used, so a deeper network has the same seeds in its first ones.
         self._seeds = (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
         self._sync_batch_norm = sync_batch_norm
         self._classes = layer_classes(cpu_kernels)

@@ -1,4 +1,4 @@
-"""What the study's report.html shows, gathered from its directory."""
+"""Writes the study's report.html from the files in the study's directory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TABLE1, _DATASET, _STUDY = "table1.json", "split/dataset.json", "study.json"
 
 
 def write_study_report(directory: Path, config: Config) -> None:
-    """Writes report.html.
+    """Writes the study's report.html.
 
     Args:
-        directory: of the study, all other stages of which are done.
-        config: of --mode=paper, resolved.
+        directory: the study's directory; all other stages of the study are done.
+        config: the resolved flags of --mode=paper.
     """
     table, dataset, study = (_read(directory / name) for name in (_TABLE1, _DATASET, _STUDY))
     configs = StudyConfigs(config)
@@ -66,15 +66,18 @@ def _read(path: Path) -> dict[str, Any]:
 def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
     if is_untrained(config):
         yield (
-            "The classifier's backbone has random weights: it was never trained on anything. Its numbers say that the "
-            "study runs, and nothing of what a pretrained classifier would make of these images."
+            "The classifier's backbone has random weights: it was never trained on anything. Its numbers show that the "
+            "study runs, and say nothing about how well a pretrained classifier would do."
         )
     if config.dataset == "phantom":
         yield "The images are the built-in phantom: drawn by a program, not seen through a microscope."
     if config.quick:
         yield "--quick: networks are narrow and were trained for few steps, so synthetic images are poor by design."
     if dataset["patients_on_both_sides"] is None:
-        yield "The patients are unknown: images of one patient may be on both sides of the split, which flatters."
+        yield (
+            "The patients are unknown: images of one patient may be on both sides of the split, which flatters every "
+            "number here."
+        )
     elif dataset["patients_on_both_sides"]:
         yield (
             f"{dataset['patients_on_both_sides']} patients have images on both sides of the split, which flatters "
@@ -82,11 +85,11 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
         )
     patients = table["num_validation_patients"]
     if patients == 1:
-        yield "The validation images are of one patient: there is no interval, and nothing says how others would fare."
+        yield "The validation images are of one patient: there is no interval, and other patients may differ."
     elif patients is not None and patients < _FEW_PATIENTS:
         yield f"The validation images are of {patients} patients: intervals by patient are too narrow below about ten."
     if table["num_repeats"] == 1:
-        yield "There is one repeat: nothing says how much another seed would change. --repeats=3 tells."
+        yield "There is one repeat: it does not show how much another seed would change; --repeats=3 does."
 
 
 def _number(value: float | None, form: str = "{:.3f}") -> str:
@@ -100,7 +103,7 @@ def _interval(cell: Mapping[str, Any], form: str = "{:.3f}") -> str:
 
 
 def _table1(table: Mapping[str, Any]) -> ReportTable:
-    """Every row with its intervals, spread, and the paper's numbers beside."""
+    """Returns Table 1: every row with its intervals, its spread, and the paper's numbers beside."""
     rows = {}
     for row in table["rows"]:
         images = row["training_images"][0]
@@ -122,14 +125,14 @@ def _table1(table: Mapping[str, Any]) -> ReportTable:
         over = f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
     text = (
         f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images. An image "
-        f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity where the row's "
-        f"ROC curve, of the same images, reaches Real's recall."
+        f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity at which the "
+        f"row's ROC curve, of the same images, reaches Real's recall."
     )
     return ReportTable("Table 1", text, columns, rows, made_from=(_TABLE1,))
 
 
 def _differences(table: Mapping[str, Any]) -> ReportTable:
-    """What each row changes, with verdicts."""
+    """Returns the table of each row's differences from Real, with the effects."""
     rows = {}
     for row in table["rows"]:
         against = row["against_real"]
@@ -147,17 +150,18 @@ def _differences(table: Mapping[str, Any]) -> ReportTable:
         cells.append(Cell(", ".join(f"{test['p_value']:.3g}" for test in tests), f"right alone {discordant}"))
         rows[row["title"]] = cells
     text = (
-        "Differences, resampled together with Real. An effect is clear if its 95 % interval leaves out 0 and every "
-        "repeat has its sign; no correction is made for the number of comparisons. McNemar's exact test is of each "
-        "repeat's predictions, with the images that Real alone and the row alone gets right; it takes images as "
-        "independent, which those of one patient are not."
+        "Each row's metrics minus those of Real; both are measured on the same resamples of the images. An effect is "
+        "clear if its 95 % interval leaves out 0 and every repeat has the same sign; no correction is made for the "
+        "number of comparisons. McNemar's exact test compares the predictions of each repeat; below its p-value stand "
+        "the numbers of images that only Real and only the row gets right. It takes images as independent, which those "
+        "of one patient are not."
     )
     columns = ["against Real", *(name.replace("_", " ") for name in TABLE1_COLUMNS), "McNemar's p"]
     return ReportTable("Against Real", text, columns, rows, made_from=(_TABLE1,))
 
 
 def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Figure]:
-    """Figures 1 to 8, and what the paper has not; of the first repeat."""
+    """Yields Figures 1 to 8, and those that the paper does not have, of the first repeat."""
     description = [Picture(directory / "description" / "dataset.png", "random images of each class", True)]
     yield Figure("Figures 1 and 2", "The two classes, and the mean colour of each beside its name.", description)
     translated = [
@@ -178,7 +182,7 @@ def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Fi
         Picture(path, f"cluster {path.stem.removeprefix('cluster_')}")
         for path in sorted((directory / "clusters").glob("cluster_*.png"))
     ]
-    clusters.append(Picture(directory / "clusters" / "k_selection.png", "how many clusters the images ask for", True))
+    clusters.append(Picture(directory / "clusters" / "k_selection.png", "choice of the number of clusters", True))
     yield Figure("Figure 4", f"SIFT bag-of-visual-words clusters of the {names[1]} training images.", clusters)
     runs = [folder / f"{model}-cluster" for model in ("dcgan1", "dcgan2", "dcgan3")]
     yield Figure("Figure 5", "DCGAN1, 2 and 3 on the largest cluster: samples, losses.", list(_of_runs(runs)))
@@ -197,13 +201,13 @@ def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Fi
     yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(runs)))
     yield Figure(
         "Selected and rejected images",
-        "What each rule lets into the training set and what it keeps out, by label.",
+        "The images that each rule lets into the training set and those that it keeps out, by label.",
         list(_selected(folder)),
     )
 
 
 def _of_runs(runs: Sequence[Path]) -> Iterator[Picture]:
-    """The last sheet of samples and the losses of each run."""
+    """Yields the last sheet of samples and the losses of each run."""
     for run in runs:
         sheets = sorted((run / "samples").glob("*_*[0-9].png"))
         last = sheets[-1].stem.rsplit("_", 1)[1]
@@ -225,7 +229,7 @@ def _selected(folder: Path) -> Iterator[Picture]:
 
 
 def _synthesis(directory: Path, folder: Path) -> ReportTable:
-    """Synthesis metrics of each set of images, of the first repeat, whose folder is given."""
+    """Returns the table of the synthesis metrics of each set of images in `folder`, that of the first repeat."""
     paths = {
         f"{title}, label {label}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
         for name, title in SYNTHETIC.items()
@@ -241,8 +245,8 @@ def _synthesis(directory: Path, folder: Path) -> ReportTable:
     # The names end in sample sizes, which differ with the labels.
     metrics = [name.split("-n")[0] for name in next(iter(reports.values()))["metrics"]]
     text = (
-        "Synthetic against real training images of the same label, of the first repeat. Below each value: what other "
-        "real images reach (a perfect generator's), and what white noise reaches."
+        "Synthetic images compared with real training images of the same label, of the first repeat. Below each value: "
+        "the value of other real images (that of a perfect generator), and that of white noise."
     )
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows, made_from)

@@ -1,4 +1,4 @@
-"""A report in one HTML file: pictures inside, nothing from the network, each table with the file it was made from."""
+"""Writes a report as one HTML file that includes its pictures and names the file from which each table was made."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TEMPLATE = "report.html.j2"
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One PNG.
+    """One PNG with its caption.
 
     Attributes:
-        path: the file, below the page's folder; its relative path is named under the picture.
-        caption: the text below it, and what is read out in its place.
-        is_wide: whether it takes the whole width.
+        path: the PNG file, below the page's folder; its relative path is shown under the picture.
+        caption: the text below the picture, also its alternative text for screen readers.
+        is_wide: whether the picture takes the whole width of the page.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """Pictures under one heading.
+    """A group of pictures under one heading.
 
     Attributes:
-        title: of the figure.
-        text: what it shows.
-        pictures: in order; none if there was nothing to show, which `text` then says.
+        title: the heading.
+        text: the sentences that say what the pictures show, or that there is nothing to show.
+        pictures: the pictures in order; may be empty.
     """
 
     title: str
@@ -52,9 +52,9 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: the number.
-        note: smaller, below it.
-        emphasis: "raises" or "lowers", which are coloured; empty for others.
+        text: the text of the cell, usually a number.
+        note: the smaller text below it.
+        emphasis: "raises" or "lowers" to colour the cell; empty for no colour.
     """
 
     text: str
@@ -67,11 +67,11 @@ class ReportTable:
     """A table with a heading for each row and column.
 
     Attributes:
-        title: the heading above it.
-        text: what its numbers are.
+        title: the heading above the table.
+        text: the sentences that say what its numbers are.
         columns: the columns' headings; the first one stands above the rows' headings.
-        rows: cells by the row's heading.
-        made_from: files that hold its numbers, relative to the page's folder; named under it.
+        rows: the cells of each row, by the row's heading.
+        made_from: the files that hold the numbers, relative to the page's folder; they are named under the table.
     """
 
     title: str
@@ -83,21 +83,21 @@ class ReportTable:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All that a report shows, in this order.
+    """The content of a report, in the order in which the page shows it.
 
     Attributes:
         title: the page's title.
-        summary: sentences below it.
-        summary_made_from: the file that holds their numbers, relative to the page's folder.
-        warnings: what makes the numbers mean less than they seem to.
-        answer: what was found, in words.
+        summary: the sentences below the title.
+        summary_made_from: the file that holds the summary's numbers, relative to the page's folder.
+        warnings: sentences on why the numbers may mislead.
+        answer: the result of the study in words.
         answer_made_from: the file that holds the answer, relative to the page's folder.
-        tables: the tables that everybody reads.
+        tables: the main tables.
         figures: the figures, in order.
-        details: tables that few will read.
-        settings: values by name.
-        settings_made_from: the file that holds them, relative to the page's folder.
-        command: the command line that makes all of it again.
+        details: the tables for readers who want details.
+        settings: the values of settings by name.
+        settings_made_from: the file that holds the settings, relative to the page's folder.
+        command: the command line that makes the whole report again.
     """
 
     title: str
@@ -115,11 +115,11 @@ class Report:
 
 
 def write_html_report(path: Path, report: Report) -> None:
-    """Writes the page, whole or not at all; text is escaped, whatever it holds.
+    """Writes the page, completely or not at all. All text is escaped, so it may contain HTML characters.
 
     Args:
-        path: the page. All files that the report names are in its folder or below it.
-        report: what the page shows.
+        path: the HTML file to write. All files that the report names are in its folder or below it.
+        report: the content of the page.
     """
     import jinja2
 

@@ -1,4 +1,4 @@
-"""Tables of text, for the log and for Markdown files; `tabulate` lines their columns up."""
+"""Formats tables as text for the log and for Markdown files; the package `tabulate` lines up their columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tabulate import SEPARATING_LINE, DataRow, TableFormat, tabulate
 
 
 def _rule(widths: Sequence[int], alignments: Sequence[str]) -> str:
-    """The line below a Markdown header, which says where columns are aligned to the right."""
+    """Returns the line below a Markdown header, which says which columns are aligned to the right."""
     cells = (
         "-" * width if side == "left" else f"{'-' * (width - 1)}:"
         for width, side in zip(widths, alignments, strict=True)
@@ -30,21 +30,21 @@ _MARKDOWN = TableFormat(
 
 
 def plain_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows as lines, their columns two spaces apart.
+    """Returns rows as lines of text, with two spaces between columns.
 
     Args:
-        rows: cells, as many in each; a header is a row like the others.
-        right: numbers of the columns that are aligned to the right; the others are aligned to the left.
+        rows: the cells of each row; all rows have the same number of cells. A header is a row like the others.
+        right: the numbers of the columns that are aligned to the right; the others are aligned to the left.
     """
     return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=_alignments(rows, right))
 
 
 def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows as a Markdown table whose columns line up, so that it can be read as text too.
+    """Returns rows as a Markdown table whose columns line up, so that it can also be read as plain text.
 
     Args:
-        rows: cells, as many in each; the first row is the header.
-        right: as in `plain_table`.
+        rows: the cells of each row; all rows have the same number of cells. The first row is the header.
+        right: the numbers of the columns that are aligned to the right; the others are aligned to the left.
     """
     header, *body = rows
     lines = [header, SEPARATING_LINE, *body]

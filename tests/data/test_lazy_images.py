@@ -204,4 +204,4 @@ class TestArraySource:
         assert images.shape == (5, 4, 6, 3)
         os.truncate(tmp_path / "X.npy", os.path.getsize(tmp_path / "X.npy") - 1)
         assert images.take(np.array([4]))[1].tolist() == [0]
-        assert "skipped '4': " in caplog.text and "has been cut off" in caplog.text
+        assert "skipped '4': " in caplog.text and "has become shorter" in caplog.text

@@ -194,7 +194,7 @@ def test_another_file_in_the_cache_is_left_alone_and_named(keras_home):
     path = keras_home / "models" / Path(feature_extractors.INCEPTION_WEIGHTS_URL).name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half of it")
-    with pytest.raises(UserError, match=f"{path} is truncated or another file than https://.*remove it"):
+    with pytest.raises(UserError, match=f"{path} is truncated or not the file https://.*remove it"):
         inception_extractor()
     assert path.read_bytes() == b"half of it"
 
