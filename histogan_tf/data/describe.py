@@ -60,7 +60,7 @@ def describe_dataset(config: Config) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What was measured on the pixels of every image.
+    """Measurements on the pixels of every image.
 
     Attributes:
         shapes: the (height, width, channels) of each image; None if it cannot be read.

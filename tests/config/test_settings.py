@@ -45,7 +45,7 @@ def test_several_strides_say_how_many_transposed_convolutions_there_are(conditio
     ("settings", "message"),
     [
         ({"kernel_size": (5, 5)}, "--kernel_size=5,5: give one number or 4"),
-        ({"kernel_size": (5,) * 5}, "--kernel_size=5,5,5,5,5: give one number or 4.*in --strides"),
+        ({"kernel_size": (5,) * 5}, "--kernel_size=5,5,5,5,5: give one number or 4.*give --strides more"),
         ({"kernel_size": (5,) * 4, "conditional": True}, "give one number or 2"),
         ({"kernel_size": (5,) * 4, "strides": (2,) * 5}, "--kernel_size=5,5,5,5: give one number or 5"),
     ],

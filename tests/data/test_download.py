@@ -155,7 +155,7 @@ def test_goes_on_with_what_an_earlier_attempt_fetched(tmp_path, kaggle, shrink, 
         raise TimeoutError
 
     kaggle["write"] = stop_half_way
-    with pytest.raises(UserError, match="give the command again to go on"):
+    with pytest.raises(UserError, match="give the command again to continue"):
         run(tmp_path, "idc")
     assert os.environ["KAGGLEHUB_CACHE"] == "/of/the/user"
 
@@ -170,16 +170,16 @@ def test_goes_on_with_what_an_earlier_attempt_fetched(tmp_path, kaggle, shrink, 
 def test_other_counts_than_the_set_has(tmp_path, kaggle, shrink):
     shrink("idc", {"non-idc": 3, "idc": 3})
     kaggle["write"] = write_arrays
-    with pytest.raises(UserError, match=r"holds \{'non-idc': 3, 'idc': 2\} images .* and the set has .*'idc': 3"):
+    with pytest.raises(UserError, match=r"holds \{'non-idc': 3, 'idc': 2\} images .* but the dataset idc has .*'idc': 3"):
         run(tmp_path, "idc")
     assert not (tmp_path / "data" / "idc").exists()
 
 
 def test_other_layout_than_the_set_has(tmp_path, kaggle):
     kaggle["write"] = lambda root: (root / "notes.txt").write_text("moved")
-    with pytest.raises(UserError, match=r"has no X\.npy any more"):
+    with pytest.raises(UserError, match=r"no longer has X\.npy"):
         run(tmp_path, "idc")
-    with pytest.raises(UserError, match="does not hold this set .*no image in"):
+    with pytest.raises(UserError, match="does not hold the dataset idc .*no image in"):
         run(tmp_path, "idc-full")
     assert not (tmp_path / "data" / "idc").exists() and not (tmp_path / "data" / "idc-full").exists()
 
@@ -187,7 +187,7 @@ def test_other_layout_than_the_set_has(tmp_path, kaggle):
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, kaggle):
     (tmp_path / "data" / "idc").mkdir(parents=True)
     (tmp_path / "data" / "idc" / "diary.txt").write_text("mine")
-    with pytest.raises(UserError, match="does not hold this set"):
+    with pytest.raises(UserError, match="does not hold the dataset idc"):
         run(tmp_path, "idc")
     assert (tmp_path / "data" / "idc" / "diary.txt").read_text() == "mine" and not kaggle["calls"]
 

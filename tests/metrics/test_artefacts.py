@@ -134,7 +134,7 @@ def test_what_cannot_be_compared_is_the_users_mistake():
     with pytest.raises(UserError, match="synthetic ones 16x16 grey"):
         checkerboard_score(images, images[..., :1])
     for period in (1, 9):
-        with pytest.raises(UserError, match=f"period {period} in images of 16 pixels"):
+        with pytest.raises(UserError, match=f"period {period} does not fit into images of 16 pixels"):
             checkerboard_score(images, images, period)
     with pytest.raises(UserError, match="at least two"):
         checkerboard_floor(images[:1])

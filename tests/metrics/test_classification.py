@@ -328,11 +328,11 @@ def test_bad_input_is_the_users_to_mend(function, labels, probabilities, message
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: evaluate_classifier([0, 1], [0, 1], threshold=1.5), r"threshold of 1.5: .* in \[0, 1\]"),
-        (lambda: evaluate_classifier([0, 1], [0, 1], threshold=np.nan), "threshold of nan"),
+        (lambda: evaluate_classifier([0, 1], [0, 1], threshold=1.5), r"threshold is 1.5: .* in \[0, 1\]"),
+        (lambda: evaluate_classifier([0, 1], [0, 1], threshold=np.nan), "threshold is nan"),
         (lambda: evaluate_classifier([0, 1], [0, 1], groups=["a"]), r"groups of shape \(1,\) for labels"),
-        (lambda: choose_threshold([0, 1], [0, 1], 0), "recall of at least 0: .* above 0 and up to 1"),
-        (lambda: choose_threshold([0, 1], [0, 1], 1.01), "recall of at least 1.01"),
+        (lambda: choose_threshold([0, 1], [0, 1], 0), "recall to reach is 0: .* above 0 and up to 1"),
+        (lambda: choose_threshold([0, 1], [0, 1], 1.01), "recall to reach is 1.01"),
         (lambda: choose_threshold([0, 0], [0, 1], 0.5), "no image of label 1"),
         (lambda: precision_recall_curve([0, 0], [0, 1]), "no image has label 1"),
         (lambda: roc_curve([1, 1], [0, 1]), "all 2 labels are 1"),

@@ -211,5 +211,5 @@ def test_weights_that_cannot_be_downloaded(keras_home, monkeypatch, url, cause):
     with pytest.raises(UserError) as caught:
         inception_extractor()
     message = str(caught.value)
-    for words in (str(keras_home / "models"), url, cause, "put that file there", "--features=random and --features="):
+    for words in (str(keras_home / "models"), url, cause, "copy it there", "--features=random and --features="):
         assert words in message
