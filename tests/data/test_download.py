@@ -170,7 +170,9 @@ def test_goes_on_with_what_an_earlier_attempt_fetched(tmp_path, kaggle, shrink, 
 def test_other_counts_than_the_set_has(tmp_path, kaggle, shrink):
     shrink("idc", {"non-idc": 3, "idc": 3})
     kaggle["write"] = write_arrays
-    with pytest.raises(UserError, match=r"holds \{'non-idc': 3, 'idc': 2\} images .* but the dataset idc has .*'idc': 3"):
+    with pytest.raises(
+        UserError, match=r"holds \{'non-idc': 3, 'idc': 2\} images .* but the dataset idc has .*'idc': 3"
+    ):
         run(tmp_path, "idc")
     assert not (tmp_path / "data" / "idc").exists()
 
