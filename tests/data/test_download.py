@@ -181,7 +181,7 @@ def test_other_layout_than_the_set_has(tmp_path, kaggle):
     kaggle["write"] = lambda root: (root / "notes.txt").write_text("moved")
     with pytest.raises(UserError, match=r"no longer has X\.npy"):
         run(tmp_path, "idc")
-    with pytest.raises(UserError, match="does not hold the dataset idc .*no image in"):
+    with pytest.raises(UserError, match="does not hold the dataset idc-full .*no image in"):
         run(tmp_path, "idc-full")
     assert not (tmp_path / "data" / "idc").exists() and not (tmp_path / "data" / "idc-full").exists()
 
