@@ -28,14 +28,17 @@ class Family:
         kind: what a trained one can be asked for. A `generator` can generate, visualize and be measured; a `translator`
             can translate; a `classifier` can classify, be measured and be compared.
         presets: for each value of --model that belongs to the family, the values of flags that are left out.
-        train: "module:function" that trains a Config. It mostly hands `training.jobs.train_network` a function that
-            makes the family's `TrainingJob`.
+        train: "module:function" that trains a Config on the images of its --dataset, or on the ImageSet that it gets as
+            the keyword argument `images`. It mostly hands `training.jobs.train_network` a function that makes the
+            family's `TrainingJob`. A classifier's takes synthetic images as `synthetic` too.
         networks: "module:function" from a Config, what the run recorded of its images (`image_shape`, `class_names`),
             and the keyword arguments `image_shape` and `directions`, which matter to translators alone, to a list of
             `runs.checkpoints.Restorable`. A generator's network takes {"z": float32 (batch, z_dim)}, and `label`, int32
             (batch,), if the run is --conditional; it returns float32 (batch, height, width, channels) in [-1, 1].
         check: from a Config and the presets of its model to a Config that is checked and filled in;
             `family_rules.fill_in` for a family whose flags cannot contradict each other.
+        predictor: "module:class" of what makes a trained classifier's network a function from images to probabilities;
+            None for other kinds.
         num_parallel_networks: networks that compute side by side in a step; each gets its share of a CPU's cores.
         step_cost: "module:function" that estimates a training step for the study's plan, see `paper.estimate`; None for
             a family that the study does not train step by step.
@@ -59,6 +62,7 @@ class Family:
     use: str
     card_sections: tuple[str, ...]
     unlisted: frozenset[str] = frozenset()
+    predictor: str | None = None
     num_parallel_networks: int = 1
     step_cost: str | None = None
 
@@ -141,6 +145,7 @@ FAMILIES: dict[str, Family] = {
         presets={"resnet18": {"batch_size": 64}},
         train="histogan_tf.classifier.transfer:train_classifier",
         networks="histogan_tf.classifier.prediction:classifier_networks",
+        predictor="histogan_tf.classifier.prediction:Predictor",
         check=check_classifier,
         section="classifier",
         heeds=frozenset(),

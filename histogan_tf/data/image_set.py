@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,12 @@ class ImageSet:
         name: of the dataset, as in --dataset.
         class_names: the names of labels 0, 1, …; empty if unlabelled.
         num_skipped: images that could not be used, each of which was named in a warning, or that a flag left out.
+        parts: str (num_images,), "train" or "validation": the part of the dataset's split that each image is in; None
+            if the set was not split. A set that has them is never split again, so that whatever is trained and measured
+            on it keeps to one split.
+        settings: values of the flags that `load_with_parts` loaded the set with, by name, as they were given; None if
+            it is of other origin.
+        num_loaded: how many images that load gave, in all; 0 if the set is of other origin.
     """
 
     images: np.ndarray | LazyImages
@@ -34,22 +41,35 @@ class ImageSet:
     name: str
     class_names: tuple[str, ...] = ()
     num_skipped: int = 0
+    parts: np.ndarray | None = None
+    settings: Mapping[str, Any] | None = None
+    num_loaded: int = 0
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
         # Lazy images would have to read some to tell their channels.
         assert self.is_lazy or self.images.shape[-1] in (1, 3), self.images.shape
-        for column in (self.labels, self.ids, self.groups):
+        for column in (self.labels, self.ids, self.groups, self.parts):
             assert column is None or len(column) == len(self.images), (len(column), len(self.images))
         assert self.labels is None or self.labels.dtype == np.int32, self.labels.dtype
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items()) or "without labels"
+        size = "on disk" if self.is_lazy else "x".join(map(str, self.image_shape))
+        return f"<ImageSet {self.name}: {len(self)} images ({counts}), {size}>"
+
     @property
     def is_lazy(self) -> bool:
         """Whether images are read when indexed, instead of being in memory."""
         return isinstance(self.images, LazyImages)
+
+    @property
+    def is_as_loaded(self) -> bool:
+        """Whether these are all the images that `load_with_parts` gave, and not some that were selected from them."""
+        return self.settings is not None and len(self) == self.num_loaded
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -62,7 +82,7 @@ class ImageSet:
         return len(self.class_names)
 
     def select(self, indices: np.ndarray) -> ImageSet:
-        """The images at `indices` (int, any order), with their labels, ids and groups; lazy ones stay so."""
+        """The images at `indices` (int, any order), with all that is known of them; lazy ones stay lazy."""
         return self._with_images(self.images.select(indices) if self.is_lazy else self.images[indices], indices)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +114,7 @@ class ImageSet:
             labels=None if self.labels is None else self.labels[indices],
             ids=self.ids[indices],
             groups=None if self.groups is None else self.groups[indices],
+            parts=None if self.parts is None else self.parts[indices],
         )
 
     def counts(self) -> dict[str, int]:
