@@ -122,9 +122,6 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
     "TensorBoard": ("logdir",),
 }
 
-# FINISH: remove this mark and its two uses once the package has its folders and the functions of the README.
-unfinished = pytest.mark.skipif(not hasattr(histogan_tf, "load_images"), reason="the package is being rebuilt")
-
 
 class Command(NamedTuple):
     """A command on a page.
@@ -286,7 +283,6 @@ def test_what_a_page_links_to_is_there():
     assert {*PAGES} - {REPOSITORY / "README.md"} <= linked, "no page leads there"
 
 
-@unfinished
 def test_the_paths_that_a_page_names_exist():
     for page in PAGES:
         for code in code_in_prose(page):
@@ -363,8 +359,6 @@ def test_the_commands_run(folder: Path):
     assert len(list((synthetic / "0").iterdir())) == len(list((synthetic / "1").iterdir())) == NUM_IMAGES
 
 
-# FINISH: run this once `load_images`, `train`, `load_run` and `evaluate` are there; mend what differs.
-@unfinished
 @pytest.mark.slow
 def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """All blocks of the README one after the other, as in one session; `train` gets the flags of TINY last."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import histogan_tf as hg
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.config.families import FAMILIES, GENERATOR, Family
@@ -175,12 +176,12 @@ class ToyTrainer:
         return {"samples": sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)}
 
 
-def train_toy(config: Config) -> None:
-    train_network(config, _toy_job)
+def train_toy(config: Config, images: ImageSet | None = None) -> None:
+    train_network(config, functools.partial(_toy_job, images=images))
 
 
-def _toy_job(config: Config) -> TrainingJob:
-    image_set = load_dataset(config)
+def _toy_job(config: Config, images: ImageSet | None) -> TrainingJob:
+    image_set = load_dataset(config, images)
     return TrainingJob(
         trainer=ToyTrainer(config, image_set.image_shape),
         dataset=dataset_record(image_set),
@@ -238,3 +239,10 @@ def test_what_a_new_family_trained_can_be_asked_for_what_its_kind_can(tmp_path, 
     assert len({image.tobytes() for image in images}) == 5
     with pytest.raises(UserError, match=r"is a run of toy_gan; --mode=translate needs a translator \(cyclegan\)"):
         run_program(tmp_path, "--mode=translate")
+
+
+def test_python_trains_a_new_family_and_samples_from_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "toy", TOY_FAMILY)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), np.uint8)
+    run = hg.train(pixels, model="toy_gan", z_dim=3, max_steps=2, run="toy", checkpoint_dir=tmp_path)
+    assert (run.kind, run.step, run.sample(3).shape) == ("generator", 2, (3, 16, 16, 3))

@@ -100,7 +100,8 @@ class ClassifierData:
         if len(self.parts) == 1:
             return self.parts[0]
         images = np.concatenate([np.asarray(part.images) for part in self.parts])
-        return dataclasses.replace(self.real, images=images, labels=self.labels, ids=self.ids, groups=self.groups)
+        columns = {"labels": self.labels, "ids": self.ids, "groups": self.groups, "parts": None}
+        return dataclasses.replace(self.real, images=images, **columns)
 
     def description(self) -> dict[str, Any]:
         """Returns what the run records of its images."""
@@ -117,25 +118,31 @@ class ClassifierData:
         }
 
 
-def load_data(config: Config) -> ClassifierData:
+def load_data(config: Config, images: ImageSet | None = None, synthetic: ImageSet | None = None) -> ClassifierData:
     """Loads and checks the dataset's two parts and the synthetic images.
+
+    Args:
+        config: resolved.
+        images: real ones, both parts of them; None to read the dataset.
+        synthetic: images for --train_on=both or synthetic; None to read --synthetic_dir.
 
     Raises:
         UserError: if images cannot be loaded; if there are not exactly two labels; if a label is missing in training or
             in validation; if synthetic images differ in shape from real ones, or one is a copy of a validation image.
     """
-    real, validation = load_parts(config)
+    real, validation = load_parts(config, images)
     if validation.num_classes != 2:
         raise UserError(
             f"a classifier needs exactly two labels, and {validation.name!r} has {validation.num_classes}: sort its "
             f"images into two sub-folders"
         )
-    synthetic = None
     if config.train_on != "real":
-        synthetic = load_synthetic(config.synthetic_dir, validation.class_names, strict=config.strict)
+        if synthetic is None:
+            synthetic = load_synthetic(config.synthetic_dir, validation.class_names, strict=config.strict)
         if synthetic.image_shape != validation.image_shape:
+            where = "synthetic" if config.synthetic_dir is None else f"--synthetic_dir={config.synthetic_dir}"
             raise UserError(
-                f"--synthetic_dir={config.synthetic_dir}: its images are {_shape(synthetic)}, but those of "
+                f"{where}: its images are {_shape(synthetic)}, but those of "
                 f"{validation.name!r} are {_shape(validation)}; make synthetic images of that size, or resize the real "
                 f"ones with --output_height"
             )
@@ -158,7 +165,13 @@ def _shape(image_set: ImageSet) -> str:
     return "x".join(map(str, image_set.image_shape))
 
 
-def train_classifier(config: Config, features_directory: Path | None = None) -> None:
+def train_classifier(
+    config: Config,
+    features_directory: Path | None = None,
+    *,
+    images: ImageSet | None = None,
+    synthetic: ImageSet | None = None,
+) -> None:
     """Trains the head, and with --fine_tune the backbone too; then measures on the validation part.
 
     A run that was stopped goes on from its cached features and its last epoch of fine-tuning. All replicas of
@@ -167,6 +180,8 @@ def train_classifier(config: Config, features_directory: Path | None = None) -> 
     Args:
         config: the resolved Config.
         features_directory: folder of cached features that several runs share; None for the run's own features/.
+        images: real ones, both parts of them; None to read the dataset.
+        synthetic: images for --train_on=both or synthetic; None to read --synthetic_dir.
 
     Raises:
         UserError: for a mistake of the user.
@@ -174,12 +189,14 @@ def train_classifier(config: Config, features_directory: Path | None = None) -> 
     if config.fine_tune != "none":
         workers.check_batch_size(config)
     with workers.scope(config):
-        _train(config, features_directory)
+        _train(config, features_directory, images, synthetic)
 
 
-def _train(config: Config, features_directory: Path | None) -> None:
+def _train(
+    config: Config, features_directory: Path | None, images: ImageSet | None, synthetic: ImageSet | None
+) -> None:
     started = time.monotonic()
-    data = load_data(config)
+    data = load_data(config, images, synthetic)
     if config.perturbations:
         check_views(config.perturbations, config.views, data.validation.image_shape)
     classifier = build_classifier(

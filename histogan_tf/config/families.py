@@ -28,8 +28,9 @@ class Family:
         kind: the kind of tasks that a trained network can do. A `generator` can generate, visualize and be measured; a
             `translator` can translate; a `classifier` can classify, be measured and be compared.
         presets: for each value of --model that belongs to the family, the values of flags that the user leaves out.
-        train: "module:function" of a function that trains the networks of a Config. It mostly hands
-            `training.jobs.train_network` a function that makes the family's `TrainingJob`.
+        train: "module:function" of a function that trains the networks of a Config on the images of its --dataset, or
+            on the ImageSet in the keyword argument `images`; that of a classifier also takes synthetic images, as
+            `synthetic`. It mostly hands `training.jobs.train_network` a function that makes the family's `TrainingJob`.
         networks: "module:function" of a function that builds a run's networks, ready to be restored. Its arguments are
             a Config, the run's record of its images (`image_shape`, `class_names`), and the keyword arguments
             `image_shape` and `directions`, which only translators use. It returns a list of
@@ -37,6 +38,8 @@ class Family:
             (batch,), if the run is --conditional; it returns float32 (batch, height, width, channels) in [-1, 1].
         check: a function of a Config and of its model's presets that returns the Config, checked and filled in;
             `family_rules.fill_in` for a family whose flags cannot contradict each other.
+        predictor: "module:class" that makes a trained classifier's network a function from images to probabilities;
+            None for other kinds.
         num_parallel_networks: the number of networks that compute at the same time in a step; each gets its share of a
             CPU's cores.
         step_cost: "module:function" of a function that estimates the cost of a training step for the study's plan, see
@@ -61,6 +64,7 @@ class Family:
     use: str
     card_sections: tuple[str, ...]
     unlisted: frozenset[str] = frozenset()
+    predictor: str | None = None
     num_parallel_networks: int = 1
     step_cost: str | None = None
 
@@ -143,6 +147,7 @@ FAMILIES: dict[str, Family] = {
         presets={"resnet18": {"batch_size": 64}},
         train="histogan_tf.classifier.transfer:train_classifier",
         networks="histogan_tf.classifier.prediction:classifier_networks",
+        predictor="histogan_tf.classifier.prediction:Predictor",
         check=check_classifier,
         section="classifier",
         heeds=frozenset(),

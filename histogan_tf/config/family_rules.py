@@ -96,8 +96,8 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     config = fill_in(config, preset)
     if config.mode != "train":
         return config
-    for name in ("label", "part"):
-        if getattr(config, name):
+    for name in ("label", "part", "cluster"):
+        if getattr(config, name) is not None:
             raise UserError(
                 f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
                 f"measured on the validation part; leave --{name} out"

@@ -30,13 +30,17 @@ class Domain:
     image_set: ImageSet
 
 
-def load_domains(config: Config) -> tuple[Domain, Domain]:
+def load_domains(config: Config, images: ImageSet | None = None) -> tuple[Domain, Domain]:
     """Returns the images of --domain_a and of --domain_b.
+
+    Args:
+        config: the resolved flags.
+        images: the images to choose from; None to read the dataset.
 
     Raises:
         UserError: if the dataset cannot be loaded, has no labels or not these two, or a domain has no image.
     """
-    image_set = load_dataset(config)
+    image_set = load_dataset(config, images)
     if not image_set.num_classes:
         raise UserError(f"CycleGAN needs two labels, and {image_set.name} has none: sort its images into sub-folders")
     domain_a, domain_b = (_domain(image_set, flag, getattr(config, flag)) for flag in ("domain_a", "domain_b"))

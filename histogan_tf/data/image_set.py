@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,12 @@ class ImageSet:
         name: the name of the dataset, as in --dataset.
         class_names: the names of labels 0, 1, …; empty if unlabelled.
         num_skipped: the number of images that were left out, because they could not be used or because of a flag.
+        parts: str (num_images,), "train" or "validation": the part of the dataset's split that each image is in; None
+            if the set was not split. A set that has them is never split again, so that whatever is trained and measured
+            on it keeps to one split.
+        settings: the flags with which `load_with_parts` loaded the set, by name, with the values that were given; None
+            if the set has another origin.
+        num_loaded: the number of images that `load_with_parts` returned; 0 if the set has another origin.
     """
 
     images: np.ndarray | LazyImages
@@ -34,22 +41,35 @@ class ImageSet:
     name: str
     class_names: tuple[str, ...] = ()
     num_skipped: int = 0
+    parts: np.ndarray | None = None
+    settings: Mapping[str, Any] | None = None
+    num_loaded: int = 0
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
         # The channels of lazy images are not checked: to know them, some images would have to be read.
         assert self.is_lazy or self.images.shape[-1] in (1, 3), self.images.shape
-        for column in (self.labels, self.ids, self.groups):
+        for column in (self.labels, self.ids, self.groups, self.parts):
             assert column is None or len(column) == len(self.images), (len(column), len(self.images))
         assert self.labels is None or self.labels.dtype == np.int32, self.labels.dtype
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items()) or "without labels"
+        size = "on disk" if self.is_lazy else "x".join(map(str, self.image_shape))
+        return f"<ImageSet {self.name}: {len(self)} images ({counts}), {size}>"
+
     @property
     def is_lazy(self) -> bool:
         """Whether images are read from disk when indexed, instead of being in memory."""
         return isinstance(self.images, LazyImages)
+
+    @property
+    def is_as_loaded(self) -> bool:
+        """Whether these are all the images that `load_with_parts` gave, and not some that were selected from them."""
+        return self.settings is not None and len(self) == self.num_loaded
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -62,7 +82,7 @@ class ImageSet:
         return len(self.class_names)
 
     def select(self, indices: np.ndarray) -> ImageSet:
-        """Returns the images at `indices` (int, any order), with labels, ids and groups; lazy images stay lazy."""
+        """Returns the images at `indices` (int, any order), with all that is known of them; lazy images stay lazy."""
         return self._with_images(self.images.select(indices) if self.is_lazy else self.images[indices], indices)
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,6 +120,7 @@ class ImageSet:
             labels=None if self.labels is None else self.labels[indices],
             ids=self.ids[indices],
             groups=None if self.groups is None else self.groups[indices],
+            parts=None if self.parts is None else self.parts[indices],
         )
 
     def counts(self) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from histogan_tf.errors import UserError, listing
 logger = logging.getLogger("histogan_tf")
 
 
-def load_dataset(config: Config) -> ImageSet:
+def load_dataset(config: Config, images: ImageSet | None = None) -> ImageSet:
     """Returns the images that the flags select: the dataset's --part, --label and --cluster, at most --train_size.
 
     The images stay in the dataset's order, and are read into memory if --memory_budget_gb allows. The split is made
@@ -28,50 +30,69 @@ def load_dataset(config: Config) -> ImageSet:
 
     Args:
         config: the resolved flags.
+        images: the images to choose from, as `load_with_parts` returns them; None to read the dataset.
 
     Raises:
         UserError: if the dataset cannot be read, or has no such part, label, cluster or image.
     """
-    whole = find_dataset(config)
+    whole = _to_choose_from(images, config)
     image_set = _select_part(whole, config)
     image_set = _select_label(image_set, config.label)
-    image_set = _select_cluster(image_set, config, whole)
+    if whole is not images or not _has_cluster(images, config):
+        image_set = _select_cluster(image_set, config, whole)
     image_set = _select_some(image_set, config.train_size, config.seed)
-    chosen = {
-        "part": None if whole.labels is None else _part(whole, config),
-        "label": config.label,
-        "clusters": config.clusters,
-        "cluster": None if config.clusters is None else config.cluster,
-        "train_size": config.train_size,
-    }
-    of_all = f" of {len(whole)}" if len(image_set) < len(whole) else ""
-    logger.info("data: %s: %s%s", _name_and_shape(image_set, chosen), _counts(image_set), of_all)
-    return _read_if_it_fits(image_set, config)
+    part = None if whole.labels is None else _part(whole, config)
+    _tell(image_set, whole, {"part": part, **_choice(config), "train_size": config.train_size})
+    return _read_if_it_fits(image_set, config, images)
 
 
-def load_parts(config: Config) -> tuple[ImageSet, ImageSet]:
+def load_parts(config: Config, images: ImageSet | None = None) -> tuple[ImageSet, ImageSet]:
     """Returns the training part of a labelled dataset, at most --train_size images, and the whole validation part.
 
     The images stay in the dataset's order.
 
     Args:
         config: the resolved flags.
+        images: the images of both parts, as `load_with_parts` returns them; None to read the dataset.
 
     Raises:
         UserError: if the dataset cannot be read or split, or has no labels.
     """
-    image_set = find_dataset(config)
-    if image_set.labels is None:
-        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each label")
-    train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
-    parts = image_set.select(np.sort(train)), image_set.select(np.sort(validation))
+    image_set = _with_parts(_to_choose_from(images, config), config)
+    if image_set.parts is None:
+        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
+    parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in ("train", "validation")]
     training = _select_some(parts[0], config.train_size, config.seed)
     logger.info(
         "data: %s; training part: %s; validation part: %s",
         _name_and_shape(image_set, {"train_size": config.train_size}),
         *map(_counts, (training, parts[1])),
     )
-    return _read_if_it_fits(training, config), _read_if_it_fits(parts[1], config)
+    return _read_if_it_fits(training, config, images), _read_if_it_fits(parts[1], config, images)
+
+
+def load_with_parts(config: Config) -> ImageSet:
+    """All images of the dataset, or those of --part, --label and --cluster, each with its part of the split.
+
+    The whole dataset is split before any image is left out, as in `load_dataset` and `load_parts`, which can choose
+    from the result.
+
+    Args:
+        config: a resolved one, of which the flags given are remembered in `ImageSet.settings`.
+
+    Raises:
+        UserError: if the dataset cannot be read or split, or has no such part, label, cluster or image.
+    """
+    whole = find_dataset(config)
+    if config.part != "all" and len(whole) > 1:
+        whole = _with_parts(whole, config)
+    image_set = whole if config.part is None else _select_part(whole, config)
+    image_set = _select_label(image_set, config.label)
+    image_set = _select_cluster(image_set, config, whole)
+    _tell(image_set, whole, {"part": config.part, **_choice(config)})
+    image_set = _read_if_it_fits(image_set, config)
+    settings = {name: getattr(config, name) for name in sorted(config.given)}
+    return dataclasses.replace(image_set, settings=settings, num_loaded=len(image_set))
 
 
 def find_dataset(config: Config) -> ImageSet:
@@ -94,9 +115,18 @@ def find_dataset(config: Config) -> ImageSet:
     return reader.load(name=config.dataset, **options)
 
 
-def _read_if_it_fits(image_set: ImageSet, config: Config) -> ImageSet:
+def _to_choose_from(images: ImageSet | None, config: Config) -> ImageSet:
+    """The whole dataset, or images of it that are loaded already."""
+    # --train_size draws among all files, those that turn out to be of no use included.
+    counts_files = images is not None and images.num_skipped and images.is_as_loaded and config.train_size
+    return find_dataset(config) if images is None or counts_files else images
+
+
+def _read_if_it_fits(image_set: ImageSet, config: Config, loaded: ImageSet | None = None) -> ImageSet:
     if not image_set.is_lazy:
         return image_set
+    if loaded is not None and not loaded.is_lazy:  # chosen among files that were read before
+        return loaded.select(np.flatnonzero(np.isin(loaded.ids, image_set.ids)))
     num_gigabytes = image_set.images.nbytes / 1e9
     if num_gigabytes <= config.memory_budget_gb:
         image_set = image_set.in_memory(strict=config.strict)
@@ -134,7 +164,7 @@ def _find_folder(config: Config) -> str:
     )
 
 
-def _name_and_shape(image_set: ImageSet, flags: Mapping[str, object]) -> str:
+def _name_and_shape(image_set: ImageSet, flags: Mapping[str, Any]) -> str:
     """Returns a line such as "phantom --part=train, 50x50 RGB", in which the flags say what was selected."""
     height, width, channels = image_set.image_shape
     chosen = "".join(f" --{name}={value}" for name, value in flags.items() if value is not None)
@@ -143,6 +173,18 @@ def _name_and_shape(image_set: ImageSet, flags: Mapping[str, object]) -> str:
 
 def _part(image_set: ImageSet, config: Config) -> str:
     return config.part or ("all" if image_set.labels is None else "train")
+
+
+def _choice(config: Config) -> dict[str, Any]:
+    """The flags that choose images of a part, by name; None where one is left out."""
+    cluster = None if config.clusters is None else config.cluster
+    return {"label": config.label, "clusters": config.clusters, "cluster": cluster}
+
+
+def _tell(image_set: ImageSet, whole: ImageSet, chosen: Mapping[str, Any]) -> None:
+    """Logs which images were chosen from all, by the values of flags by name."""
+    of_all = f" of {len(whole)}" if len(image_set) < len(whole) else ""
+    logger.info("data: %s: %s%s", _name_and_shape(image_set, chosen), _counts(image_set), of_all)
 
 
 def _counts(image_set: ImageSet) -> str:
@@ -154,14 +196,26 @@ def _counts(image_set: ImageSet) -> str:
     return f"{len(image_set)} images ({classes})"
 
 
+def _with_parts(image_set: ImageSet, config: Config) -> ImageSet:
+    """The set with its split; one that has no labels is not split."""
+    if image_set.parts is not None or image_set.labels is None:
+        return image_set
+    parts = np.full(len(image_set), "validation")
+    parts[split_indices(image_set, seed=config.split_seed, by=config.split_by)[0]] = "train"
+    return dataclasses.replace(image_set, parts=parts)
+
+
 def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
     part = _part(image_set, config)
     if part == "all":
         return image_set
     if image_set.labels is None:
         raise UserError(f"--part={part}: {image_set.name!r} has no labels, so it is not split; use --part=all")
-    train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
-    return image_set.select(np.sort(train if part == "train" else validation))
+    image_set = _with_parts(image_set, config)
+    image_set = image_set.select(np.flatnonzero(image_set.parts == part))
+    if not len(image_set):
+        raise UserError(f"--part={part}: these images of {image_set.name!r} are all of the other part; load both")
+    return image_set
 
 
 def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
@@ -172,6 +226,12 @@ def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
     if not len(image_set_of_label):
         raise UserError(f"--label={label}: none of the {_counts(image_set)} has this label; choose another one")
     return image_set_of_label
+
+
+def _has_cluster(images: ImageSet, config: Config) -> bool:
+    """Whether images were loaded with the same --clusters and --cluster."""
+    settings = images.settings or {}
+    return (settings.get("clusters"), settings.get("cluster")) == (config.clusters, config.cluster)
 
 
 def _select_cluster(image_set: ImageSet, config: Config, whole: ImageSet) -> ImageSet:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from histogan_tf.data.decoding import read_images
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.given_images import check_pixels
+from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
@@ -66,6 +68,59 @@ def load_synthetic(
         return ImageSet(images, None, ids, None, "synthetic")
     labels = np.concatenate([labels for _, labels, _ in parts]).astype(np.int32)
     return ImageSet(images, labels, ids, None, "synthetic", tuple(class_names))
+
+
+def synthetic_of(images: ImageSet | Mapping[Any, np.ndarray], class_names: Sequence[str]) -> ImageSet:
+    """Synthetic images in memory as `load_synthetic` would read them from a file for each label.
+
+    Args:
+        images: uint8 (num_images, height, width, channels) by label, which is a number or a class name; or a labelled
+            set.
+        class_names: of the real set; labels of the result are their numbers.
+
+    Returns:
+        A set by rising label, whose ids start with "synthetic/".
+
+    Raises:
+        UserError: if there is no image, images are of another kind or differ in shape, or a label is none of the real
+            set's.
+    """
+    if isinstance(images, ImageSet):
+        if images.labels is None:
+            raise UserError(f"synthetic={images!r} has no labels: give images by label, such as {{0: ..., 1: ...}}")
+        pixels, names = np.asarray(images.images), images.class_names
+        images = {names[label]: pixels[images.labels == label] for label in np.unique(images.labels)}
+    if not isinstance(images, Mapping):
+        raise UserError(
+            f"synthetic is a {type(images).__name__}: give a dict of images by label, a labelled ImageSet, or a folder"
+        )
+    if not images:
+        raise UserError("synthetic holds no images: leave it out, or give images by label, such as {0: ..., 1: ...}")
+    for label, found in images.items():
+        check_pixels(found, f"synthetic[{label!r}]")
+    numbered = ((_real_label(label, class_names), found) for label, found in images.items())
+    parts = sorted(numbered, key=lambda part: part[0])
+    shapes = {found.shape[1:] for _, found in parts}
+    if len(shapes) > 1:
+        raise UserError(f"synthetic: images differ in shape ({listing(sorted(shapes))}); make them one")
+    return ImageSet(
+        images=np.concatenate([found for _, found in parts]),
+        labels=np.concatenate([np.full(len(found), label, np.int32) for label, found in parts]),
+        ids=np.array([f"synthetic/{label}/{index}" for label, found in parts for index in range(len(found))]),
+        groups=None,
+        name="synthetic",
+        class_names=tuple(class_names),
+    )
+
+
+def _real_label(label: Any, class_names: Sequence[str]) -> int:
+    try:
+        return label_number(str(label), class_names)
+    except UserError as error:  # it names --label
+        known = listing(f"{number} ({name})" for number, name in enumerate(class_names)) or "none"
+        raise UserError(
+            f"synthetic has images of label {label!r}, but the real ones have the labels {known}"
+        ) from error
 
 
 _Part = tuple[np.ndarray, np.ndarray | None, np.ndarray]  # images, labels, ids

@@ -35,6 +35,40 @@ def log_to_console() -> None:
     logging.raiseExceptions = False  # a closed pipe must neither end a training nor fill stderr with tracebacks
 
 
+@contextlib.contextmanager
+def copied_to(handler: logging.Handler) -> Iterator[None]:
+    """Sends the package's log, from INFO on, and its details to a handler too.
+
+    A Python program that has not set up the package's logger sees warnings only, and goes on to do so: what is beneath
+    its level reaches the handler alone.
+    """
+    shown_level, has_handlers = package_logger.getEffectiveLevel(), bool(package_logger.handlers)
+    level, propagate = package_logger.level, package_logger.propagate
+    copies = [handler]
+    if shown_level > logging.INFO and propagate and not has_handlers:
+        copies.append(_ToParent(shown_level))
+        package_logger.setLevel(logging.INFO)
+        package_logger.propagate = False
+    for copy in copies:
+        package_logger.addHandler(copy)
+    details_logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        details_logger.removeHandler(handler)
+        for copy in copies:
+            package_logger.removeHandler(copy)
+        package_logger.setLevel(level)
+        package_logger.propagate = propagate
+
+
+class _ToParent(logging.Handler):
+    """Passes records on as `propagate` does, but only those of its own level and above."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        package_logger.parent.handle(record)
+
+
 class _WrappingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return wrap(super().format(record), sys.stdout)

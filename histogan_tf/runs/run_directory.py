@@ -28,7 +28,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.errors import UserError
-from histogan_tf.machine.console import details_logger, package_logger
+from histogan_tf.machine.console import copied_to, details_logger
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import checkpoint_folders
@@ -178,16 +178,14 @@ def sole_writer(directory: Path) -> Iterator[None]:
         raise UserError(f"another process is training {directory}: wait for it, or choose another --run") from None
     handler = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for log in (package_logger, details_logger):
-        log.addHandler(handler)
     try:
-        yield
-    except UserError as error:
-        details_logger.error("%s", error)  # only for log.txt: the caller shows the error on the console
-        raise
+        with copied_to(handler):
+            try:
+                yield
+            except UserError as error:
+                details_logger.error("%s", error)  # only for log.txt: the caller shows it on the console
+                raise
     finally:
-        for log in (package_logger, details_logger):
-            log.removeHandler(handler)
         handler.close()
         lock.release()
 

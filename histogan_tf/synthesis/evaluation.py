@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR, TRANSLATOR, family_of
+from histogan_tf.data.given_images import config_for
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError
+from histogan_tf.machine.device import prepare
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
 from histogan_tf.runs.run_directory import read_run
-from histogan_tf.synthesis.measure import measure_synthesis, report_table, write_synthesis_report
+from histogan_tf.synthesis.measure import (
+    SynthesisReport,
+    measure_synthesis,
+    report_json,
+    report_table,
+    write_synthesis_report,
+)
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import load_networks
 
 logger = logging.getLogger(__name__)
 
 _MAX_GENERATED = 10_000
+_EVALUATION_FLAGS = ("features", "weights", "classifier_size", "cpu_kernels", "seed", "output_dir")
 
 
 def evaluate_generator(config: Config) -> None:
@@ -62,11 +73,47 @@ def evaluate_folder(config: Config) -> None:
     """
     real = load_dataset(config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
-    if config.label is not None and synthetic.labels is not None:
-        synthetic = synthetic.select(np.flatnonzero(synthetic.labels == label_number(config.label, real.class_names)))
+    synthetic = _of_label(synthetic, config.label, real)
     extract = feature_extractor(config, real.image_shape)
     directory = _output_directory(config, Path(config.synthetic_dir).expanduser())
     _measure(real, synthetic.images, synthetic.ids, extract, config.seed, directory, directory / "features")
+
+
+def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Measures synthetic images against real ones that a Python program hands over.
+
+    Args:
+        images: real ones; of labelled ones the training part is taken, as on the command line.
+        synthetic: images of the same shape; if they have labels, those of --label are taken.
+        flags: values by flag name. With --output_dir the report is written there, and else nowhere.
+
+    Returns:
+        The metrics as they stand in synthesis.json.
+
+    Raises:
+        UserError: if flags are wrong, either set is too small, they differ in size, or --features cannot be had.
+    """
+    config = config_for(images, flags, mode="evaluate", function="evaluate()", own_flags=_EVALUATION_FLAGS)
+    prepare(config)
+    real = load_dataset(config, images)
+    synthetic = _of_label(synthetic, config.label, real)
+    extract = feature_extractor(config, real.image_shape)
+    if config.output_dir:
+        directory = Path(config.output_dir).expanduser()
+        report = _measure(
+            real, synthetic.images, synthetic.ids, extract, config.seed, directory, directory / "features"
+        )
+    else:
+        report = measure_synthesis(real.images, synthetic.images, extract, seed=config.seed)
+        logger.info("%s", report_table(report))
+    return report_json(report, real.ids, synthetic.ids)["metrics"]
+
+
+def _of_label(synthetic: ImageSet, label: str | None, real: ImageSet) -> ImageSet:
+    """The images of a label of the real set's, if one is given and the images have labels."""
+    if label is None or synthetic.labels is None:
+        return synthetic
+    return synthetic.select(np.flatnonzero(synthetic.labels == label_number(label, real.class_names)))
 
 
 def _output_directory(config: Config, beside: Path) -> Path:
@@ -81,7 +128,8 @@ def _measure(
     seed: int,
     directory: Path,
     cache_folder: Path,
-) -> None:
+) -> SynthesisReport:
     report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
     write_synthesis_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", report_table(report), directory)
+    return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +52,29 @@ def generate_images(config: Config) -> None:
             name = "images" if label is None else str(label)
             path = output_directory / f"{name}.npz"
             writers.append(_NpzWriter(stack, path, labels if is_labelled else None, config.num_images))
-        progress = stack.enter_context(Progress(config.num_images, 0, "image"))
-        for first in range(0, config.num_images, _BATCH):
-            count = min(_BATCH, config.num_images - first)
-            images = sampler.numbered(first, count, config.seed, Purpose.GENERATED_LATENTS, label)
+        progress, num_written = stack.enter_context(Progress(config.num_images, 0, "image")), 0
+        for images in images_in_turn(sampler, config.num_images, config.seed, label):
             for writer in writers:
-                writer.write(images, labels[first : first + count])
-            progress.update(first + count)
+                writer.write(images, labels[num_written : num_written + len(images)])
+            num_written += len(images)
+            progress.update(num_written)
     logger.info("wrote %d images to %s", config.num_images, output_directory)
+
+
+def images_in_turn(sampler: Sampler, num_images: int, seed: int, label: int | None) -> Iterator[np.ndarray]:
+    """The images that belong to a seed, some at a time.
+
+    Args:
+        sampler: of a trained generator.
+        num_images: how many in all.
+        seed: which images.
+        label: of all images; None lets the labels take turns, which only a conditional generator heeds.
+
+    Yields:
+        uint8 (at most 256, height, width, channels).
+    """
+    for first in range(0, num_images, _BATCH):
+        yield sampler.numbered(first, min(_BATCH, num_images - first), seed, Purpose.GENERATED_LATENTS, label)
 
 
 def sampler_of(source: TrainedNetwork) -> Sampler:

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -91,7 +91,7 @@ def translate_dataset(config: Config) -> None:
     if output_directory.exists() and (not output_directory.is_dir() or any(output_directory.iterdir())):
         raise UserError(f"{output_directory} exists and is not empty: choose another --output_dir, or remove it")
     image_set = load_dataset(_images_config(config, run_config))
-    _check_channels(image_set, dataset)
+    check_channels(image_set, dataset)
     jobs = _jobs(config, image_set, dataset)
     directions = [job.direction for job in jobs]
     networks = load_networks(config, kind=TRANSLATOR, image_shape=image_set.image_shape, directions=directions)
@@ -127,7 +127,16 @@ def _images_config(config: Config, run_config: Config) -> Config:
     return dataclasses.replace(config, **own)
 
 
-def _check_channels(image_set: ImageSet, dataset: dict[str, Any]) -> None:
+def check_channels(image_set: ImageSet, dataset: Mapping[str, Any]) -> None:
+    """Refuses grey images for a network that was trained on RGB ones, and the other way round.
+
+    Args:
+        image_set: to translate.
+        dataset: what the run recorded of its images.
+
+    Raises:
+        UserError: if they do not fit.
+    """
     given, trained = ("grey" if shape[-1] == 1 else "RGB" for shape in (image_set.image_shape, dataset["image_shape"]))
     if given != trained:
         raise UserError(

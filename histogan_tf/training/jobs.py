@@ -15,18 +15,22 @@ import numpy as np
 import tensorflow as tf
 
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.config.families import family_of
+from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
+from histogan_tf.config.parsing import parse_keywords
 from histogan_tf.data import pipeline
 from histogan_tf.data.domains import load_domains
+from histogan_tf.data.given_images import config_for, flags_of
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
+from histogan_tf.data.synthetic import synthetic_of
 from histogan_tf.errors import UserError
 from histogan_tf.machine import workers
 from histogan_tf.machine.console import details_logger
+from histogan_tf.machine.device import prepare
 from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, sole_writer
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
 from histogan_tf.training import loop
 from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredDCGANTrainer
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
@@ -59,14 +63,66 @@ class TrainingJob:
     plotted_losses: Sequence[str]
 
 
-def train_dcgan(config: Config) -> None:
-    """Trains a DCGAN; see `train_network`."""
-    train_network(config, _dcgan_job)
+def train_given_images(
+    images: ImageSet, flags: Mapping[str, Any], synthetic: ImageSet | Mapping[Any, np.ndarray] | str | None = None
+) -> Path:
+    """Trains on images that a Python program hands over, or goes on where the run stopped.
+
+    Args:
+        images: to train on; of labelled ones the training part, as on the command line.
+        flags: values by flag name; the flags that the images were loaded with hold.
+        synthetic: images for a classifier's training set, by label, or the folder that holds them; None for none.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: for a mistake of the user.
+        loop.Interrupted: when training was stopped by a signal.
+    """
+    model = parse_keywords({name: flags.get(name) for name in ("flagfile", "model")}).model
+    family = family_of(model)
+    in_memory: dict[str, ImageSet] = {}
+    if synthetic is not None:
+        if family.kind != CLASSIFIER:
+            raise UserError(f"synthetic is for a classifier, such as model='resnet18', not for {model}: leave it out")
+        if flags.get("synthetic_dir") is not None:
+            raise UserError(f"synthetic and synthetic_dir={flags['synthetic_dir']!r} are both given: leave one out")
+        if not isinstance(synthetic, str | Path):
+            in_memory["synthetic"] = synthetic_of(synthetic, images.class_names)
+        flags = {"train_on": "both", **flags, "synthetic_dir": "images in memory" if in_memory else synthetic}
+    chosen_images = images
+    if family.kind == CLASSIFIER and images.is_as_loaded and "label" in images.settings:
+        logger.info(
+            "a classifier learns both labels, and images were loaded with label=%s: the whole of %s is loaded for it",
+            images.settings["label"],
+            images.name,
+        )
+        chosen_images = None
+        images = dataclasses.replace(images, settings={**images.settings, "label": None})
+    config = config_for(images, flags, mode="train", function="train()", own_flags=_training_flags())
+    if in_memory:
+        config = dataclasses.replace(config, synthetic_dir=None)
+    prepare(config)
+    workers.start(config)
+    family.call("train", config, images=chosen_images, **in_memory)
+    return run_directory(config)
 
 
-def train_cyclegan(config: Config) -> None:
-    """Trains a CycleGAN; see `train_network`."""
-    train_network(config, _cyclegan_job)
+def _training_flags() -> frozenset[str]:
+    """The flags that training heeds, beside those of data."""
+    of_families = {family.section for family in FAMILIES.values() if family.section}
+    return flags_of("command", "network", "training", "watching", *of_families) | {"recall_at_least"}
+
+
+def train_dcgan(config: Config, images: ImageSet | None = None) -> None:
+    """Trains a DCGAN on given images, or on those of --dataset if None; see `train_network`."""
+    train_network(config, functools.partial(_dcgan_job, images=images))
+
+
+def train_cyclegan(config: Config, images: ImageSet | None = None) -> None:
+    """Trains a CycleGAN on given images, or on those of --dataset if None; see `train_network`."""
+    train_network(config, functools.partial(_cyclegan_job, images=images))
 
 
 def train_network(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
@@ -119,8 +175,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
 
 
-def _dcgan_job(config: Config) -> TrainingJob:
-    image_set = load_dataset(config)
+def _dcgan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:
+    image_set = load_dataset(config, images)
     if config.conditional and not image_set.num_classes:
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
@@ -137,8 +193,8 @@ def _dcgan_job(config: Config) -> TrainingJob:
     )
 
 
-def _cyclegan_job(config: Config) -> TrainingJob:
-    domains = load_domains(config)
+def _cyclegan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:
+    domains = load_domains(config, images)
     set_a, set_b = (domain.image_set for domain in domains)
     # An epoch ends when the larger domain has been seen once.
     steps_per_epoch = max(pipeline.steps_per_epoch(len(images), config.batch_size) for images in (set_a, set_b))

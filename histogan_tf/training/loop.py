@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -184,8 +185,14 @@ class _LossLog:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM until the end of the step; a second signal has its usual effect at once."""
+    """Collects SIGINT and SIGTERM until the end of the step; a second signal has its usual effect at once.
+
+    Python lets only the main thread handle signals. Training in another thread leaves them to the program around it.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
     previous = {}
 
     def receive(number: int, frame: object) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from histogan_tf.config import Config, resolve
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.loading import load_dataset
+from histogan_tf.data.loading import load_dataset, load_parts, load_with_parts
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError
 
@@ -263,3 +263,84 @@ class TestTrainSize:
 
     def test_more_than_there_are(self, animals):
         assert len(load_with(**animals, part="all", train_size=31)) == 30
+
+
+class TestImagesLoadedBefore:
+    """What is chosen among images that `load_with_parts` gave is what is chosen from the dataset itself."""
+
+    def test_each_image_has_its_part_of_the_whole_dataset(self, animals):
+        whole = load_with_parts(resolve(Config(**animals)))
+        assert values(whole) == values(load_with(**animals, part="all"))
+        for part in ("train", "validation"):
+            chosen = whole.select(np.flatnonzero(whole.parts == part))
+            assert values(chosen) == values(load_with(**animals, part=part))
+        cats = load_with_parts(resolve(Config(**animals, label="cat")))
+        assert values(cats) == list(range(12))
+        assert values(cats.select(np.flatnonzero(cats.parts == "train"))) == values(load_with(**animals, label="cat"))
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {},
+            {"part": "validation"},
+            {"part": "all", "label": "cat"},
+            {"label": "Dog", "train_size": 4},
+            {"train_size": 9, "seed": 3},
+        ],
+    )
+    def test_choosing_among_them(self, animals, settings):
+        images = load_with_parts(resolve(Config(**animals)))
+        config = resolve(Config(**animals, **settings))
+        chosen, expected = load_dataset(config, images), load_dataset(config)
+        assert chosen.ids.tolist() == expected.ids.tolist()
+        assert chosen.fingerprint() == expected.fingerprint()
+
+    def test_both_parts(self, animals):
+        config = resolve(Config(**animals, train_size=6))
+        chosen, expected = load_parts(config, load_with_parts(resolve(Config(**animals)))), load_parts(config)
+        assert [part.ids.tolist() for part in chosen] == [part.ids.tolist() for part in expected]
+        assert list(map(len, chosen)) == [6, 10]
+
+    def test_train_size_draws_among_all_files_those_of_no_use_included(self, animals, tmp_path):
+        for lost in ("cat/03.png", "cat/07.png", "Dog/20.png"):
+            (tmp_path / "data" / "animals" / lost).write_bytes(b"junk")
+        images = load_with_parts(resolve(Config(**animals, given=frozenset(animals))))
+        assert (len(images), images.num_skipped) == (27, 3)
+        for seed in range(3):
+            config = resolve(Config(**animals, train_size=10, seed=seed))
+            assert values(load_dataset(config, images)) == values(load_dataset(config))
+            assert values(load_parts(config, images)[0]) == values(load_parts(config)[0])
+        some = images.select(np.arange(0, 27, 2))  # of no flags: drawn among what there is
+        assert len(load_dataset(resolve(Config(**animals, part="all", train_size=10)), some)) == 10
+
+    def test_a_set_that_stays_on_disk(self, animals):
+        settings = {**animals, "memory_budget_gb": 0.0}
+        images = load_with_parts(resolve(Config(**settings)))
+        config = resolve(Config(**settings, train_size=5))
+        chosen, expected = load_dataset(config, images), load_dataset(config)
+        assert images.is_lazy and chosen.is_lazy
+        assert chosen.fingerprint() == expected.fingerprint()
+
+    def test_a_set_of_one_part_is_not_split_again(self, animals):
+        images = load_with_parts(resolve(Config(**animals, part="train")))
+        assert values(load_dataset(resolve(Config(**animals)), images)) == values(load_with(**animals))
+        with pytest.raises(UserError, match="--part=validation: these images of 'animals' are all of the other part"):
+            load_dataset(resolve(Config(**animals, part="validation")), images)
+
+    def test_the_cluster_they_were_loaded_with(self, animals, tmp_path):
+        ids = load_with(**animals, part="all").ids
+        rows = [f"{name},{number % 3}" for number, name in enumerate(ids)]
+        (tmp_path / "clusters.csv").write_text("\n".join(["id,cluster", *rows]))
+        cluster = {"clusters": str(tmp_path / "clusters.csv"), "cluster": 1}
+        images = load_with_parts(
+            resolve(Config(**animals, **cluster, label="cat", given=frozenset({"clusters", "cluster"})))
+        )
+        expected = load_with(**animals, **cluster, label="cat")
+        assert 0 < len(expected) < len(images)
+        chosen = load_dataset(resolve(Config(**animals, **cluster, label="cat")), images)
+        assert chosen.ids.tolist() == expected.ids.tolist()
+
+    def test_no_split_without_labels_or_of_all(self, animals, tmp_path):
+        assert load_with_parts(resolve(Config(**animals, part="all"))).parts is None
+        path = str(tmp_path / "data" / "animals" / "cat")
+        assert load_with_parts(resolve(Config(dataset="cats", data_path=path))).parts is None

@@ -29,3 +29,16 @@ def test_each_generator_of_cyclegan_gets_its_share_of_the_cores(tiny_config, thr
 def test_all_cores_belong_to_one_network(tiny_config, threads, flags):
     device.prepare(tiny_config(*flags))
     assert threads == {}
+
+
+def test_threads_that_cannot_be_set_any_more_are_told_of(tiny_config, monkeypatch, caplog):
+    tf.zeros(1)  # TensorFlow has begun
+    monkeypatch.setattr(device, "num_usable_cores", lambda: 6)
+    device.prepare(tiny_config("--model=dcgan3"))
+    assert "has begun" not in caplog.text
+    device.prepare(tiny_config("--model=cyclegan"))
+    assert "has begun with a thread on each core for an operation, where this training takes 3 threads" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    device.prepare(tiny_config("--model=dcgan3"))
+    assert "has begun with one thread for an operation, where this training takes a thread on each core" in caplog.text

@@ -1,0 +1,97 @@
+"""Flags in words become a Config: those of a command line, and keyword arguments of Python, by the same rules."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from histogan_tf.config.flag import help_of
+from histogan_tf.config.settings import Config, flag_fields, resolve
+from histogan_tf.errors import UserError
+
+_TYPES = typing.get_type_hints(Config)
+
+
+def base_type(name: str) -> Any:
+    """The type of a flag's value where it is given: its annotation without `| None`."""
+    alternatives = [kind for kind in typing.get_args(_TYPES[name]) if kind is not type(None)]
+    is_optional = len(alternatives) < len(typing.get_args(_TYPES[name]))
+    return alternatives[0] if is_optional else _TYPES[name]
+
+
+def parse_flags(arguments: Sequence[str]) -> Config:
+    """Parses `--name=value` arguments, flagfiles included, into a checked and resolved Config.
+
+    Raises:
+        UserError: for an unknown flag, a value that cannot be read or is not allowed, or a stray argument.
+    """
+    flag_values = flags.FlagValues()
+    _define_flags(flag_values)
+    try:
+        stray = flag_values(["", *arguments])[1:]
+    except (flags.Error, ValueError) as error:  # absl raises a ValueError for --nocrop=true
+        raise UserError(f"{error} (--help lists the flags)") from error
+    except OSError as error:
+        raise UserError(f"cannot read the flagfile {error.filename!r}: {error.strerror}") from error
+    if stray:
+        raise UserError(f"unexpected argument {stray[0]!r}: every setting is a flag, --name=value; see --help")
+    values = {field.name: flag_values[field.name].value for field in flag_fields()}
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = _integers(name, value) if base_type(name) == tuple[int, ...] else tuple(value)
+    given = frozenset(name for name in values if flag_values[name].present)
+    return resolve(Config(**values, given=given))
+
+
+def parse_keywords(keywords: Mapping[str, Any]) -> Config:
+    """Parses keyword arguments that have the names of flags, as the same flags on a command line would be parsed.
+
+    So both mean the same, are checked by the same rules, and a mistake in either has the same message.
+
+    Args:
+        keywords: values by flag name. A value is of the flag's type or its text: numbers, strings, paths, True and
+            False; a tuple, a list or a string with commas for flags that take several values. None leaves a flag out.
+            A `flagfile` is read first, whatever its place.
+
+    Raises:
+        UserError: for an unknown name, or a value that cannot be read or is not allowed.
+    """
+    in_order = sorted(keywords.items(), key=lambda item: item[0] != "flagfile")
+    # An unknown name is passed on even with None, to be refused.
+    known = _TYPES.keys() | {"flagfile"}
+    given = [(name, value) for name, value in in_order if value is not None or name not in known]
+    return parse_flags([f"--{name}={as_text(value)}" for name, value in given])
+
+
+def as_text(value: Any) -> str:
+    """A flag's value as a command line has it after --name=."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(as_text, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _define_flags(flag_values: flags.FlagValues) -> None:
+    """Declares every field of Config as an absl flag."""
+    for field in flag_fields():
+        kind, options = base_type(field.name), {"flag_values": flag_values}
+        name, default, help_text = field.name, field.default, help_of(field)
+        if kind is bool:
+            flags.DEFINE_boolean(name, default, help_text, **options)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, help_text, **options)
+        elif kind is float:
+            flags.DEFINE_float(name, default, help_text, **options)
+        elif kind is str:
+            flags.DEFINE_string(name, default, help_text, **options)
+        else:
+            flags.DEFINE_list(name, None if default is None else list(map(str, default)), help_text, **options)
+
+
+def _integers(name: str, items: Sequence[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(item) for item in items)
+    except ValueError:
+        raise UserError(f"--{name}={','.join(items)}: give whole numbers, such as 2 or 2,2,2,2") from None
