@@ -14,7 +14,15 @@ from histogan_tf.cli import command_line, commands
 from histogan_tf.machine import replicas
 from histogan_tf.runs.run_directory import read_metrics
 
-FLAGS = ("--model=dcgan1", "--batch_size=8", "--epoch=6", "--learning_rate=1e-5", "--run=run")
+FLAGS = (
+    "--model=dcgan1",
+    "--generator_updates=1",
+    "--batch_size=8",
+    "--epoch=6",
+    "--learning_rate=1e-5",
+    "--sample_freq=100",
+    "--run=run",
+)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,15 @@ from histogan_tf.runs.run_directory import read_metrics
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_STEPS = 60
-# Chaos multiplies rounding errors less at a small learning rate.
-FLAGS = ("--model=dcgan2", "--batch_size=8", f"--epoch={NUM_STEPS}", "--learning_rate=1e-5", "--ckpt_freq=5")
+FLAGS = (
+    "--model=dcgan2",
+    "--generator_updates=1",
+    "--batch_size=8",
+    f"--epoch={NUM_STEPS}",
+    "--learning_rate=1e-5",  # chaos multiplies rounding errors less at a small one
+    "--ckpt_freq=5",
+    "--sample_freq=1000",
+)
 DISTRIBUTED = ("--distribution=multi_worker", "--sync_batch_norm")
 
 

@@ -90,7 +90,9 @@ def cyclegan(config: Config) -> CycleGANTrainer:
 
 def copies_of_adam() -> tuple[float, float]:
     """How far the replicas' copies of weights and of Adam's moments are from each other, and weights from the start."""
-    config = config_of("--model=dcgan2", "--learning_rate=0.01", "--distribution=mirrored", "--sync_batch_norm")
+    config = config_of(
+        "--model=dcgan2", "--generator_updates=1", "--learning_rate=0.01", "--distribution=mirrored", "--sync_batch_norm"
+    )
     with workers.scope(config):
         trainer = DCGANTrainer(config, SHAPE, 2)
         weights = [*trainer.generator.trainable_variables, *trainer.discriminator.trainable_variables]
@@ -162,7 +164,7 @@ def main(folder: Path, *flags: str) -> None:
             flags=("--model=dcgan1", "--conditional", "--spectral_norm", "--adversarial_loss=hinge"),
             more=sync,
         ),
-        "dcgan_unsynchronized": compared(dcgan, 1, *batch, flags=("--model=dcgan2",)),
+        "dcgan_unsynchronized": compared(dcgan, 1, *batch, flags=("--model=dcgan2", "--generator_updates=1")),
         "cyclegan": compared(cyclegan, 3, IMAGES[:4], IMAGES[4:8], flags=("--model=cyclegan", "--pool_size=3")),
         "copies_of_adam": copies_of_adam(),
         "fine_tuning": fine_tuning(),
