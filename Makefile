@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?= --model=dcgan3 --epoch=50
 
-PYTEST := $(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 .PHONY: run test test-benchmarks lint web install clean
 

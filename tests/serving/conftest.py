@@ -42,9 +42,13 @@ def save(config: Config, record: dict[str, object], state: dict[str, object]) ->
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Path:
+def runs(made_once) -> Path:
     """A --checkpoint_dir with the runs `plain`, `conditional`, `translator` and `classifier`, and `untrained`."""
-    directory = tmp_path_factory.mktemp("runs")
+    return made_once("served_runs", write_runs)
+
+
+def write_runs(directory: Path) -> None:
+    """Writes a run of each kind, with a checkpoint of scattered weights but for `untrained`."""
 
     def config_of(run: str, *flags: str) -> Config:
         return command_line.parse(["main.py", f"--checkpoint_dir={directory}", f"--run={run}", *flags])
@@ -75,7 +79,6 @@ def runs(tmp_path_factory) -> Path:
     classifier = build_classifier((40, 36, 3), size=32, weights="random", seed=3)
     classifier.head.set_weights([np.random.default_rng(0).normal(0, 0.05, (512, 1)), np.zeros(1)])
     save(config, {**dataset((40, 36, 3)), "parts": {"training": IMAGES}}, classifier.state())
-    return directory
 
 
 @pytest.fixture(scope="session")
@@ -99,12 +102,14 @@ def do_export(runs: Path) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def saved_models(do_export, tmp_path_factory) -> Path:
+def saved_models(do_export, made_once) -> Path:
     """An --export_dir with version 1 of a SavedModel of each."""
-    directory = tmp_path_factory.mktemp("exports")
-    for run in ("plain", "conditional", "translator", "classifier"):
-        do_export(run, directory)
-    return directory
+
+    def export_all(directory: Path) -> None:
+        for run in ("plain", "conditional", "translator", "classifier"):
+            do_export(run, directory)
+
+    return made_once("saved_models", export_all)
 
 
 def export_config(runs: Path, run: str, *flags: str) -> Config:

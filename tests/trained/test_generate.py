@@ -24,6 +24,7 @@ def checkpoint_dir(tmp_path_factory) -> Path:
         "--learning_rate=0.02",
         "--sample_num=4",
         "--model=dcgan1",
+        "--generator_updates=1",
     ]
     for run, flags in [("plain", []), ("idc", ["--label=idc"]), ("conditional", ["--conditional"])]:
         arguments = ["main.py", f"--checkpoint_dir={directory}", f"--run={run}", *tiny, *data, *flags]

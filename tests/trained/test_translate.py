@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from histogan_tf.trained.translate import farthest, file_names, mean_squared_dis
 from histogan_tf.training.cyclegan_step import CycleGANTrainer, Translator
 
 SHAPE = (32, 33, 3)
+NETWORK_FLAGS = ("--model=cyclegan", "--gf_dim=2", "--df_dim=2", "--num_blocks=1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +36,25 @@ class TinyRun:
         return command_line.parse(["main.py", *flags])
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trainer, which nobody changes, and a folder with a checkpoint of it."""
+    config = command_line.parse(["main.py", *NETWORK_FLAGS])
+    trainer, folder = CycleGANTrainer(config, SHAPE, 1, ()), tmp_path_factory.mktemp("trained")
+    Checkpoints(folder, trainer.state()).save(7)
+    return trainer, folder
+
+
 @pytest.fixture
-def run(tmp_path, write_images):
+def run(tmp_path, write_images, trained):
     data_path = tmp_path / "animals"
     for number, name in enumerate(("cat", "dog", "horse")):
         write_images(data_path / name, 3 + number, *SHAPE, seed=number)
-    flags = ["--model=cyclegan", "--gf_dim=2", "--df_dim=2", "--num_blocks=1", f"--checkpoint_dir={tmp_path}/runs"]
-    flags += ["--run=tiny", "--dataset=animals", f"--data_path={data_path}", "--part=all", "--domain_b=2"]
-    config = command_line.parse(["main.py", *flags])
-    trainer = CycleGANTrainer(config, SHAPE, 1, ())
+    flags = ["--run=tiny", f"--checkpoint_dir={tmp_path}/runs", "--dataset=animals", f"--data_path={data_path}"]
+    config = command_line.parse(["main.py", *NETWORK_FLAGS, *flags, "--part=all", "--domain_b=2"])
     dataset = {"image_shape": SHAPE, "class_names": ["cat", "dog", "horse"], "domains": [{"label": 0}, {"label": 2}]}
-    directory = begin_run(config, dataset)
-    Checkpoints(directory / "ckpt", trainer.state()).save(7)
+    trainer, checkpoints = trained
+    shutil.copytree(checkpoints, begin_run(config, dataset) / "ckpt", dirs_exist_ok=True)
     return TinyRun(f"{tmp_path}/runs", str(data_path), trainer)
 
 
