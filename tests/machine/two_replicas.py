@@ -90,9 +90,8 @@ def cyclegan(config: Config) -> CycleGANTrainer:
 
 def copies_of_adam() -> tuple[float, float]:
     """How far the replicas' copies of weights and of Adam's moments are from each other, and weights from the start."""
-    config = config_of(
-        "--model=dcgan2", "--generator_updates=1", "--learning_rate=0.01", "--distribution=mirrored", "--sync_batch_norm"
-    )
+    flags = ("--model=dcgan2", "--generator_updates=1", "--learning_rate=0.01")
+    config = config_of(*flags, "--distribution=mirrored", "--sync_batch_norm")
     with workers.scope(config):
         trainer = DCGANTrainer(config, SHAPE, 2)
         weights = [*trainer.generator.trainable_variables, *trainer.discriminator.trainable_variables]
