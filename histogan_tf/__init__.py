@@ -78,9 +78,10 @@ def train(
     """Trains a GAN or a classifier, or continues where its run stopped, and returns the run.
 
     It does what --mode=train does, and makes the same run directory: from images that `load_images` returned, the
-    trained weights are the same bytes as by the command line with the same flags. Of labelled images a GAN sees the
-    training part only, unless `part` says otherwise. A classifier (resnet18) learns from the training part and is
-    measured on the validation part.
+    trained weights are the same bytes as by the command line with the same flags. (A warning tells where they are not,
+    since TensorFlow has begun with other threads than a CycleGAN takes.) Of labelled images, a GAN sees the training
+    part only, unless `part` says otherwise. A classifier (resnet18) learns from the training part and is measured on
+    the validation part; where images of one label were loaded, it loads the whole dataset.
 
     A run that is finished is returned as it is; a larger `epoch` continues it. On an interrupt (Ctrl-C, or the stop
     button of a notebook) it saves a checkpoint after the step at hand and raises KeyboardInterrupt; the same call

@@ -177,10 +177,13 @@ class TestTraining:
             run = hg.train(images, **CLASSIFIER, synthetic=synthetic, run=f"synthetic-{number}", checkpoint_dir=runs)
             assert digests(run.directory) == digests(classifier.directory)
 
-    def test_a_classifier_reads_both_labels_where_one_was_loaded(self, runs, images):
+    def test_a_classifier_reads_both_labels_where_one_was_loaded(self, runs, images, caplog):
         idc = hg.load_images(label="idc", **DATA)
         run = hg.train(idc, **CLASSIFIER, run="from-idc", checkpoint_dir=runs)
+        assert "images were loaded with label=idc: the whole of phantom is loaded for it" in caplog.text
+        caplog.clear()
         hg.train(images, **CLASSIFIER, run="from-both", checkpoint_dir=runs)
+        assert "the whole of phantom" not in caplog.text
         assert_same_run(run.directory, runs / "from-both")
         with pytest.raises(hg.UserError, match="--label=idc: a classifier learns both labels"):
             hg.train(idc.select(np.arange(5)), **CLASSIFIER, run="some", checkpoint_dir=runs)
@@ -210,7 +213,7 @@ class TestTraining:
         assert hg.train(images, **flags, max_steps=2).step == 2
         assert "is finished: 2 of 2 steps" in caplog.text
         assert hg.train(images, **flags, max_steps=3).step == 3
-        with pytest.raises(hg.UserError, match="is a run of other settings .*z_dim was 5 and is now 6"):
+        with pytest.raises(hg.UserError, match="is a run with other settings .*z_dim was 5 and is now 6"):
             hg.train(images, **{**flags, "z_dim": 6}, max_steps=3)
 
     def test_in_a_thread(self, runs, images, idc_run):
@@ -236,6 +239,11 @@ class TestTraining:
         assert hg.load_run(runs / "stopped").step == 2
         monkeypatch.undo()
         assert_same_run(hg.train(images, **flags).directory, idc_run.directory)
+
+    def test_replicas_need_a_process_of_their_own(self, tmp_path, images):
+        tf.zeros(1)  # TensorFlow has begun
+        with pytest.raises(hg.UserError, match="--distribution=mirrored has to be set up before .* first operation"):
+            hg.train(images, **DCGAN, distribution="mirrored", num_replicas=2, checkpoint_dir=tmp_path)
 
     @pytest.mark.parametrize(
         ("flags", "words"),

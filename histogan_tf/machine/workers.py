@@ -51,9 +51,16 @@ def start(config: Config) -> None:
     """Makes the strategy of --distribution. It must be called before TensorFlow's first operation.
 
     Raises:
-        UserError: if TF_CONFIG does not describe a job, or this host has fewer GPUs than --num_replicas.
+        UserError: if TF_CONFIG does not describe a job, this host has fewer GPUs than --num_replicas, or TensorFlow has
+            begun already.
     """
-    _strategy(config.distribution, config.num_replicas)
+    try:
+        _strategy(config.distribution, config.num_replicas)
+    except RuntimeError as error:
+        raise UserError(
+            f"--distribution={config.distribution} has to be set up before TensorFlow's first operation ({error}): "
+            f"make it the first training of a new process or notebook kernel"
+        ) from error
 
 
 @contextlib.contextmanager

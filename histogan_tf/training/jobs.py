@@ -93,7 +93,7 @@ def train_given_images(
         flags = {"train_on": "both", **flags, "synthetic_dir": "images in memory" if in_memory else synthetic}
     chosen_images = images
     if family.kind == CLASSIFIER and images.is_as_loaded and "label" in images.settings:
-        logger.info(
+        logger.warning(
             "a classifier learns both labels, and images were loaded with label=%s: the whole of %s is loaded for it",
             images.settings["label"],
             images.name,
