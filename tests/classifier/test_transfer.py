@@ -164,7 +164,7 @@ def test_flags_that_contradict_each_other_are_told(train_config, flags, told):
 
 
 def test_views_that_would_be_equal_are_told(train_config, tmp_path):
-    with pytest.raises(UserError, match="--views=4: --perturbations=rotation makes only 3 views"):
+    with pytest.raises(UserError, match="--views=4: --perturbations=rotation makes only 3 different views"):
         commands.run_command(train_config("--perturbations=rotation", "--views=4", f"--checkpoint_dir={tmp_path}"))
 
 
