@@ -16,19 +16,28 @@ from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
 def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Returns the mean cross entropy of sigmoid(logits) against one target.
+    """Computes the mean cross entropy of sigmoid(logits) against one target.
+
+    Its gradient is written out. TensorFlow derives one that adds up four terms, in an order that depends on which of
+    their buffers is free at that moment (AddN), so that a step would not give the same bytes twice on a busy machine.
 
     Args:
-        logits: any shape, any float type; the loss is computed in float32.
-        target: the probability that sigmoid(logits) should have, in [0, 1].
+        logits: any shape, any float type; computed in float32.
+        target: probability in [0, 1].
 
     Returns:
         float32 scalar.
     """
-    logits = tf.cast(logits, tf.float32)
-    return tf.reduce_mean(
-        tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.fill(tf.shape(logits), target), logits=logits)
-    )
+
+    @tf.custom_gradient
+    def cross_entropy(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream * (tf.sigmoid(logits) - target)
+
+        labels = tf.fill(tf.shape(logits), target)
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), gradient
+
+    return tf.reduce_mean(cross_entropy(tf.cast(logits, tf.float32)))
 
 
 def least_squares(logits: tf.Tensor, target: float) -> tf.Tensor:

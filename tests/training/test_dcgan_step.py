@@ -12,6 +12,7 @@ from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.dcgan import named_inputs
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.training.dcgan_step import DCGANTrainer
+from histogan_tf.training.losses import sigmoid_cross_entropy
 
 SHAPE = (16, 16, 3)
 LABELS = tf.constant([0, 1, 1, 0])
@@ -22,11 +23,21 @@ def images() -> tf.Tensor:
     return tf.constant(np.random.default_rng(0).integers(0, 256, (4, *SHAPE), np.uint8))
 
 
+@pytest.fixture
+def without_graphs():
+    """Runs steps operation by operation, as the plain ones run.
+
+    A graph rounds in other places, and batch norm of four images multiplies that.
+    """
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def plain_steps(trainer: DCGANTrainer, config, num_steps: int, images: tf.Tensor) -> dict[str, float]:
     """What the original does: a discriminator update, then generator updates, each with forwards of its own."""
     generator, discriminator = trainer.generator, trainer.discriminator
     d_optimizer, g_optimizer = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits
 
     def generate(latents):
         return generator(named_inputs(generator, latents, LABELS), training=True)
@@ -43,16 +54,15 @@ def plain_steps(trainer: DCGANTrainer, config, num_steps: int, images: tf.Tensor
         with tf.GradientTape() as tape:
             real_logits = discriminate(to_float(images), Purpose.REAL_NOISE, step)
             fake_logits = discriminate(generate(latents), Purpose.FAKE_NOISE, step)
-            targets = tf.fill(real_logits.shape, config.label_smoothing)
-            d_loss_real = tf.reduce_mean(entropy(labels=targets, logits=real_logits))
-            d_loss_fake = tf.reduce_mean(entropy(labels=tf.zeros_like(fake_logits), logits=fake_logits))
+            d_loss_real = sigmoid_cross_entropy(real_logits, config.label_smoothing)
+            d_loss_fake = sigmoid_cross_entropy(fake_logits, 0.0)
             d_loss = d_loss_real + d_loss_fake
         variables = discriminator.trainable_variables
         d_optimizer.apply_gradients(zip(tape.gradient(d_loss, variables), variables, strict=True))
         for update in range(config.generator_updates):
             with tf.GradientTape() as tape:
                 fake_logits = discriminate(generate(latents), Purpose.FAKE_NOISE, step, update + 1)
-                g_loss = tf.reduce_mean(entropy(labels=tf.ones_like(fake_logits), logits=fake_logits))
+                g_loss = sigmoid_cross_entropy(fake_logits, 1.0)
             variables = generator.trainable_variables
             g_optimizer.apply_gradients(zip(tape.gradient(g_loss, variables), variables, strict=True))
     return {"d_loss_real": float(d_loss_real), "d_loss_fake": float(d_loss_fake), "g_loss": float(g_loss)}
@@ -68,6 +78,7 @@ def plain_steps(trainer: DCGANTrainer, config, num_steps: int, images: tf.Tensor
         ["--model=dcgan1", "--generator_updates=1"],
     ],
 )
+@pytest.mark.usefixtures("without_graphs")
 def test_the_shared_step_equals_the_plain_one(tiny_config, images, flags):
     config = tiny_config(*flags)
     num_classes = 2 if config.conditional else 0
@@ -79,15 +90,15 @@ def test_the_shared_step_equals_the_plain_one(tiny_config, images, flags):
         result = trainer.train_step(tf.constant(step, tf.int64), images, LABELS)
     expected = plain_steps(plain, config, 2, images)
     for name, value in expected.items():
-        assert float(result.losses[name]) == pytest.approx(value, rel=1e-3), name
-    assert float(result.losses["d_loss"]) == pytest.approx(expected["d_loss_real"] + expected["d_loss_fake"], rel=1e-3)
+        assert float(result.losses[name]) == pytest.approx(value, rel=1e-5), name
+    assert float(result.losses["d_loss"]) == pytest.approx(expected["d_loss_real"] + expected["d_loss_fake"], rel=1e-5)
     ours = [weight for network in trainer.networks for weight in network.weights]
     theirs = [weight for network in plain.networks for weight in network.weights]
     for our, their, begin in zip(ours, theirs, initial, strict=True):
         has_no_gradient = their.path.endswith("bias") and np.linalg.norm(their.numpy() - begin) < 1e-6
         if not has_no_gradient:  # as that of a bias before batch norm
             change = np.linalg.norm(their.numpy() - begin)
-            assert np.linalg.norm(our.numpy() - their.numpy()) < 0.02 * change, their.path
+            assert np.linalg.norm(our.numpy() - their.numpy()) < 1e-3 * change, their.path
 
 
 def test_each_network_has_the_originals_adam(tiny_config):

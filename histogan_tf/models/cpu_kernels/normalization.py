@@ -20,23 +20,26 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Normalizes inputs by the statistics of the batch in training, and by their moving averages otherwise.
 
         Args:
-            inputs: float (batch, height, width, channels) or (batch, units). Keras's own operations normalize vectors,
-                and any inputs if statistics are synchronized over replicas.
+            inputs: float (batch, height, width, channels) or (batch, units). Keras's own operations normalize vectors
+                in inference, and any inputs if statistics are synchronized over replicas.
             training: whether to normalize by the statistics of this batch, and to update the moving averages with them.
             mask: the mask of Keras's layer, which is passed on to Keras's own operations.
         """
-        if len(inputs.shape) != 4 or self.synchronized:
+        is_learning = training and self.trainable
+        if self.synchronized or (len(inputs.shape) != 4 and not is_learning):
             return super().call(inputs, training=training, mask=mask)
         scale, offset = self.gamma.value, self.beta.value
-        if not (training and self.trainable):
+        if not is_learning:
             moments = self.moving_mean.value, self.moving_variance.value
             return _fused(inputs, scale, offset, self.epsilon, moments)[0]
-        outputs, mean, variance = _fused(inputs, scale, offset, self.epsilon)
+        # A vector is a map of one pixel.
+        maps = inputs if len(inputs.shape) == 4 else inputs[:, tf.newaxis, tf.newaxis]
+        outputs, mean, variance = _fused(maps, scale, offset, self.epsilon)
         # The operation returns the unbiased variance, divided by n - 1; Keras averages the variance divided by n.
         num_values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         self._take_in(self.moving_mean, mean)
         self._take_in(self.moving_variance, variance * (num_values - 1) / num_values)
-        return outputs
+        return tf.reshape(outputs, tf.shape(inputs)) if maps is not inputs else outputs
 
     def _take_in(self, moving_average: keras.Variable, statistic: tf.Tensor) -> None:
         moving_average.assign(moving_average * self.momentum + statistic * (1 - self.momentum))
