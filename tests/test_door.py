@@ -28,7 +28,16 @@ from histogan_tf.training.dcgan_step import DCGANTrainer
 REPOSITORY = Path(__file__).parents[1]
 DATA = {"phantom_images": 48, "output_height": 16}
 LARGER = {"phantom_images": 48, "output_height": 32}
-DCGAN = {"model": "dcgan1", "gf_dim": 4, "df_dim": 4, "gfc_dim": 8, "dfc_dim": 8, "z_dim": 5, "batch_size": 4}
+DCGAN = {
+    "model": "dcgan1",
+    "gf_dim": 4,
+    "df_dim": 4,
+    "gfc_dim": 8,
+    "dfc_dim": 8,
+    "z_dim": 5,
+    "batch_size": 4,
+    "generator_updates": 1,
+}
 CYCLEGAN = {"model": "cyclegan", "gf_dim": 2, "df_dim": 2, "num_blocks": 1, "sample_num": 2, "max_steps": 2}
 CLASSIFIER = {"model": "resnet18", "weights": "random", "classifier_size": 32}
 

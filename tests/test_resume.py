@@ -28,26 +28,24 @@ def digests(run: Path) -> dict[str, str]:
     return {name: hashlib.sha256(reader.get_tensor(name).tobytes()).hexdigest() for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
         ["--model=dcgan2", "--precision=bfloat16"],
         ["--model=dcgan3", "--conditional", "--z_dist=normal01"],
-        pytest.param(
-            [
-                "--model=dcgan1",
-                "--generator_updates=1",
-                "--upsampling=resize",
-                "--spectral_norm",
-                "--adversarial_loss=hinge",
-                "--ema_decay=0.9",
-                "--diffaugment=color,translation,cutout,dihedral",
-                "--ada_target=0.6",
-                "--r1_gamma=0.5",
-                "--eval_freq=3",
-            ],
-            marks=pytest.mark.slow,
-        ),
+        [
+            "--model=dcgan1",
+            "--generator_updates=1",
+            "--upsampling=resize",
+            "--spectral_norm",
+            "--adversarial_loss=hinge",
+            "--ema_decay=0.9",
+            "--diffaugment=color,translation,cutout,dihedral",
+            "--ada_target=0.6",
+            "--r1_gamma=0.5",
+            "--eval_freq=3",
+        ],
     ],
 )
 def test_two_halves_equal_the_whole(tiny_config, tmp_path: Path, flags):

@@ -52,3 +52,15 @@ def test_the_loss_plot_is_drawn_even_of_one_step(tmp_path: Path):
         with Image.open(tmp_path / "losses.png") as plot:
             assert min(plot.size) > 400
             assert len(plot.convert("RGB").getcolors(1 << 20)) > 10
+
+
+def test_the_loss_plot_shows_each_step_and_the_mean_of_a_fiftieth_of_them(tmp_path: Path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "save_figure", lambda path, figure: figures.append(figure))
+    losses = np.random.default_rng(0).normal(size=200)
+    metrics = [{"step": step, "d_loss": loss} for step, loss in enumerate(losses, start=1)]
+    pictures.plot_losses(tmp_path / "losses.png", metrics, ("d_loss",), "a title")
+    each, mean = figures[0].axes[0].lines
+    np.testing.assert_array_equal(each.get_xydata(), np.stack([np.arange(1, 201), losses], axis=1))
+    means = [losses[end - 4 : end].mean() for end in range(4, 201)]
+    np.testing.assert_allclose(mean.get_xydata(), np.stack([np.arange(4, 201), means], axis=1))

@@ -86,6 +86,17 @@ def test_slow_steps_are_saved_by_the_clock(run):
     assert saved_steps(run) == [1, 2, 3]
 
 
+def test_the_longest_time_between_checkpoints_is_in_minutes(run, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def take_time(step):
+        now[0] += 25.0
+
+    go(CountingTrainer(on_step=take_time), run, total_steps=7, ckpt_freq=100, ckpt_minutes=1.0)
+    assert saved_steps(run) == [3, 6, 7]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_with_step_and_last_good_checkpoint(run, bad):
     trainer = CountingTrainer(loss_at=lambda step: bad if step == 6 else 1.0)

@@ -1,0 +1,115 @@
+"""The latents that each picture of --visualize shows, and their order."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histogan_tf.cli import command_line
+from histogan_tf.trained import visualize
+
+NUM_IMAGES, Z_DIM = 20, 3
+WALK = np.arange(NUM_IMAGES) / NUM_IMAGES
+
+
+class Recorder:
+    """A sampler that keeps the latents it is given; the grey level of an image is that of the latent's first number."""
+
+    def __init__(self) -> None:
+        self.latents: list[np.ndarray] = []
+
+    def numbered_labels(self, first: int, num_images: int, label: int | None) -> np.ndarray:
+        return np.zeros(num_images, np.int32)
+
+    def images(self, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        self.latents.append(latents)
+        levels = np.rint(255 * np.clip(latents[:, 0], 0, 1)).astype(np.uint8)
+        return np.repeat(levels, 16).reshape(-1, 4, 4, 1)
+
+
+@pytest.fixture
+def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Draws a picture into the test's folder, and returns the latents of each call of the sampler."""
+
+    def visualized(picture: str, z_dist: str = "uniform_signed") -> list[np.ndarray]:
+        run_config = command_line.parse(["main.py", "--model=dcgan1", f"--z_dim={Z_DIM}", f"--z_dist={z_dist}"])
+        source = types.SimpleNamespace(config=run_config, class_names=("non-idc", "idc"), directory=tmp_path)
+        recorder = Recorder()
+        monkeypatch.setattr(visualize, "load_networks", lambda config, kind: [source])
+        monkeypatch.setattr(visualize, "sampler_of", lambda source: recorder)
+        flags = [f"--visualize={picture}", f"--num_images={NUM_IMAGES}", f"--output_dir={tmp_path}"]
+        visualize.visualize_latents(command_line.parse(["main.py", "--mode=visualize", *flags]))
+        return recorder.latents
+
+    return visualized
+
+
+@pytest.mark.parametrize(
+    ("z_dist", "lowest", "highest"),
+    [("uniform_signed", -0.5, 0.5), ("uniform_unsigned", 0.0, 0.5), ("normal01", -2.0, 2.0)],
+)
+def test_a_grid_is_of_random_latents_halved(draw, z_dist, lowest, highest):
+    (latents,) = draw("grid", z_dist)
+    assert latents.shape == (NUM_IMAGES, Z_DIM) and latents.dtype == np.float32
+    spread = {"uniform_signed": 1 / 3, "uniform_unsigned": 1 / 12, "normal01": 1.0}[z_dist] ** 0.5
+    assert latents.std() == pytest.approx(0.5 * spread, rel=0.25)
+    assert lowest <= latents.min() and latents.max() <= highest
+
+
+def test_a_sheet_for_each_dimension_walks_it_while_the_others_are_random(draw):
+    sheets = draw("walk_sheets")
+    assert len(sheets) == Z_DIM
+    for dimension, latents in enumerate(sheets):
+        np.testing.assert_allclose(latents[:, dimension], WALK, rtol=1e-6)
+        assert (np.delete(latents, dimension, axis=1).std(axis=0) > 0.3).all()
+
+
+@pytest.mark.parametrize("picture", ["walk_gifs", "walk_gif_merged"])
+def test_an_animation_for_each_dimension_walks_it_while_the_others_are_0(draw, picture):
+    walks = draw(picture)
+    assert len(walks) == Z_DIM
+    for dimension, latents in enumerate(walks):
+        np.testing.assert_allclose(latents[:, dimension], WALK, rtol=1e-6)
+        assert not np.delete(latents, dimension, axis=1).any()
+
+
+def test_random_walks_start_from_a_point_near_the_origin(draw, tmp_path):
+    walks = draw("walk_gifs_random")
+    dimensions = [int(path.stem.rpartition("_")[2]) for path in sorted(tmp_path.glob("walk_random_*.gif"))]
+    assert len(walks) == len(dimensions) >= 1
+    for dimension, latents in zip(dimensions, walks, strict=True):
+        np.testing.assert_allclose(latents[:, dimension], WALK, rtol=1e-6)
+        others = np.delete(latents, dimension, axis=1)
+        assert (others == others[0]).all()
+        assert (np.abs(others) > 0).all() and (np.abs(others) <= 0.2).all()
+
+
+def test_merged_walks_go_there_and_back(draw, tmp_path):
+    draw("walk_gif_merged")
+    levels, milliseconds = [], 0
+    with Image.open(tmp_path / "walk_merged.gif") as animation:
+        for frame in range(animation.n_frames):
+            animation.seek(frame)
+            levels.append(animation.convert("L").getpixel((0, 0)))
+            milliseconds += animation.info["duration"]
+    there = np.rint(255 * WALK).astype(int).tolist()
+    assert levels == there + there[-2::-1]  # the two equal frames in the middle are stored as one
+    assert milliseconds == pytest.approx(8000, rel=0.05)
+
+
+def test_interpolation_is_straight_for_uniform_latents_and_an_arc_for_normal_ones(draw):
+    for z_dist in ("uniform_signed", "normal01"):
+        (latents,) = draw("interpolation", z_dist)
+        rows = latents.reshape(2, 10, Z_DIM).astype(np.float64)
+        begin, end, third = rows[:, 0], rows[:, 9], rows[:, 3]
+        if z_dist == "uniform_signed":
+            np.testing.assert_allclose(third, (2 * begin + end) / 3, rtol=1e-5)
+            continue
+        cosines = np.sum(begin * end, axis=1) / (np.linalg.norm(begin, axis=1) * np.linalg.norm(end, axis=1))
+        angles = np.arccos(cosines)[:, None]
+        arc = (np.sin(2 * angles / 3) * begin + np.sin(angles / 3) * end) / np.sin(angles)
+        np.testing.assert_allclose(third, arc, rtol=1e-5)
