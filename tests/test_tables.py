@@ -216,7 +216,7 @@ def test_a_model_family_is_an_entry_in_its_table(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--model=toy_gan: choose one of dcgan1, .* resnet18$"):
         command_line.parse(["main.py", "--model=toy_gan"])
     monkeypatch.setitem(FAMILIES, "toy", TOY_FAMILY)
-    with pytest.raises(UserError, match="--ema_decay=0.9 is for dcgan1, dcgan2, dcgan3, not for toy_gan"):
+    with pytest.raises(UserError, match="--ema_decay=0.9 is for dcgan1, dcgan2, dcgan3, projected, not for toy_gan"):
         command_line.parse(["main.py", "--model=toy_gan", "--ema_decay=0.9"])
 
     rows = trained_two_steps(tmp_path, "--model=toy_gan")

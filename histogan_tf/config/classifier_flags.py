@@ -13,12 +13,6 @@ _FEATURE_NETWORKS = Table("histogan_tf.models.feature_extractors:FEATURE_NETWORK
 class ClassifierFlags:
     """The flags of the training of the classifier, resnet18."""
 
-    weights: str = flag(
-        "imagenet",
-        "Initial weights of the classifier's ResNet-18: imagenet (pretrained, from Hugging Face), random (untrained, "
-        "to try things out), or a folder with a timm checkpoint of a resnet18 (config.json, model.safetensors).",
-        section="classifier",
-    )
     classifier_size: int = flag(
         224,
         "Side in pixels to which the classifier resizes images; pretrained weights expect 224.",

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from histogan_tf.config.family_rules import check_classifier, check_cyclegan, check_dcgan
+from histogan_tf.config.family_rules import check_classifier, check_cyclegan, check_dcgan, check_projected
 
 if TYPE_CHECKING:
     from histogan_tf.config.settings import Config
@@ -78,6 +78,11 @@ _SYNTHETIC_USE = (
     "real images. "
 )
 
+_GENERATOR_USE = (
+    _SYNTHETIC_USE + "Synthetic images must not be passed off as those of a patient; they may repeat training images, "
+    "or leave out what is rare."
+)
+
 # dcgan3's feature maps all have the size of the output. So with as many channels as the other two, its generator costs
 # about 83 times theirs at 50x50; with a quarter of the channels, about 5 times.
 _DCGAN = {"batch_size": 64, "sample_num": 64, "adversarial_loss": "cross_entropy"}
@@ -102,6 +107,7 @@ FAMILIES: dict[str, Family] = {
                 "checkpoint",
                 "diffaugment",
                 "ada_target",
+                "discriminator_learning_rate",
                 "ema_decay",
                 "eval_freq",
                 "r1_gamma",
@@ -110,9 +116,52 @@ FAMILIES: dict[str, Family] = {
             }
         ),
         description="a DCGAN's generator of synthetic images",
-        use=_SYNTHETIC_USE + "Synthetic images must not be passed off as those of a patient; they may repeat training "
-        "images, or leave out what is rare.",
+        use=_GENERATOR_USE,
         card_sections=("network", "training"),
+    ),
+    "projected": Family(
+        title="a projected GAN",
+        kind=GENERATOR,
+        presets={
+            "projected": {
+                "batch_size": 16,
+                "sample_num": 64,
+                "adversarial_loss": "hinge",
+                "z_dim": 128,
+                "z_dist": "normal01",
+                "gf_dim": 32,
+                "df_dim": 128,
+                "learning_rate": 0.002,
+                "discriminator_learning_rate": 0.0002,
+                "beta1": 0.0,
+                "generator_updates": 1,
+                "ema_decay": 0.995,
+                "diffaugment": ("dihedral", "reflected_translation"),
+                "label_smoothing": 1.0,
+            }
+        },
+        train="histogan_tf.training.jobs:train_projected",
+        networks="histogan_tf.training.projected_step:projected_networks",
+        step_cost="histogan_tf.paper.estimate:projected_step_cost",
+        check=check_projected,
+        section="projected",
+        heeds=frozenset(
+            {
+                "adversarial_loss",
+                "checkpoint",
+                "diffaugment",
+                "ada_target",
+                "discriminator_learning_rate",
+                "ema_decay",
+                "eval_freq",
+                "sync_batch_norm",
+            }
+        ),
+        description="a projected GAN's generator of synthetic images, trained against the features of a pretrained "
+        "network",
+        use=_GENERATOR_USE,
+        card_sections=("network", "training", "backbone", "projected"),
+        unlisted=frozenset({"gfc_dim", "dfc_dim", "strides", "kernel_size", "upsampling", "instance_noise"}),
     ),
     "cyclegan": Family(
         title="a CycleGAN",
@@ -154,7 +203,7 @@ FAMILIES: dict[str, Family] = {
         description="a transferred ResNet-18, which tells two labels apart",
         use="Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
         "scanner, magnification and size.",
-        card_sections=("classifier",),
+        card_sections=("backbone", "classifier"),
     ),
 }
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 _LAYERS, _CONDITIONAL_LAYERS = 4, 2  # transposed convolutions in the original's generators
 
 
+# The values of flags that families preset, for families that do not. Those that do not use a flag record it too.
+_DEFAULTS: Mapping[str, Any] = {
+    "z_dim": 100,
+    "z_dist": "uniform_signed",
+    "df_dim": 64,
+    "learning_rate": 0.0002,
+    "beta1": 0.5,
+    "generator_updates": 2,
+    "ema_decay": 0.0,
+}
+
+
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     """Returns a DCGAN's Config, checked, with a stride and a kernel size for each transposed convolution.
 
@@ -25,10 +37,35 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     Raises:
         UserError: if flags contradict each other.
     """
-    if config.ada_target and not config.diffaugment:
-        policies = ",".join(DIFFAUGMENT_POLICIES)
+    return _each_layer_filled_in(_generator_filled_in(config, preset))
+
+
+def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
+    """Returns a projected GAN's Config, checked.
+
+    Args:
+        config: the flags as the user gave them.
+        preset: the values for the flags that the user left out.
+
+    Raises:
+        UserError: if flags contradict each other.
+    """
+    stages = config.feature_stages
+    if not stages or list(stages) != sorted(set(stages)):
         raise UserError(
-            f"--ada_target={config.ada_target} needs policies to adapt: give --diffaugment={policies} or some of these"
+            f"--feature_stages={','.join(map(str, stages))}: give one or more stages in rising order, each once, such "
+            f"as 1,2,3"
+        )
+    return _generator_filled_in(config, preset)
+
+
+def _generator_filled_in(config: Config, preset: Mapping[str, Any]) -> Config:
+    """Returns a generator's Config, filled in, once its loss and its augmentation are known to go together."""
+    diffaugment = preset.get("diffaugment") if config.diffaugment is None else config.diffaugment
+    if config.ada_target and not diffaugment:
+        raise UserError(
+            f"--ada_target={config.ada_target} needs policies to adapt: give --diffaugment=dihedral,color or others of "
+            f"{', '.join(DIFFAUGMENT_POLICIES)}"
         )
     loss = config.adversarial_loss or preset["adversarial_loss"]
     if not ADVERSARIAL_LOSSES[loss].has_target:
@@ -37,7 +74,7 @@ def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
                 f"--label_smoothing={config.label_smoothing}: the {loss} loss has no target to smooth; leave it out"
             )
         preset = {**preset, "label_smoothing": 1.0}
-    return _each_layer_filled_in(fill_in(config, preset))
+    return fill_in(config, preset)
 
 
 def _each_layer_filled_in(config: Config) -> Config:
@@ -111,5 +148,5 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
 
 def fill_in(config: Config, preset: Mapping[str, Any]) -> Config:
     """Returns the Config with its model's presets for flags that were left out; enough for a family without rules."""
-    missing = {name: value for name, value in preset.items() if getattr(config, name) is None}
+    missing = {name: value for name, value in {**_DEFAULTS, **preset}.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **missing)

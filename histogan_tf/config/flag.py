@@ -10,6 +10,8 @@ from typing import Any
 
 from histogan_tf.errors import UserError
 
+_FIXED_SECTIONS = ("data", "network", "training", "backbone", "projected", "cyclegan", "classifier")
+
 
 class Table(Mapping[str, Any]):
     """A table elsewhere in the package whose keys are the allowed values of a flag, such as the table of losses.
@@ -60,10 +62,10 @@ def flag(
         minimum: the smallest allowed value; None for no limit.
         maximum: the largest allowed value; None for no limit.
         fixed: whether the value cannot change once a run has begun; if None, this holds for the sections data, network,
-            training, cyclegan and classifier.
+            training, backbone, projected, cyclegan and classifier.
     """
     if fixed is None:
-        fixed = section in ("data", "network", "training", "cyclegan", "classifier")
+        fixed = section in _FIXED_SECTIONS
     metadata = {
         "help": help_text,
         "section": section,

@@ -15,6 +15,7 @@ from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
 from histogan_tf.config.flag import check
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
+from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
 from histogan_tf.config.run_flags import EXPORT_FORMATS, FORMATS, CommandFlags, ResultFlags, WatchingFlags
 from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
@@ -31,6 +32,8 @@ class Config(
     WatchingFlags,
     ClassifierFlags,
     CycleGANFlags,
+    ProjectedFlags,
+    BackboneFlags,
     TrainingFlags,
     NetworkFlags,
     DataFlags,

@@ -15,21 +15,30 @@ DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 class NetworkFlags:
     """The shape of the GANs."""
 
-    z_dim: int = flag(100, "Dimensions of the latent z.", section="network", minimum=1)
-    z_dist: str = flag(
-        "uniform_signed",
-        "Distribution of z: U(-1, 1), U(0, 1) or N(0, 1).",
+    z_dim: int | None = flag(
+        None, "Dimensions of the latent z; 100, and 128 for projected, if left out.", section="network", minimum=1
+    )
+    z_dist: str | None = flag(
+        None,
+        "Distribution of z: U(-1, 1), U(0, 1) or N(0, 1); uniform_signed, and normal01 for projected, if left out.",
         section="network",
         choices=("uniform_signed", "uniform_unsigned", "normal01"),
     )
     gf_dim: int | None = flag(
         None,
-        "Channels of the generator's last hidden layer; 64, and 16 for dcgan3, if left out. --gf_dim=64 gives the "
-        "paper-wide dcgan3, whose generator costs about 83 times dcgan1's at 50x50 (5 times with 16).",
+        "Channels of the generator's last hidden layer; 64, 16 for dcgan3 and 32 for projected if left out. "
+        "--gf_dim=64 gives the paper-wide dcgan3, whose generator costs about 83 times dcgan1's at 50x50 (5 times with "
+        "16).",
         section="network",
         minimum=1,
     )
-    df_dim: int = flag(64, "Channels of the discriminator's first convolution.", section="network", minimum=1)
+    df_dim: int | None = flag(
+        None,
+        "Channels of the discriminator's first convolution, 64 if left out; for projected, the most channels of its "
+        "discriminators' convolutions, 128 if left out.",
+        section="network",
+        minimum=1,
+    )
     gfc_dim: int = flag(
         1024, "Units of the conditional generator's fully connected layer.", section="network", minimum=1
     )
@@ -91,19 +100,36 @@ class TrainingFlags:
     )
     batch_size: int | None = flag(
         None,
-        "Number of images in a batch, all replicas together; 64, and 1 of each domain for cyclegan, if left out.",
+        "Number of images in a batch, all replicas together; 64, 16 for projected and 1 of each domain for cyclegan, "
+        "if left out.",
         section="training",
         minimum=1,
     )
-    learning_rate: float = flag(
-        0.0002, "Learning rate of the optimizer Adam.", section="training", minimum=1e-12, maximum=1.0
+    learning_rate: float | None = flag(
+        None,
+        "Learning rate of the optimizer Adam; 0.0002, and 0.002 for projected, if left out.",
+        section="training",
+        minimum=1e-12,
+        maximum=1.0,
     )
-    beta1: float = flag(
-        0.5, "Decay rate of Adam's first moment, its momentum.", section="training", minimum=0.0, maximum=0.999999
+    discriminator_learning_rate: float | None = flag(
+        None,
+        "Learning rate of the discriminator; 0.0002 for projected, and --learning_rate for the DCGANs, if left out.",
+        section="training",
+        minimum=1e-12,
+        maximum=1.0,
     )
-    generator_updates: int = flag(
-        2,
-        "Number of generator updates after each discriminator update, all with the same z.",
+    beta1: float | None = flag(
+        None,
+        "Decay rate of Adam's first moment, its momentum; 0.5, and 0 for projected, if left out.",
+        section="training",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+    generator_updates: int | None = flag(
+        None,
+        "Number of generator updates after each discriminator update, all with the same z; 2, and 1 for projected, if "
+        "left out.",
         section="training",
         minimum=1,
         maximum=16,
@@ -125,15 +151,15 @@ class TrainingFlags:
     )
     adversarial_loss: str | None = flag(
         None,
-        "Loss by which discriminator and generator play; as published, cross_entropy for the DCGANs and least_squares "
-        "for cyclegan, if left out.",
+        "Loss by which discriminator and generator play; as published, cross_entropy for the DCGANs, least_squares for "
+        "cyclegan and hinge for projected, if left out.",
         section="training",
         choices=ADVERSARIAL_LOSSES,
     )
-    ema_decay: float = flag(
-        0.0,
-        "Decay, in one step, of a moving average of the DCGAN generator's weights, from which samples are made; it is "
-        "ramped up from 0.1. 0 samples from the generator itself.",
+    ema_decay: float | None = flag(
+        None,
+        "Decay, in one step, of a moving average of the generator's weights, from which samples are made; it is ramped "
+        "up from 0.1. 0 samples from the generator itself. 0 for the DCGANs and 0.995 for projected, if left out.",
         section="training",
         minimum=0.0,
         maximum=0.999999,
@@ -141,7 +167,7 @@ class TrainingFlags:
     diffaugment: tuple[str, ...] | None = flag(
         None,
         "DiffAugment policies, separated by commas: the random changes to every image, real and fake, before the "
-        "DCGAN's discriminator sees it; none if left out.",
+        "discriminator sees it. If left out, none for the DCGANs, dihedral and reflected_translation for projected.",
         section="training",
         choices=DIFFAUGMENT_POLICIES,
     )
@@ -192,9 +218,9 @@ class TrainingFlags:
     )
     sync_batch_norm: bool = flag(
         False,
-        "Let batch normalization in the DCGANs use the statistics of the whole batch, over all replicas, so that "
-        "several replicas learn what one would. If it is off, each replica uses the statistics of its share, and the "
-        "moving averages are those of the first replica.",
+        "Let batch normalization in DCGANs and in projected use the statistics of the whole batch, over all replicas, "
+        "so that several replicas learn what one would. If it is off, each replica uses the statistics of its share, "
+        "and the moving averages are those of the first replica.",
         section="training",
         fixed=False,
     )

@@ -29,6 +29,8 @@ class Purpose(enum.IntEnum):
     REAL_AUGMENTATION = 14
     FAKE_AUGMENTATION = 15
     EVALUATED_LATENTS = 16
+    PROJECTOR_WEIGHTS = 17
+    GENERATOR_NOISE = 18
 
 
 def stateless_seed(seed: int, purpose: Purpose, index, part: int = 0):

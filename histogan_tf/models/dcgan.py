@@ -176,11 +176,6 @@ def build_dcgan_discriminator(
     return keras.Model({"image": images, "label": labels}, logits, name="discriminator")
 
 
-def named_inputs(network: keras.Model, first: object, labels: object) -> dict[str, object]:
-    """Returns the inputs of a network by name: z or images, and the labels if the network is conditional."""
-    return dict(zip(network.input, (first, labels), strict=False))
-
-
 class _Condition:
     """The one-hot labels, the original's y, which are joined to vectors or to every pixel (`conv_cond_concat`)."""
 

@@ -6,6 +6,7 @@ gradient passes through the norm as in the paper's equation 12, and it starts fr
 
 from __future__ import annotations
 
+import tensorflow as tf
 from keras import layers, ops
 
 from histogan_tf.models.reflection import ReflectedConv2D
@@ -31,9 +32,9 @@ class SpectralKernel:
     def kernel(self):
         """The normalized kernel, with which the layer computes; `_kernel` is the one that is trained."""
         matrix = self._matrix()
-        u, v = ops.stop_gradient(self.u), ops.stop_gradient(self._v(matrix))
-        norm = ops.sum(ops.matmul(v, matrix) * u)
-        return self._kernel / ops.cast(norm, self.compute_dtype)
+        return _divided_by_norm(
+            tf.convert_to_tensor(self._kernel), matrix, tf.convert_to_tensor(self.u), self._v(matrix)
+        )
 
     def call(self, inputs, training: bool = False):
         if training:
@@ -54,6 +55,34 @@ class SpectralConv2D(SpectralKernel, ReflectedConv2D):
 
 class SpectralDense(SpectralKernel, layers.Dense):
     """A fully connected layer whose kernel has spectral norm 1."""
+
+
+def _divided_by_norm(kernel, matrix, u, v):
+    """Returns the kernel divided by its spectral norm v M u^T, with the paper's gradient, equation 12.
+
+    The gradient is written out as one term. Automatic differentiation would give one for the quotient and one for the
+    norm, and TensorFlow adds up three or more tensors, as of several passes, in an order that depends on the moment.
+
+    Args:
+        kernel: the trained kernel.
+        matrix: the kernel as a matrix M, float32 (all inputs, outputs).
+        u: the right singular vector, float32 (1, outputs), a constant.
+        v: the left singular vector, float32 (1, all inputs), a constant.
+    """
+    norm = ops.sum(ops.matmul(v, matrix) * u)
+
+    @tf.custom_gradient
+    def divide(kernel):
+        normalized = kernel / ops.cast(norm, kernel.dtype)
+
+        def gradient(upstream):
+            share = ops.sum(ops.cast(upstream * normalized, "float32"))
+            along_norm = ops.reshape(share * ops.matmul(ops.transpose(v), u), kernel.shape)
+            return (upstream - ops.cast(along_norm, kernel.dtype)) / ops.cast(norm, kernel.dtype)
+
+        return normalized, gradient
+
+    return divide(kernel)
 
 
 def _normalized(vector):

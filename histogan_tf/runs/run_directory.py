@@ -213,7 +213,10 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     # Flags of the classifier are not compared with a GAN's run, for a command may use them for itself: --weights, for
     # example, says which classifier's features measure the images of the GAN.
     gan_sections = {family.section for family in FAMILIES.values() if family.kind != CLASSIFIER}
-    sections = {"network", "training", family_of(run_config.model).section} | gan_sections
+    family = family_of(run_config.model)
+    sections = {"network", "training", family.section} | gan_sections
+    if family.kind == CLASSIFIER:
+        sections.add("backbone")
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now

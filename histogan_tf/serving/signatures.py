@@ -13,7 +13,7 @@ from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.data.pipeline import to_float, to_uint8
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.cyclegan import MIN_CYCLEGAN_SIZE
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import LATENT_CHUNK_SIZE, draw_latents
 from histogan_tf.serving.image_files import MAX_PIXELS, checked, decode_bytes, fit
 from histogan_tf.trained.load import TrainedNetwork

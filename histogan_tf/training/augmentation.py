@@ -7,9 +7,13 @@ choices. The flag reads the table, so TensorFlow is imported only when images ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from histogan_tf.machine import replicas
 from histogan_tf.machine.lazy_module import tensorflow as tf
+
+if TYPE_CHECKING:
+    from histogan_tf.config import Config
 
 Policy = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
@@ -52,6 +56,19 @@ def random_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.einsum("nyh,nhwc,nxw->nyxc", rows, images, columns)
 
 
+def reflected_shift(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Returns each image moved as by `random_shift`; the pixels that come in at the edge are mirrored ones.
+
+    A generator that is trained against images with empty margins may learn to draw such margins. Arguments and result
+    are those of `color`.
+    """
+    offsets = _uniform(images, 2, seed)
+    rows, columns = (
+        _moved(offset, size, is_reflected=True) for offset, size in zip(offsets, images.shape[1:3], strict=True)
+    )
+    return tf.einsum("nyh,nhwc,nxw->nyxc", rows, images, columns)
+
+
 def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Returns each image with a window of half its size, at a random place, set to 0, mid-grey (Zhao et al. 2020).
 
@@ -81,6 +98,7 @@ POLICIES: Mapping[str, Policy] = {
     "dihedral": dihedral,
     "color": color,
     "translation": random_shift,
+    "reflected_translation": reflected_shift,
     "cutout": cutout,
 }
 
@@ -165,6 +183,13 @@ class AdaptiveAugmentation(Augmentation):
         return {"ada_probability": self.probability, "ada_sum_of_signs": self._sum_of_signs}
 
 
+def augmentation_of(config: Config) -> Augmentation:
+    """Returns the augmentation that --diffaugment and --ada_target ask for."""
+    if config.ada_target:
+        return AdaptiveAugmentation(config.diffaugment, config.ada_target, config.batch_size)
+    return Augmentation(config.diffaugment or ())
+
+
 def _uniform(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Tensor]:
     """Returns `num_draws` uniform draws from [0, 1), each float32 (batch,)."""
     shape = (num_draws, tf.shape(images)[0])
@@ -176,11 +201,17 @@ def _per_image(images: tf.Tensor, num_draws: int, seed: tf.Tensor) -> list[tf.Te
     return [draws[:, None, None, None] for draws in _uniform(images, num_draws, seed)]
 
 
-def _moved(uniform: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns matrices (batch, size, size) that shift: row y holds a 1 at y - shift, or only 0 if that is outside."""
+def _moved(uniform: tf.Tensor, size: int, is_reflected: bool = False) -> tf.Tensor:
+    """Returns matrices (batch, size, size) that shift: row y holds a 1 at y - shift.
+
+    If that is outside, the 1 is at the mirrored place, or, unless `is_reflected`, the row holds only 0.
+    """
     furthest = round(size / 8)
     shift = tf.cast(tf.floor(uniform * (2 * furthest + 1)), tf.int32) - furthest
-    return tf.one_hot(tf.range(size) - shift[:, None], size)
+    pixels = tf.range(size) - shift[:, None]
+    if is_reflected:
+        pixels = (size - 1) - tf.abs((size - 1) - tf.abs(pixels))
+    return tf.one_hot(pixels, size)
 
 
 def _window(uniform: tf.Tensor, size: int) -> tf.Tensor:

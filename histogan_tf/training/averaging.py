@@ -26,10 +26,11 @@ class WeightAverage:
         network: a network of the same structure as `source`; its weights become the average.
         source: the network that is trained.
         decay: share of the old average that each step keeps, in (0, 1).
+        statistics_freq: the number of steps from one pass for the statistics to the next.
     """
 
-    def __init__(self, network: keras.Model, source: keras.Model, decay: float) -> None:
-        self._network, self._decay = network, decay
+    def __init__(self, network: keras.Model, source: keras.Model, decay: float, statistics_freq: int = 1) -> None:
+        self._network, self._decay, self._statistics_freq = network, decay, statistics_freq
         self._pairs = list(zip(network.trainable_weights, source.trainable_weights, strict=True))
 
     def update(self, step: tf.Tensor, inputs: Any) -> None:
@@ -43,4 +44,12 @@ class WeightAverage:
         decay = tf.minimum(self._decay, (1.0 + num_steps) / (10.0 + num_steps))
         for average, weight in self._pairs:
             average.assign(weight + decay * (average - weight))
+        if self._statistics_freq == 1:
+            self._network(inputs, training=True)
+        else:
+            is_due = tf.equal((step + 1) % self._statistics_freq, 0)
+            tf.cond(is_due, lambda: self._take_statistics(inputs), lambda: False)
+
+    def _take_statistics(self, inputs: Any) -> bool:
         self._network(inputs, training=True)
+        return True

@@ -1,4 +1,4 @@
-"""Does what --eval_freq says: measures a DCGAN while it is trained, and keeps the checkpoint of its best generator."""
+"""Does what --eval_freq says: measures a generator while it is trained, and keeps the best one in a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from histogan_tf.metrics.generative import squared_mmd
 from histogan_tf.models.feature_extractors import random_extractor
 from histogan_tf.runs.checkpoints import Checkpoints, best_directory
 from histogan_tf.runs.run_directory import read_metrics, run_directory
-from histogan_tf.training.dcgan_step import DCGANTrainer, sampled_state
+from histogan_tf.training.generator_trainer import GeneratorTrainer
 from histogan_tf.training.loop import StepResult
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 MAX_MEASURED_IMAGES = 1000
 
 
-class MeasuredDCGANTrainer:
-    """A DCGAN's trainer that adds the KID of its samples to the losses of every --eval_freq-th step.
+class MeasuredTrainer:
+    """A generator's trainer that adds the KID of its samples to the losses of every --eval_freq-th step.
 
     It makes as many samples as there are real images, every time from the same latents, which nothing else uses. The
     features are those of the fixed untrained network. The trainer has no state of its own: when a run goes on, it reads
@@ -36,13 +36,12 @@ class MeasuredDCGANTrainer:
         real_images: uint8 (num_images, height, width, channels), 2 to MAX_MEASURED_IMAGES real images.
     """
 
-    def __init__(self, trainer: DCGANTrainer, config: Config, real_images: np.ndarray) -> None:
+    def __init__(self, trainer: GeneratorTrainer, config: Config, real_images: np.ndarray) -> None:
         self._trainer, self._config = trainer, config
         self._extractor = random_extractor()
         self._real_features = self._extractor(real_images)
         self._name = f"kid-{self._extractor.name}-n{len(real_images)}"
-        state = sampled_state(config, trainer.sampled_generator)
-        self._checkpoints = Checkpoints(best_directory(run_directory(config) / "ckpt"), state)
+        self._checkpoints = Checkpoints(best_directory(run_directory(config) / "ckpt"), trainer.sampled_state())
         self._best: float | None = None
 
     @property

@@ -12,23 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.machine import replicas
 from histogan_tf.machine.randomness import Purpose, stateless_seed
-from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator, named_inputs
-from histogan_tf.models.latents import draw_latents
+from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.training import losses
-from histogan_tf.training.augmentation import AdaptiveAugmentation, Augmentation
-from histogan_tf.training.averaging import WeightAverage
+from histogan_tf.training.generator_trainer import GeneratorTrainer, restorable_generator
 from histogan_tf.training.loop import StepResult
-from histogan_tf.training.optimizers import make_adam
-from histogan_tf.training.sampling import Sampler
 
 _AUGMENTATION = {
     Purpose.REAL_NOISE: Purpose.REAL_AUGMENTATION,
@@ -70,51 +66,26 @@ def dcgan_discriminator(config: Config, image_shape: tuple[int, int, int], num_c
     )
 
 
-class DCGANTrainer:
+class DCGANTrainer(GeneratorTrainer):
     """The networks, the optimizers and the step of DCGAN1, 2 and 3, conditional or not.
 
     Args:
         config: the resolved flags.
         image_shape: the (height, width, channels) of the training images.
-        num_classes: the number of classes of the dataset.
+        num_classes: the number of labels of a conditional network; 0 for a network without labels.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], num_classes: int) -> None:
-        self._config = config
-        num_classes = num_classes if config.conditional else 0
-        self.generator = dcgan_generator(config, image_shape, num_classes)
-        self.discriminator = dcgan_discriminator(config, image_shape, num_classes)
-        self.g_optimizer = _adam(config)
-        self.d_optimizer = _adam(config)
-        self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
+        super().__init__(
+            config,
+            num_classes,
+            functools.partial(dcgan_generator, config, image_shape, num_classes),
+            dcgan_discriminator(config, image_shape, num_classes),
+        )
         self._penalties = {
             name: (weight, penalty.function)
             for name, penalty in losses.DISCRIMINATOR_PENALTIES.items()
             if (weight := getattr(config, penalty.weight_flag))
-        }
-        self._augmentation = _augmentation_of(config)
-        self.sampled_generator, self._averages = self.generator, []
-        if config.ema_decay:
-            self.sampled_generator = dcgan_generator(config, image_shape, num_classes)
-            self._averages = [WeightAverage(self.sampled_generator, self.generator, config.ema_decay)]
-        self.sampler = Sampler(self.sampled_generator, config, num_classes)
-        self.g_optimizer.build(self.generator.trainable_variables)
-        self.d_optimizer.build(self.discriminator.trainable_variables)
-
-    @property
-    def networks(self) -> list[keras.Model]:
-        """The networks to list in the tables at the start of a run."""
-        return [self.generator, self.discriminator]
-
-    def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
-        """Returns the objects that a checkpoint must hold, by name."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "g_optimizer": self.g_optimizer,
-            "d_optimizer": self.d_optimizer,
-            **sampled_state(self._config, self.sampled_generator),
-            **self._augmentation.state(),
         }
 
     @replicas.on_all_replicas
@@ -130,10 +101,7 @@ class DCGANTrainer:
             labels: int32 (batch,); only read if the network is conditional.
         """
         real_images = to_float(images)
-        seed = stateless_seed(self._config.seed, Purpose.LATENTS, step)
-        latents = replicas.drawn(
-            lambda shape: draw_latents(shape[0], self._config.z_dim, self._config.z_dist, seed), images.shape[:1]
-        )
+        latents = self._draw_latents(step, images.shape[0])
 
         with tf.GradientTape() as generator_tape, _counting_forwards(self.generator, 2):
             fake_images = self._generate(latents, labels)
@@ -144,8 +112,7 @@ class DCGANTrainer:
             with tf.GradientTape() as generator_tape:
                 fake_images = self._generate(latents, labels)
             step_losses |= self._update_generator(step, update, generator_tape, real_images, fake_images, labels)
-        for average in self._averages:
-            average.update(step, named_inputs(self.generator, latents, labels))
+        self._average(step, latents, labels)
         return StepResult(step_losses, histograms | {"z": latents})
 
     def _update_discriminator(
@@ -193,9 +160,6 @@ class DCGANTrainer:
         self.g_optimizer.apply(gradients, variables)
         return {"g_loss": g_loss}
 
-    def _generate(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return self.generator(named_inputs(self.generator, latents, labels), training=True)
-
     def _discriminate(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         # Real and fake images pass in separate calls, so that batch norm uses the statistics of each batch alone.
         return self.discriminator(named_inputs(self.discriminator, images, labels), training=True)
@@ -215,42 +179,15 @@ class DCGANTrainer:
             tf.unstack(tf.shape(images)),
         )
 
-    def draw_samples(self) -> dict[str, np.ndarray]:
-        """Returns the sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
-        images = self.sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)
-        return {"samples": images}
-
-
-def sampled_state(config: Config, generator: keras.Model) -> dict[str, keras.Model]:
-    """Returns the generator that samples are made with, under the name that it has in a checkpoint.
-
-    Args:
-        config: the flags of the run; with --ema_decay, samples are made with the average of the weights.
-        generator: a generator that `dcgan_generator` built.
-    """
-    return {"generator_average" if config.ema_decay else "generator": generator}
-
 
 def dcgan_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
     """Returns the generator that a run samples from, ready to be restored from a checkpoint.
 
     Args:
         config: the flags of the run.
-        dataset: the run's record of its images; see `dataset_record`.
+        dataset: the run's record of its images; see `jobs.dataset_record`.
     """
-    num_classes = len(dataset["class_names"]) if config.conditional else 0
-    generator = dcgan_generator(config, tuple(dataset["image_shape"]), num_classes)
-    return [Restorable("", generator, sampled_state(config, generator))]
-
-
-def _augmentation_of(config: Config) -> Augmentation:
-    if config.ada_target:
-        return AdaptiveAugmentation(config.diffaugment, config.ada_target, config.batch_size)
-    return Augmentation(config.diffaugment or ())
-
-
-def _adam(config: Config) -> keras.optimizers.Adam:
-    return make_adam(config.learning_rate, config.beta1, cpu_kernels=config.cpu_kernels)
+    return restorable_generator(config, dataset, dcgan_generator)
 
 
 @contextlib.contextmanager

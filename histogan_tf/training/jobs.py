@@ -32,13 +32,16 @@ from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
 from histogan_tf.training import loop
-from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredDCGANTrainer
+from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTrainer
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
+from histogan_tf.training.generator_trainer import GeneratorTrainer
+from histogan_tf.training.projected_step import ProjectedTrainer
 
 logger = logging.getLogger(__name__)
 
 _MOST_STEPS_BETWEEN_SHEETS = 200
+_MOST_IMAGES_FOR_MODES = 4000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +115,17 @@ def train_given_images(
 def _training_flags() -> frozenset[str]:
     """The flags that training heeds, beside those of data."""
     of_families = {family.section for family in FAMILIES.values() if family.section}
-    return flags_of("command", "network", "training", "watching", *of_families) | {"recall_at_least"}
+    return flags_of("command", "network", "training", "backbone", "watching", *of_families) | {"recall_at_least"}
 
 
 def train_dcgan(config: Config, images: ImageSet | None = None) -> None:
     """Trains a DCGAN on given images, or on those of --dataset if None; see `train_network`."""
-    train_network(config, functools.partial(_dcgan_job, images=images))
+    train_network(config, functools.partial(_generator_job, images=images, make_trainer=_dcgan_trainer))
+
+
+def train_projected(config: Config, images: ImageSet | None = None) -> None:
+    """Trains a projected GAN on given images, or on those of --dataset if None; see `train_network`."""
+    train_network(config, functools.partial(_generator_job, images=images, make_trainer=_projected_trainer))
 
 
 def train_cyclegan(config: Config, images: ImageSet | None = None) -> None:
@@ -175,14 +183,19 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
 
 
-def _dcgan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:
+def _generator_job(
+    config: Config,
+    *,
+    images: ImageSet | None,
+    make_trainer: Callable[[Config, ImageSet, int], GeneratorTrainer],
+) -> TrainingJob:
     image_set = load_dataset(config, images)
     if config.conditional and not image_set.num_classes:
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
-    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes if config.conditional else 0)
+    trainer = make_trainer(config, image_set, image_set.num_classes if config.conditional else 0)
     if config.eval_freq:
-        trainer = MeasuredDCGANTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
+        trainer = MeasuredTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
     return TrainingJob(
         trainer=trainer,
         dataset=dataset_record(image_set),
@@ -191,6 +204,16 @@ def _dcgan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:
         batches=functools.partial(pipeline.batches, image_set, config.batch_size, config.seed),
         plotted_losses=("d_loss", "g_loss"),
     )
+
+
+def _dcgan_trainer(config: Config, image_set: ImageSet, num_classes: int) -> DCGANTrainer:
+    return DCGANTrainer(config, image_set.image_shape, num_classes)
+
+
+def _projected_trainer(config: Config, image_set: ImageSet, num_classes: int) -> ProjectedTrainer:
+    chosen = _spread_indices(len(image_set), _MOST_IMAGES_FOR_MODES)
+    labels = None if image_set.labels is None else image_set.labels[chosen]
+    return ProjectedTrainer(config, np.asarray(image_set.images[chosen]), labels, num_classes)
 
 
 def _cyclegan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:
@@ -216,7 +239,11 @@ def _cyclegan_job(config: Config, images: ImageSet | None = None) -> TrainingJob
 
 def _spread(images: np.ndarray, most: int) -> np.ndarray:
     """Returns at most `most` images, evenly spread over the set, because sets are often sorted by class."""
-    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(int)]
+    return images[_spread_indices(len(images), most)]
+
+
+def _spread_indices(num_images: int, most: int) -> np.ndarray:
+    return np.linspace(0, num_images - 1, min(most, num_images)).astype(int)
 
 
 def dataset_record(image_set: ImageSet) -> dict[str, Any]:
@@ -241,7 +268,7 @@ def _tell_settings(
     settings = {
         field.name: getattr(config, field.name)
         for field in flag_fields()
-        if field.metadata["section"] in ("data", "network", "training", own_section, "watching")
+        if field.metadata["section"] in ("data", "network", "training", "backbone", own_section, "watching")
     }
     shown = "  ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
     details_logger.info("settings: %s", shown)

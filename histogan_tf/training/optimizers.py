@@ -9,17 +9,22 @@ from histogan_tf.models.cpu_kernels import is_on
 
 
 def make_adam(
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, beta_1: float, *, cpu_kernels: bool
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    beta_1: float,
+    beta_2: float = 0.999,
+    *,
+    cpu_kernels: bool,
 ) -> keras.optimizers.Adam:
-    """Returns Adam with the original's settings.
+    """Returns Adam with the original's epsilon.
 
     Args:
         learning_rate: a number, or a schedule that computes it from the step.
-        beta_1: the decay of the first moment; the decay of the second is 0.999.
+        beta_1: the decay rate of the first moment.
+        beta_2: the decay rate of the second moment; the original's is 0.999.
         cpu_kernels: the value of --cpu_kernels.
     """
     adam = FusedAdam if is_on(cpu_kernels) else keras.optimizers.Adam
-    return adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
+    return adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
 
 
 class FusedAdam(keras.optimizers.Adam):

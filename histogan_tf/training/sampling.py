@@ -9,7 +9,7 @@ import tensorflow as tf
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.machine.randomness import Purpose
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import LATENT_CHUNK_SIZE, latent_chunk
 
 

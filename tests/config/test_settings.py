@@ -144,17 +144,26 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ada_target": 0.6}, "--ada_target=0.6 needs.*--diffaugment=dihedral,color,translation,cutout"),
+        (
+            {"ada_target": 0.6},
+            "--ada_target=0.6 needs.*--diffaugment=dihedral,color or others of dihedral, color,.* cutout",
+        ),
         ({"adversarial_loss": "hinge", "label_smoothing": 0.9}, "--label_smoothing=0.9: the hinge loss has no target"),
         ({"checkpoint": "best"}, "--checkpoint=best is for generate, visualize, evaluate and export, not --mode=train"),
-        ({"model": "cyclegan", "ema_decay": 0.99}, "--ema_decay=0.99 is for dcgan1, dcgan2, dcgan3, not for cyclegan"),
+        (
+            {"model": "cyclegan", "ema_decay": 0.99},
+            "--ema_decay=0.99 is for dcgan1, dcgan2, dcgan3, projected, not for cyclegan",
+        ),
         ({"model": "resnet18", "diffaugment": ("color", "cutout")}, "--diffaugment=color,cutout is for dcgan1"),
         (
             {"model": "resnet18", "adversarial_loss": "hinge"},
             "--adversarial_loss=hinge is for .*cyclegan, not for resnet18",
         ),
         ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is for dcgan1"),
-        ({"diffaugment": ("colour",)}, "--diffaugment=colour: choose among dihedral, color, translation, cutout"),
+        (
+            {"diffaugment": ("colour",)},
+            "--diffaugment=colour: choose among dihedral, color, translation, reflected_translation, cutout",
+        ),
     ],
 )
 def test_small_data_options_that_do_not_fit_are_told(settings, message):

@@ -8,7 +8,7 @@ import pytest
 
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.errors import UserError
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.serving import onnx_model
 

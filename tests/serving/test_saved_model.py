@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from histogan_tf.data.pipeline import to_float, to_uint8
 from histogan_tf.machine.randomness import Purpose
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.trained.load import TrainedNetwork
 from histogan_tf.training import cyclegan_step

@@ -19,7 +19,7 @@ from PIL import Image
 
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.serving import web
 
 CHROMIUM, CHROMEDRIVER, NPM = map(shutil.which, ("chromium", "chromedriver", "npm"))

@@ -18,7 +18,8 @@ from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import FeatureExtractor, FeatureNetwork, feature_extractor, random_extractor
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.training.dcgan_step import dcgan_generator, sampled_state
+from histogan_tf.training.dcgan_step import dcgan_generator
+from histogan_tf.training.generator_trainer import sampled_state
 from histogan_tf.training.sampling import Sampler
 
 NUM_REAL = 24

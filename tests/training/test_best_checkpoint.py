@@ -16,8 +16,9 @@ from histogan_tf.models.feature_extractors import random_extractor
 from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
 from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.training import loop
-from histogan_tf.training.best_checkpoint import MeasuredDCGANTrainer
-from histogan_tf.training.dcgan_step import dcgan_generator, sampled_state
+from histogan_tf.training.best_checkpoint import MeasuredTrainer
+from histogan_tf.training.dcgan_step import dcgan_generator
+from histogan_tf.training.generator_trainer import sampled_state
 from histogan_tf.training.sampling import Sampler
 
 NAME = "kid-random-n14"
@@ -53,10 +54,13 @@ class FakeTrainer:
     sampler = None
 
     def __init__(self, generator) -> None:
-        self.sampled_generator = generator
+        self._generator = generator
 
     def state(self):
         return {}
+
+    def sampled_state(self):
+        return {"generator": self._generator}
 
     def train_step(self, step):
         return loop.StepResult({"loss": 1.0}, {})
@@ -70,8 +74,8 @@ def measure(tiny_config, monkeypatch: pytest.MonkeyPatch):
 
     def go(kids: list[float], first_step: int = 0) -> None:
         values = iter(kids)
-        monkeypatch.setattr(MeasuredDCGANTrainer, "_kernel_distance", lambda self: next(values))
-        trainer = MeasuredDCGANTrainer(FakeTrainer(generator), config, np.zeros((14, 16, 16, 3), np.uint8))
+        monkeypatch.setattr(MeasuredTrainer, "_kernel_distance", lambda self: next(values))
+        trainer = MeasuredTrainer(FakeTrainer(generator), config, np.zeros((14, 16, 16, 3), np.uint8))
         for step, kid in enumerate(kids, first_step):
             assert float(trainer.train_step(step).losses[NAME]) == pytest.approx(kid)
 
@@ -101,7 +105,7 @@ def test_a_best_one_of_steps_that_were_lost_gives_way(measure, tmp_path: Path):
 
 def test_generate_takes_the_checkpoint_that_was_chosen(tiny_config, tmp_path: Path, monkeypatch, caplog):
     values = iter([1.0, 2.0])
-    monkeypatch.setattr(MeasuredDCGANTrainer, "_kernel_distance", lambda self: next(values))
+    monkeypatch.setattr(MeasuredTrainer, "_kernel_distance", lambda self: next(values))
     commands.run_command(tiny_config("--model=dcgan1", "--run=run", "--max_steps=4", "--eval_freq=2"))
     pixels = {}
     for choice, step in (("last", 4), ("best", 2)):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.machine.randomness import Purpose, stateless_seed
-from histogan_tf.models.dcgan import named_inputs
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.losses import sigmoid_cross_entropy

@@ -11,7 +11,8 @@ from histogan_tf.data.pipeline import to_float
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.training.augmentation import color, cutout
-from histogan_tf.training.dcgan_step import DCGANTrainer, dcgan_generator, sampled_state
+from histogan_tf.training.dcgan_step import DCGANTrainer, dcgan_generator
+from histogan_tf.training.generator_trainer import sampled_state
 
 SHAPE = (16, 16, 3)
 LABELS = tf.constant([0, 1, 1, 0])

@@ -13,8 +13,14 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.convolutions import FastConv2D, FastConv2DTranspose, FastSpectralConv2D
+from histogan_tf.models.cpu_kernels.convolutions import (
+    FastConv2D,
+    FastConv2DTranspose,
+    FastEqualizedConv2D,
+    FastSpectralConv2D,
+)
 from histogan_tf.models.cpu_kernels.normalization import FusedBatchNormalization, FusedInstanceNormalization
+from histogan_tf.models.equalized import EqualizedConv2D
 from histogan_tf.models.reflection import ReflectedConv2D
 from histogan_tf.models.spectral import SpectralConv2D
 
@@ -27,6 +33,7 @@ class LayerClasses(NamedTuple):
         reflected_conv: the convolution that also takes `reflection`, see `ReflectedConv2D`.
         transposed_conv: the transposed convolution.
         spectral_conv: the convolution with a spectrally normalized kernel.
+        equalized_conv: the convolution with an equalized learning rate.
         batch_norm: batch normalization.
         instance_norm: instance normalization, which normalizes each channel of each image by itself.
     """
@@ -35,6 +42,7 @@ class LayerClasses(NamedTuple):
     reflected_conv: Callable[..., keras.Layer]
     transposed_conv: Callable[..., keras.Layer]
     spectral_conv: Callable[..., keras.Layer]
+    equalized_conv: Callable[..., keras.Layer]
     batch_norm: Callable[..., keras.Layer]
     instance_norm: Callable[..., keras.Layer]
 
@@ -44,6 +52,7 @@ _PLAIN = LayerClasses(
     reflected_conv=ReflectedConv2D,
     transposed_conv=keras.layers.Conv2DTranspose,
     spectral_conv=SpectralConv2D,
+    equalized_conv=EqualizedConv2D,
     batch_norm=keras.layers.BatchNormalization,
     # Instance normalization (Ulyanov et al. 2016) is group normalization with one channel in each group: -1.
     instance_norm=functools.partial(keras.layers.GroupNormalization, groups=-1),
@@ -53,6 +62,7 @@ _FAST = LayerClasses(
     reflected_conv=FastConv2D,
     transposed_conv=FastConv2DTranspose,
     spectral_conv=FastSpectralConv2D,
+    equalized_conv=FastEqualizedConv2D,
     batch_norm=FusedBatchNormalization,
     instance_norm=FusedInstanceNormalization,
 )

@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels.winograd import Axis, WinogradConvolution, axes_of, faster_than_plain
+from histogan_tf.models.equalized import EqualizedKernel
 from histogan_tf.models.reflection import ReflectedConv2D
 from histogan_tf.models.spectral import SpectralKernel
 
@@ -64,6 +65,10 @@ class FastConv2D(ReflectedConv2D):
             return tf.nn.conv2d(inputs, kernel, strides, padding), gradients
 
         return _finish(self, convolve(inputs, tf.convert_to_tensor(self.kernel)))
+
+
+class FastEqualizedConv2D(EqualizedKernel, FastConv2D):
+    """A convolution with the scaled kernel of `EqualizedConv2D`, computed as `FastConv2D` does."""
 
 
 class FastSpectralConv2D(SpectralKernel, FastConv2D):

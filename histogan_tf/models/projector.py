@@ -1,0 +1,203 @@
+"""The frozen part of a projected discriminator: a pretrained backbone whose features are mixed by random convolutions.
+
+Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, sections 3.1 and 3.2: the discriminators do not see images
+but features of a pretrained network, mixed at random across channels (1x1 convolutions) and, from coarse to fine,
+across scales (3x3 convolutions). The mixing keeps the discriminators from looking at a few of the features only.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.cpu_kernels import layer_classes
+from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
+
+NUM_STAGES = 4
+
+
+class FeatureProjector(keras.Model):
+    """Maps images to mixed features of a ResNet-18, one map for each stage that is used; nothing in it is trained.
+
+    Its weights are the backbone's, with batch normalization merged into the convolutions, and the random mixing's. Its
+    attribute `feature_shapes` holds the (height, width, channels) of each map, from fine to coarse.
+
+    Args:
+        image_shape: the (height, width, channels) of the images, with 1 or 3 channels.
+        feature_size: the shorter side in pixels to which images are resized for the backbone.
+        stages: the numbers of the backbone's stages, from 1 to 4, in rising order.
+        weights: the backbone's weights: `imagenet`, `random` or a folder, see `resnet_weights.load_backbone`.
+        precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
+        cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
+        seed: the seed of the mixing, and of random backbone weights.
+
+    Raises:
+        UserError: if the weights cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        feature_size: int,
+        stages: Sequence[int],
+        weights: str,
+        precision: str = "float32",
+        cpu_kernels: bool = False,
+        seed: int = 42,
+    ) -> None:
+        super().__init__(name="feature_projector", dtype=precision, trainable=False)
+        scale = feature_size / min(image_shape[:2])
+        self._sizes = [(pixels, max(1, round(pixels * scale))) for pixels in image_shape[:2]]
+        seeds = iter(weight_seeds(seed, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
+        backbone = load_backbone(weights, seed=next(seeds), size=feature_size, precision=precision)
+        conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
+        self._stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
+        self._is_used = [number in stages for number in range(1, max(stages) + 1)]
+        used = [stage for stage, is_used in zip(self._stages, self._is_used, strict=True) if is_used]
+        self._channel_mixing, self._scale_mixing = (
+            [
+                _random_conv(stage.output.shape[-1], kernel_size, f"{across}_mixing_{number}", next(seeds), conv)
+                for number, stage in zip(stages, used, strict=True)
+            ]
+            for across, kernel_size in (("channel", 1), ("scale", 3))
+        )
+        self._scale_mixing.pop()  # nothing is coarser than the last stage
+        features = self(np.zeros((1, *image_shape), np.float32))  # builds the mixing's kernels
+        self.feature_shapes = [tuple(feature.shape[1:]) for feature in features]
+        self.trainable = False
+
+    def call(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the mixed features of images.
+
+        Args:
+            images: float32 (batch, height, width, channels) in [-1, 1].
+
+        Returns:
+            For each used stage, from fine to coarse: (batch, ceil(height / s), ceil(width / s), channels), where s is
+            4, 8, 16 or 32 and the sizes are those of the resized images; of the precision's type.
+        """
+        hidden = _normalized(_resized(images, self._sizes))
+        features = []
+        for stage, is_used in zip(self._stages, self._is_used, strict=True):
+            hidden = stage(hidden, training=True)
+            if is_used:
+                features.append(hidden)
+            # The next stage uses its input twice. Its gradient must be added up before that of the mixing: TensorFlow
+            # adds three or more tensors in an order that depends on the moment.
+            hidden = tf.identity(hidden)
+        mixed = [mix(feature, training=True) for mix, feature in zip(self._channel_mixing, features, strict=True)]
+        for index in reversed(range(len(mixed) - 1)):
+            coarser = self._scale_mixing[index](mixed[index + 1], training=True)
+            sizes = zip(coarser.shape[1:3], mixed[index].shape[1:3], strict=True)
+            mixed[index] = mixed[index] + _resized(coarser, list(sizes))
+        return mixed
+
+
+def _stages_of(
+    backbone: keras.Model, num_stages: int, conv: Callable[..., layers.Conv2D], size: tuple[int, int]
+) -> list[keras.Model]:
+    """Returns the first stages of a ResNet as networks that follow one another, with batch normalization merged in.
+
+    Args:
+        backbone: keras-hub's ResNet.
+        num_stages: the number of stages, counted from the image.
+        conv: makes a convolution from the arguments of Keras's.
+        size: the height and width of the images.
+    """
+    names = [tensor._keras_history.operation.name for tensor in backbone.pyramid_outputs.values()]
+    merged = _merge_batch_norms(backbone, conv, size)
+    ends = [merged.get_layer(name).output for name in names[:num_stages]]
+    return [keras.Model(begin, end) for begin, end in zip([merged.inputs[0], *ends[:-1]], ends, strict=True)]
+
+
+def _merge_batch_norms(network: keras.Model, conv: Callable[..., layers.Conv2D], size: tuple[int, int]) -> keras.Model:
+    """Returns a network that computes what `network` does in inference, without its batch normalizations.
+
+    With fixed statistics, a batch normalization multiplies each channel by a number and adds another. Both are merged
+    into the kernel and the bias of the convolution before it, which saves a pass over all activations.
+
+    Args:
+        network: a functional network in which each batch normalization follows a convolution without activation.
+        conv: makes a convolution from the arguments of Keras's.
+        size: the height and width of the new network's images.
+    """
+    norms = {
+        layer.input._keras_history.operation.name: layer
+        for layer in network.layers
+        if isinstance(layer, layers.BatchNormalization)
+    }
+
+    def cloned(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, layers.BatchNormalization):
+            return _Unchanged(name=layer.name, dtype=layer.dtype_policy)
+        config = layer.get_config()
+        if layer.name in norms:
+            return conv(**{**config, "use_bias": True})
+        return type(layer).from_config(config)
+
+    image = keras.Input((*size, network.inputs[0].shape[-1]))
+    merged = keras.models.clone_model(network, input_tensors=image, clone_function=cloned)
+    for name, norm in norms.items():
+        before = network.get_layer(name)
+        scale = ops.convert_to_numpy(norm.gamma) / np.sqrt(ops.convert_to_numpy(norm.moving_variance) + norm.epsilon)
+        bias = ops.convert_to_numpy(before.bias) if before.use_bias else 0.0
+        offset = ops.convert_to_numpy(norm.beta) + (bias - ops.convert_to_numpy(norm.moving_mean)) * scale
+        merged.get_layer(name).set_weights([ops.convert_to_numpy(before.kernel) * scale, offset])
+    return merged
+
+
+class _Unchanged(layers.Layer):
+    """Takes the place of a batch normalization that was merged into a convolution; takes the same arguments."""
+
+    def call(self, inputs, training: bool | None = None, mask: object = None):
+        return inputs
+
+
+def _random_conv(
+    filters: int, kernel_size: int, name: str, seed: int, conv: Callable[..., layers.Conv2D]
+) -> layers.Conv2D:
+    """Returns a convolution whose kernel is drawn from He's normal distribution, as in the authors' code."""
+    return conv(
+        filters,
+        kernel_size,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.HeNormal(seed),
+        name=name,
+    )
+
+
+def _normalized(images: tf.Tensor) -> tf.Tensor:
+    """Returns RGB images, normalized as ImageNet's in the backbone's training, of images in [-1, 1]."""
+    # Grey images become RGB by the broadcasting.
+    mean, stddev = (np.array(values, np.float32) for values in (IMAGENET_MEAN, IMAGENET_STDDEV))
+    return images * (0.5 / stddev) + (0.5 - mean) / stddev
+
+
+def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]]) -> tf.Tensor:
+    """Returns maps (batch, height, width, channels) resized bilinearly, with antialiasing where they shrink.
+
+    Resizing is a product with a matrix for each axis, because the gradient of TensorFlow's own resizing is not
+    deterministic on a GPU.
+
+    Args:
+        maps: the maps.
+        sizes: the old and the new size, in pixels, of height and width.
+    """
+    rows, columns = (tf.constant(_resizing_matrix(*pixels), maps.dtype) for pixels in sizes)
+    return tf.einsum("yh,nhwc,xw->nyxc", rows, maps, columns)
+
+
+def _resizing_matrix(size: int, new_size: int) -> np.ndarray:
+    """Returns the matrix (new_size, size) that resizes one axis by linear interpolation between pixel centres."""
+    ratio = size / new_size
+    centres = (np.arange(new_size)[:, None] + 0.5) * ratio - 0.5
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres) / max(1.0, ratio))
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -1,0 +1,220 @@
+"""The networks, optimizers and training step of the projected GAN.
+
+Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021: the discriminators see features of a frozen pretrained
+network. The features of the generated images are computed once in a step. The discriminators' update takes them as they
+are; the generator's update passes its gradient through them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from histogan_tf.config import Config
+from histogan_tf.data.pipeline import to_float
+from histogan_tf.machine import replicas
+from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.models.modes import ModeOfFeatures, pool
+from histogan_tf.models.precision import dtype_policy
+from histogan_tf.models.projected import build_projected_discriminators, build_projected_generator
+from histogan_tf.models.projector import FeatureProjector
+from histogan_tf.runs.checkpoints import Restorable
+from histogan_tf.training.generator_trainer import GeneratorTrainer, restorable_generator
+from histogan_tf.training.loop import StepResult
+
+_BETA_2 = 0.99  # of Adam's second moment, as in the authors' code
+_FEATURE_BATCH = 64
+_STATISTICS_FREQ = 8  # a pass of the averaged generator at every step would take an eighth of the time
+
+
+def projected_generator(
+    config: Config, image_shape: tuple[int, int, int], num_classes: int, proportions: np.ndarray | None = None
+) -> keras.Model:
+    """Returns the generator that `config` describes, for training and for sampling.
+
+    Args:
+        config: the resolved flags.
+        image_shape: the (height, width, channels) of the images.
+        num_classes: the number of labels of a conditional network; 0 for a network without labels.
+        proportions: the shares of the modes for training; a trained network restores them.
+    """
+    return build_projected_generator(
+        image_shape,
+        z_dim=config.z_dim,
+        gf_dim=config.gf_dim,
+        max_gf_dim=config.max_gf_dim,
+        num_classes=num_classes,
+        num_modes=config.num_modes,
+        proportions=proportions,
+        z_dist=config.z_dist,
+        sync_batch_norm=config.sync_batch_norm,
+        precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
+        seed=config.seed,
+    )
+
+
+class ProjectedTrainer(GeneratorTrainer):
+    """The networks, the optimizers and the step of a projected GAN, conditional or not.
+
+    Args:
+        config: the resolved flags.
+        images: training images, uint8 (n, height, width, channels), by which the modes are found.
+        labels: their labels, int32 (n,), if the networks are conditional; otherwise not read.
+        num_classes: the number of labels of a conditional network; 0 for a network without labels.
+
+    Raises:
+        UserError: if the pretrained network's weights cannot be loaded, or the images are too small.
+    """
+
+    def __init__(self, config: Config, images: np.ndarray, labels: np.ndarray | None, num_classes: int) -> None:
+        image_shape = images.shape[1:]
+        options = {
+            "precision": dtype_policy(config.precision),
+            "cpu_kernels": config.cpu_kernels,
+            "seed": config.seed,
+        }
+        self.projector = FeatureProjector(
+            image_shape,
+            feature_size=config.feature_size,
+            stages=config.feature_stages,
+            weights=config.weights,
+            **options,
+        )
+        self._mode_of_features, proportions = None, None
+        if config.num_modes > 1:
+            self._mode_of_features = self._find_modes(config, images, labels if num_classes else None)
+            proportions = self._mode_of_features.proportions
+        build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
+        discriminators = build_projected_discriminators(
+            self.projector.feature_shapes,
+            df_dim=config.df_dim,
+            num_conditions=max(1, num_classes) * config.num_modes,
+            **options,
+        )
+        super().__init__(config, num_classes, build, discriminators, _BETA_2, _STATISTICS_FREQ)
+
+    def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
+        """Returns the objects that a checkpoint must hold, by name.
+
+        The frozen network is among them, so that a run goes on with the features with which it began.
+        """
+        modes = {"mode_of_features": self._mode_of_features} if self._mode_of_features else {}
+        return super().state() | {"projector": self.projector} | modes
+
+    def _find_modes(self, config: Config, images: np.ndarray, labels: np.ndarray | None) -> ModeOfFeatures:
+        """Returns the modes of training images, as clusters of their features."""
+        pooled = tf.function(lambda batch: pool(self.projector(to_float(batch))), reduce_retracing=True)
+        batches = [pooled(images[start : start + _FEATURE_BATCH]) for start in range(0, len(images), _FEATURE_BATCH)]
+        return ModeOfFeatures(np.concatenate(batches), labels, config.num_modes, config.seed)
+
+    @replicas.on_all_replicas
+    def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """Makes one update of the discriminators, then --generator_updates generator updates, all with the same z.
+
+        Args:
+            step: int64 scalar, the number of steps made before.
+            images: uint8 (batch, height, width, channels), this replica's share of the batch.
+            labels: int32 (batch,); only read if the networks are conditional.
+        """
+        latents = self._draw_latents(step, images.shape[0])
+        real_features = self.projector(self._as_seen(to_float(images), Purpose.REAL_AUGMENTATION, step))
+        conditions = labels
+        if self._mode_of_features:
+            # Each generated image has the mode of a real one, so that both halves of a batch are of the same modes.
+            conditions = self._mode_of_features(pool(real_features), labels)
+            latents = self.generator.get_layer("mode").moved_to(conditions, latents)
+        tapes, fake_images, fake_features = self._generate_features(step, 0, latents, labels)
+        step_losses, histograms = self._update_discriminators(step, real_features, fake_features, conditions)
+        step_losses |= self._update_generator(tapes, real_features, fake_images, fake_features, conditions)
+        for update in range(1, self._config.generator_updates):
+            tapes, fake_images, fake_features = self._generate_features(step, update, latents, labels)
+            step_losses |= self._update_generator(tapes, real_features, fake_images, fake_features, conditions)
+        self._average(step, latents, labels)
+        return StepResult(step_losses, histograms | {"z": latents})
+
+    def _generate_features(
+        self, step: tf.Tensor, update: int, latents: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tuple[tf.GradientTape, tf.GradientTape], tf.Tensor, list[tf.Tensor]]:
+        """Returns the tapes of the generator and of the projector, the generated images, and their features."""
+        with tf.GradientTape() as generator_tape:
+            fake_images = self._generate(latents, labels)
+        with tf.GradientTape(watch_accessed_variables=False) as projector_tape:
+            projector_tape.watch(fake_images)
+            seen_images = self._as_seen(fake_images, Purpose.FAKE_AUGMENTATION, step, part=update)
+            fake_features = self.projector(seen_images)
+        return (generator_tape, projector_tape), fake_images, fake_features
+
+    def _update_discriminators(
+        self, step: tf.Tensor, real_features: list[tf.Tensor], fake_features: list[tf.Tensor], conditions: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        # Without batch norm, real and fake features can go through the discriminators as one batch.
+        both = [tf.concat(pair, axis=0) for pair in zip(real_features, fake_features, strict=True)]
+        with tf.GradientTape() as tape:
+            logits = self._discriminate(both, tf.concat([conditions, conditions], axis=0))
+            real_logits, fake_logits = zip(*(tf.split(of_scale, 2) for of_scale in logits), strict=True)
+            terms = [
+                self._adversarial_loss.discriminator_terms(real, fake, self._config.label_smoothing)
+                for real, fake in zip(real_logits, fake_logits, strict=True)
+            ]
+            mean_terms = {name: _mean([of_scale[name] for of_scale in terms]) for name in terms[0]}
+            loss = replicas.share_of_loss(mean_terms["d_loss"])
+        variables = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(loss, variables), variables)
+        real_logits, fake_logits = (tf.concat(of_scales, axis=1) for of_scales in (real_logits, fake_logits))
+        mean_terms |= self._augmentation.adapt(step, real_logits)
+        return mean_terms, {"D(x)": tf.sigmoid(real_logits), "D(G(z))": tf.sigmoid(fake_logits)}
+
+    def _update_generator(
+        self,
+        tapes: tuple[tf.GradientTape, tf.GradientTape],
+        real_features: list[tf.Tensor],
+        fake_images: tf.Tensor,
+        fake_features: list[tf.Tensor],
+        conditions: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        generator_tape, projector_tape = tapes
+        real_logits = [None] * len(fake_features)
+        if self._adversarial_loss.generator_sees_real:
+            real_logits = self._discriminate(real_features, conditions)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(fake_features)
+            fake_logits = self._discriminate(fake_features, conditions)
+            pairs = zip(real_logits, fake_logits, strict=True)
+            g_loss = _mean([self._adversarial_loss.generator(real, fake) for real, fake in pairs])
+            loss = replicas.share_of_loss(g_loss)
+        feature_gradients = tape.gradient(loss, fake_features)
+        image_gradient = projector_tape.gradient(fake_features, fake_images, output_gradients=feature_gradients)
+        variables = self.generator.trainable_variables
+        gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)
+        self.g_optimizer.apply(gradients, variables)
+        return {"g_loss": g_loss}
+
+    def _discriminate(self, features: list[tf.Tensor], conditions: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the logits of each scale, float32 (batch, patches)."""
+        inputs = dict(zip(self.discriminator.input, [*features, conditions], strict=False))
+        return self.discriminator(inputs, training=True)
+
+    def _as_seen(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
+        """Returns augmented images; each pass has its own draws (Zhao et al. 2020, section 3.2)."""
+        return self._augmentation(images, stateless_seed(self._config.seed, purpose, step, part))
+
+
+def projected_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
+    """Returns the generator that a run samples from, ready to be restored from a checkpoint.
+
+    Args:
+        config: the flags of the run.
+        dataset: the run's record of its images; see `jobs.dataset_record`.
+    """
+    return restorable_generator(config, dataset, projected_generator)
+
+
+def _mean(values: list[tf.Tensor]) -> tf.Tensor:
+    """Returns the mean of scalars, added up in their order."""
+    return tf.reduce_mean(tf.stack(values))
