@@ -95,6 +95,13 @@ class TrainingFlags:
         section="training",
         minimum=1,
     )
+    init_from: str | None = flag(
+        None,
+        "Run whose networks this training starts from: a name in --checkpoint_dir, the folder of a run or of one that "
+        "--format=safetensors exported, or pretrained:NAME. It must be of the same kind and shape. Optimizers and step "
+        "counts start anew; a classifier takes the backbone alone.",
+        section="training",
+    )
     learning_rate: float = flag(
         0.0002, "Learning rate of the optimizer Adam.", section="training", minimum=1e-12, maximum=1.0
     )

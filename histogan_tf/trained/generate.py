@@ -39,7 +39,9 @@ def generate_images(config: Config) -> None:
     (source,) = load_networks(config, kind=GENERATOR)
     sampler = sampler_of(source)
     label = chosen_label(config, source)
-    output_directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "generated"
+    output_directory = (
+        Path(config.output_dir).expanduser() if config.output_dir else source.output_directory / "generated"
+    )
     labels = sampler.numbered_labels(0, config.num_images, label)
     is_labelled = label is not None or source.config.conditional
     with contextlib.ExitStack() as stack:

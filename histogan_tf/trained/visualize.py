@@ -31,7 +31,7 @@ def visualize_latents(config: Config) -> None:
         UserError: if there is no such run, or --label is unknown or the run has not learned it.
     """
     (source,) = load_networks(config, kind=GENERATOR)
-    directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "visualize"
+    directory = Path(config.output_dir).expanduser() if config.output_dir else source.output_directory / "visualize"
     artist = _Artist(config, sampler_of(source), source, directory)
     drawings: dict[str, Callable[[], None]] = {
         "grid": artist.grid,

@@ -243,6 +243,17 @@ def dcgan_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list
     return [Restorable("", generator, sampled_state(config, generator))]
 
 
+def dcgan_discriminators(config: Config, dataset: Mapping[str, Any]) -> dict[str, keras.Model]:
+    """Returns the discriminator of a run, by the name that it has in a checkpoint.
+
+    Args:
+        config: the flags of the run.
+        dataset: the run's record of its images; see `dataset_record`.
+    """
+    num_classes = len(dataset["class_names"]) if config.conditional else 0
+    return {"discriminator": dcgan_discriminator(config, tuple(dataset["image_shape"]), num_classes)}
+
+
 def _augmentation_of(config: Config) -> Augmentation:
     if config.ada_target:
         return AdaptiveAugmentation(config.diffaugment, config.ada_target, config.batch_size)
