@@ -25,6 +25,7 @@ from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.files import written_aside
+from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
@@ -112,9 +113,7 @@ def classify(config: Config) -> None:
     if not os.path.isdir(root):
         raise UserError(f"--data_path={config.data_path}: there is no such folder")
     (trained,) = load_networks(config, kind=CLASSIFIER)
-    output_directory = (
-        Path(config.output_dir).expanduser() if config.output_dir else trained.output_directory / "classified"
-    )
+    output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"
     if path.exists():
         raise UserError(f"{path} exists: choose another --output_dir, or remove it")

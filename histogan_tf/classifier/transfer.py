@@ -254,8 +254,8 @@ def _initialize_backbone(
         initial.restore()
     elif is_untrained(start.config):
         raise UserError(
-            f"--init_from={config.init_from}: its backbone was never trained (--weights=random without --fine_tune), so "
-            f"there is nothing to start from: choose another run"
+            f"--init_from={config.init_from}: its backbone was never trained (--weights=random without --fine_tune): "
+            f"there is nothing to start from, choose another run"
         )
     return start, initial
 

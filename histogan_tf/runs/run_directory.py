@@ -189,6 +189,11 @@ def results_directory(config: Config) -> Path:
     return Path(config.checkpoint_dir).expanduser() / results_name(config.run_name())
 
 
+def output_folder(config: Config, name: str) -> Path:
+    """Returns --output_dir or, if it was left out, the folder `name` among what is made with a run."""
+    return Path(config.output_dir).expanduser() if config.output_dir else results_directory(config) / name
+
+
 def is_exported_run(directory: Path) -> bool:
     """Returns whether a run was written by --mode=export --format=safetensors, and so has weights but no checkpoint."""
     return (directory / WEIGHTS_FILE).exists()
@@ -302,11 +307,10 @@ def _check_same(
     if not differences and saved["dataset"] != json.loads(json.dumps(dict(dataset))):
         differences = [f"the images were {saved['dataset']} and are now {dict(dataset)}"]
     if not differences and initialized_from is not None and saved["initialized_from"] != initialized_from:
-        was, now = (
-            f"{origin['model']} after {origin['step']} steps"
-            for origin in (saved["initialized_from"], initialized_from)
-        )
-        differences = [f"--init_from={config.init_from} was {was} and is now {now}"]
+        steps = [origin["step"] for origin in (saved["initialized_from"], initialized_from)]
+        differences = [
+            "the run in --init_from was another one, or had made {} steps and has now made {}".format(*steps)
+        ]
     if differences:
         raise UserError(
             f"{directory} is a run with other settings ({'; '.join(differences)}): give the settings that it has, "

@@ -73,8 +73,8 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
         facts["patients seen"] = f"{len(seen)} ({shown})" if seen else "none"
     if origin := trained.record.get("initialized_from"):
         facts["started from"] = (
-            f"the weights of {origin['run']} ({origin['model']}, {origin['step']} steps on {origin['dataset']['name']}); "
-            f"its patients are among those seen, where they are known"
+            f"the weights of {origin['run']} ({origin['model']}, {origin['step']} steps on "
+            f"{origin['dataset']['name']}); its patients, if they are known, are among those seen"
         )
     return facts
 

@@ -92,7 +92,7 @@ def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
         height, width, channels = source.image_shape
         raise UserError(
             f"the images of {real.name!r} are {'x'.join(map(str, real.image_shape))}, and {config.run} makes images of "
-            f"{height}x{width}x{channels}: resize the {'grey' if channels == 1 else 'coloured'} ones that you give with "
+            f"{height}x{width}x{channels}: give {'grey' if channels == 1 else 'coloured'} ones, and resize them with "
             f"--output_height={height} --output_width={width}"
         )
     warn_of_seen_patients(real.patients(), seen_patients(source.record), config.run)
