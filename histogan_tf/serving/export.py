@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import tempfile
@@ -16,7 +15,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.runs.files import written_aside
 from histogan_tf.serving.model_card import write_model_card
 from histogan_tf.serving.onnx_model import write_onnx
-from histogan_tf.serving.portable_run import write_portable_run
+from histogan_tf.serving.portable_run import as_portable, write_portable_run
 from histogan_tf.serving.saved_model import write_saved_model
 from histogan_tf.serving.server_files import write_server_files
 from histogan_tf.serving.web import write_web_page
@@ -45,7 +44,7 @@ def export(config: Config) -> None:
     export_directory = given or networks[0].output_directory / "exported"
     _check_folder(export_directory)
     if is_portable:
-        run = dataclasses.replace(networks[0], name=networks[0].output_directory.name)
+        run = as_portable(networks[0])
         write = functools.partial(write_portable_run, networks, checkpoint=config.checkpoint)
         _export_one(run, export_directory / (run.name + _PORTABLE_SUFFIX), write, all_patients=True)
         return

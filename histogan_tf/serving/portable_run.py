@@ -6,6 +6,7 @@ of a generator a sheet of samples. `trained.load` reads it, and --init_from star
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -22,7 +23,6 @@ from histogan_tf.reporting import pictures
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.files import write_json
 from histogan_tf.runs.restoring import restore_discriminators
-from histogan_tf.runs.run_directory import read_record
 from histogan_tf.runs.weights_file import WEIGHTS_FILE, named_weights, network_name, read_weights, write_weights
 from histogan_tf.serving.model_card import metric_files
 from histogan_tf.trained.generate import sampler_of
@@ -31,6 +31,22 @@ from histogan_tf.trained.load import TrainedNetwork
 logger = logging.getLogger(__name__)
 
 _SHEET_IMAGES, _SHEET_SEED = 64, 42
+
+
+def as_portable(trained: TrainedNetwork) -> TrainedNetwork:
+    """Returns a network under the name of its run, with settings that hold on every machine.
+
+    Folders and the flags of commands are left out; of a path that starts at a root, the last part is kept.
+    """
+    sections = {"network", "training"} | {family.section for family in FAMILIES.values()}
+    kept = {field.name for field in flag_fields() if field.metadata["fixed"] or field.metadata["section"] in sections}
+    settings = Config.from_json(trained.record["settings"]).to_json()
+    settings = {name: _short(value) for name, value in settings.items() if name in kept and name != "synthetic_dir"}
+    record = {**trained.record, "settings": settings, "step": trained.step}
+    if origin := record.get("initialized_from"):
+        record["initialized_from"] = {**origin, "run": _short(origin["run"])}
+    name, config = trained.output_directory.name, Config.from_json(settings)
+    return dataclasses.replace(trained, name=name, config=config, record=record)
 
 
 def write_portable_run(networks: Sequence[TrainedNetwork], folder: Path, checkpoint: str = "last") -> str:
@@ -54,8 +70,7 @@ def write_portable_run(networks: Sequence[TrainedNetwork], folder: Path, checkpo
     state |= restore_discriminators(first.directory, first.config, first.dataset, checkpoint)
     before = _samples(first)
     write_weights(folder / WEIGHTS_FILE, state)
-    record = {**read_record(first.directory), "step": first.step}
-    write_json(folder / "config.json", _without_paths(record))
+    write_json(folder / "config.json", as_portable(first).record)
     for path in metric_files(first.directory):
         target = folder / path.relative_to(first.directory)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,18 +114,6 @@ def _weights_table(folder: Path, state: Mapping[str, Any]) -> str:
         rows.append((network_name(name), str(len(weights)), f"{sum(np.prod(weight.shape) for weight in weights):,.0f}"))
     size = (folder / WEIGHTS_FILE).stat().st_size
     return f"{markdown_table(rows)}\n\n{size / 1e6:.2f} MB; half precision where that loses no more than rounding."
-
-
-def _without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the content of config.json without what holds on this machine alone: folders, and flags of commands."""
-    sections = {"network", "training"} | {family.section for family in FAMILIES.values()}
-    kept = {field.name for field in flag_fields() if field.metadata["fixed"] or field.metadata["section"] in sections}
-    settings = Config.from_json(record["settings"]).to_json()
-    settings = {name: _short(value) for name, value in settings.items() if name in kept and name != "synthetic_dir"}
-    cleaned = {**record, "settings": settings}
-    if origin := record.get("initialized_from"):
-        cleaned["initialized_from"] = {**origin, "run": _short(origin["run"])}
-    return cleaned
 
 
 def _short(value: Any) -> Any:
