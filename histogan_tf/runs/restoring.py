@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
@@ -75,8 +76,10 @@ def _kept_networks(directory: Path, checkpoint: str) -> set[str]:
     if is_exported_run(directory):
         return networks_in(directory / WEIGHTS_FILE)
     newest = checkpoint_folders(_folder(directory, checkpoint))[-1]
-    names = tf.train.load_checkpoint(str(newest / "state")).get_variable_to_shape_map()
-    return {network_name(name.split("/")[0]) for name in names}
+    # Weights are stored under the first path that leads to them, which may be that of an optimizer.
+    graph = tf.train.load_checkpoint(str(newest / "state")).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    root = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes[0]
+    return {network_name(child.local_name) for child in root.children}
 
 
 def steps_made(directory: Path, checkpoint: str = "last") -> int:
