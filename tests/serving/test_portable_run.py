@@ -1,4 +1,4 @@
-"""--format=safetensors: a folder that is used as the run it was exported from, and pretrained:NAME, one in the package."""
+"""--format=safetensors: a folder that is used as the run it was exported from; pretrained:NAME, one in the package."""
 
 from __future__ import annotations
 
