@@ -58,10 +58,10 @@ def write_weights(path: Path, networks: Mapping[str, Any]) -> None:
         path: the file to write.
         networks: Keras models or layers, by the names that they have in a checkpoint.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     stored = {name: _stored(variable) for name, variable in named_weights(networks).items()}
-    save_file(stored, path)
+    path.write_bytes(save(stored))  # save_file would let nobody else read the file
 
 
 def _stored(variable: keras.Variable) -> np.ndarray:
