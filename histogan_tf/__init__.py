@@ -125,7 +125,8 @@ def load_run(
     """Opens a run that was trained before, here or by the command line.
 
     Args:
-        run: the run directory, or the run's name below `checkpoint_dir`.
+        run: the run directory, or the run's name below `checkpoint_dir`; or pretrained:NAME, one that comes with the
+            program.
         checkpoint: "last", or "best" of a DCGAN that was trained with --eval_freq.
         checkpoint_dir: the folder in which a name is looked for.
 

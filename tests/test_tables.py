@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
 import histogan_tf as hg
 from histogan_tf.cli import command_line, commands
@@ -130,6 +131,11 @@ def toy_generator(config: Config, image_shape: tuple[int, int, int]) -> keras.Mo
     return keras.Model({"z": latents}, keras.layers.Reshape(image_shape)(layer(latents)), name="generator")
 
 
+def toy_discriminator(image_shape: tuple[int, int, int]) -> keras.Model:
+    logit = keras.layers.Dense(1, kernel_initializer="zeros", name="logit")
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), logit], name="discriminator")
+
+
 class ToyTrainer:
     """The shortest trainer there is: one dense layer against another."""
 
@@ -137,10 +143,7 @@ class ToyTrainer:
         self._config = config
         self._loss = LOSSES[config.adversarial_loss]
         self._generator = toy_generator(config, image_shape)
-        self._discriminator = keras.Sequential(
-            [keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(1, kernel_initializer="zeros")],
-            name="discriminator",
-        )
+        self._discriminator = toy_discriminator(image_shape)
         self._g_optimizer, self._d_optimizer = (
             make_adam(config.learning_rate, config.beta1, cpu_kernels=config.cpu_kernels) for _ in range(2)
         )
@@ -197,12 +200,17 @@ def toy_networks(config: Config, dataset, **_) -> list[Restorable]:
     return [Restorable("", generator, {"generator": generator})]
 
 
+def toy_discriminators(config: Config, dataset) -> dict[str, keras.Model]:
+    return {"discriminator": toy_discriminator(tuple(dataset["image_shape"]))}
+
+
 TOY_FAMILY = Family(
     title="a toy",
     kind=GENERATOR,
     presets={"toy_gan": {"batch_size": 4, "sample_num": 2, "adversarial_loss": "hinge"}},
     train=f"{__name__}:train_toy",
     networks=f"{__name__}:toy_networks",
+    discriminators=f"{__name__}:toy_discriminators",
     check=fill_in,
     section=None,
     heeds=frozenset({"adversarial_loss"}),
@@ -246,3 +254,22 @@ def test_python_trains_a_new_family_and_samples_from_it(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), np.uint8)
     run = hg.train(pixels, model="toy_gan", z_dim=3, max_steps=2, run="toy", checkpoint_dir=tmp_path)
     assert (run.kind, run.step, run.sample(3).shape) == ("generator", 2, (3, 16, 16, 3))
+
+
+def test_a_new_family_is_passed_on_and_starts_from_another_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "toy", TOY_FAMILY)
+    trained_two_steps(tmp_path, "--model=toy_gan")
+    run_program(tmp_path, "--mode=export", "--format=safetensors")
+    exported = tmp_path / "toy" / "exported" / "toy-safetensors" / "1"
+    names = {
+        "generator/pixels/kernel",
+        "generator/pixels/bias",
+        "discriminator/logit/kernel",
+        "discriminator/logit/bias",
+    }
+    assert set(load_file(exported / "weights.safetensors")) == names
+    run_program(
+        tmp_path, "--model=toy_gan", "--run=other", f"--init_from={exported}", "--max_steps=1", "--sample_num=2"
+    )
+    (row,) = read_metrics(tmp_path / "other")
+    assert row["d_loss"] < 2.0  # its discriminator does not begin with zeros

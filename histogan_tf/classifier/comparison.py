@@ -131,7 +131,9 @@ def _draw_neighbours(
         logger.warning("no neighbours of %s: its images have changed since it was trained", other.name)
         return
     cache = feature_cache(
-        trained.config, trained.network.get_layer("features"), features_directory or trained.directory / "features"
+        trained.config,
+        trained.network.get_layer("features"),
+        features_directory or trained.output_directory / "features",
     )
     features = np.concatenate([cache.views(part)[0] for part in data.parts])
     found = nearest(cache.views(data.validation)[0][queries], features, min(SHOWN_NEIGHBOURS, len(features)))

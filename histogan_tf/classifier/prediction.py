@@ -25,6 +25,7 @@ from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.files import written_aside
+from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
@@ -81,10 +82,13 @@ def require_classifier(directory: Path, run_config: Config) -> None:
 
 def backbone_note(run_config: Config) -> str:
     """Where the backbone's weights come from, for every output; it says so where they were never trained."""
-    if run_config.weights == "random":
-        origin = "random weights, UNTRAINED backbone"
-        return origin if run_config.fine_tune == "none" else f"random weights, fine-tuned ({run_config.fine_tune})"
-    origin = "ImageNet weights" if run_config.weights == "imagenet" else f"weights of {run_config.weights}"
+    if is_untrained(run_config):
+        return "random weights, UNTRAINED backbone"
+    if run_config.init_from is not None:
+        origin = f"weights of the run {run_config.init_from}"
+    else:
+        origins = {"random": "random weights", "imagenet": "ImageNet weights"}
+        origin = origins.get(run_config.weights, f"weights of {run_config.weights}")
     return origin if run_config.fine_tune == "none" else f"{origin}, fine-tuned ({run_config.fine_tune})"
 
 
@@ -109,7 +113,7 @@ def classify(config: Config) -> None:
     if not os.path.isdir(root):
         raise UserError(f"--data_path={config.data_path}: there is no such folder")
     (trained,) = load_networks(config, kind=CLASSIFIER)
-    output_directory = Path(config.output_dir).expanduser() if config.output_dir else trained.directory / "classified"
+    output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"
     if path.exists():
         raise UserError(f"{path} exists: choose another --output_dir, or remove it")

@@ -19,7 +19,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
-from histogan_tf.runs.run_directory import read_run, sole_writer
+from histogan_tf.runs.run_directory import is_exported_run, read_run, sole_writer
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,11 @@ def measure_classifier(config: Config) -> None:
     """
     directory, run_config, dataset = read_run(config)
     require_classifier(directory, run_config)
+    if is_exported_run(directory):
+        raise UserError(
+            f"{directory} is an exported run: the predictions that it was measured by stayed in the run that it was "
+            f"exported from, and its metrics.json has the result"
+        )
     with sole_writer(directory):
         recall_at_least = config.recall_at_least or run_config.recall_at_least
         evaluate_run(directory, run_config, dataset["class_names"], recall_at_least)

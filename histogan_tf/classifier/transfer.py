@@ -2,6 +2,7 @@
 
 The run directory holds, beside the files of every run:
 
+  initial/              the backbone that --init_from gave, with which features are computed
   features/             features of the frozen backbone, named by the content that they were computed from
   fine_tuning/          checkpoints of --fine_tune; removed when it is done
   training.json         the images that the head was fitted to, and its penalty
@@ -24,7 +25,7 @@ import numpy as np
 from histogan_tf.classifier.features import FeatureCache
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.classifier.head import Head, HeadFitter, HeldOut, TrainingFeatures, choose_penalty, make_folds
-from histogan_tf.classifier.prediction import Predictor, backbone_note
+from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
 from histogan_tf.classifier.results import Predictions, evaluate_run, write_predictions
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
@@ -40,7 +41,8 @@ from histogan_tf.models.resnet import ResNetClassifier, build_classifier
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, sole_writer
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
+from histogan_tf.training.starting import Start, start_from
 
 logger = logging.getLogger(__name__)
 
@@ -202,13 +204,22 @@ def _train(
     classifier = build_classifier(
         data.validation.image_shape,
         size=config.classifier_size,
-        weights=config.weights,
+        weights="random" if config.init_from else config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,
     )
-    directory = begin_run(config, {**data.description(), "backbone": weights_fingerprint(classifier.features)})
+    start, initial = _initialize_backbone(config, classifier, data)
+    directory = begin_run(
+        config,
+        {**data.description(), "backbone": weights_fingerprint(classifier.features)},
+        patients=data.real.patients() if len(data.real) else None,
+        initialized_from=None if start is None else start.record,
+    )
     with sole_writer(directory), workers.workers_watched():
+        if start is not None:
+            start.tell()
+            initial.save(0)  # from now on the run does not need the other one
         if (directory / "metrics.json").exists():
             logger.info("%s is finished: use --mode=evaluate to measure it again", directory)
             return
@@ -218,6 +229,35 @@ def _train(
         if workers.is_chief():
             files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
+
+
+def _initialize_backbone(
+    config: Config, classifier: ResNetClassifier, data: ClassifierData
+) -> tuple[Start | None, Checkpoints | None]:
+    """Sets the backbone to that of the run in --init_from, or to the copy of it that the run has made before.
+
+    The head is fitted anew, and its fit does not depend on where it starts.
+
+    Returns:
+        What `start_from` returned, and where the copy is kept; None twice without --init_from.
+
+    Raises:
+        UserError: as `start_from`, or if the backbone of that run was never trained.
+    """
+    if config.init_from is None:
+        return None, None
+    state, folder = {"features": classifier.features}, run_directory(config) / "initial"
+    groups = [part.patients() for part in (data.real, data.validation) if part.groups is not None]
+    start = start_from(config, state, data.description(), set().union(*groups), folder)
+    initial = Checkpoints(folder, state)
+    if start is None:
+        initial.restore()
+    elif is_untrained(start.config):
+        raise UserError(
+            f"--init_from={config.init_from}: its backbone was never trained (--weights=random without --fine_tune): "
+            f"there is nothing to start from, choose another run"
+        )
+    return start, initial
 
 
 def _train_and_measure(

@@ -35,7 +35,13 @@ class Family:
             a Config, the run's record of its images (`image_shape`, `class_names`), and the keyword arguments
             `image_shape` and `directions`, which only translators use. It returns a list of
             `runs.checkpoints.Restorable`. A generator's network takes {"z": float32 (batch, z_dim)}, and `label`, int32
-            (batch,), if the run is --conditional; it returns float32 (batch, height, width, channels) in [-1, 1].
+            (batch,), if the run is --conditional; it returns float32 (batch, height, width, channels) in [-1, 1]. In
+            the checkpoint, an average of the network X is called X_average. The layers of all networks have names of
+            their own, by which `runs.weights_file` names the weights.
+        discriminators: "module:function" of a function that builds the networks that only training needs. Its
+            arguments are a Config and the run's record of its images; it returns the networks by the names that they
+            have in the trainer's `state()`. An export keeps them, so that another training can start from them. None
+            if there are none.
         check: a function of a Config and of its model's presets that returns the Config, checked and filled in;
             `family_rules.fill_in` for a family whose flags cannot contradict each other.
         predictor: "module:class" that makes a trained classifier's network a function from images to probabilities;
@@ -65,6 +71,7 @@ class Family:
     card_sections: tuple[str, ...]
     unlisted: frozenset[str] = frozenset()
     predictor: str | None = None
+    discriminators: str | None = None
     num_parallel_networks: int = 1
     step_cost: str | None = None
 
@@ -98,6 +105,7 @@ FAMILIES: dict[str, Family] = {
         },
         train="histogan_tf.training.jobs:train_dcgan",
         networks="histogan_tf.training.dcgan_step:dcgan_networks",
+        discriminators="histogan_tf.training.dcgan_step:dcgan_discriminators",
         step_cost="histogan_tf.paper.estimate:dcgan_step_cost",
         check=check_dcgan,
         section=None,
@@ -169,6 +177,7 @@ FAMILIES: dict[str, Family] = {
         presets={"cyclegan": {"batch_size": 1, "sample_num": 16, "gf_dim": 64, "adversarial_loss": "least_squares"}},
         train="histogan_tf.training.jobs:train_cyclegan",
         networks="histogan_tf.training.cyclegan_step:cyclegan_networks",
+        discriminators="histogan_tf.training.cyclegan_step:cyclegan_discriminators",
         step_cost="histogan_tf.paper.estimate:cyclegan_step_cost",
         check=check_cyclegan,
         section="cyclegan",

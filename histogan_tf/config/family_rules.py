@@ -139,6 +139,11 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
                 f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
                 f"measured on the validation part; leave --{name} out"
             )
+    if config.init_from is not None and "weights" in config.given:
+        raise UserError(
+            f"--weights={config.weights} and --init_from={config.init_from} are both given, and each says where the "
+            f"backbone comes from: leave one out"
+        )
     if config.train_on != "real" and not config.synthetic_dir:
         raise UserError(f"--train_on={config.train_on} needs --synthetic_dir, a folder that --mode=generate wrote")
     if config.train_on == "real" and config.synthetic_dir:

@@ -21,7 +21,8 @@ MODES = (
     "download",
 )
 FORMATS = ("png", "npz", "both")
-EXPORT_FORMATS = ("saved_model", "onnx", "web")
+EXPORT_FORMATS = ("saved_model", "onnx", "web", "safetensors")
+PRETRAINED_PREFIX = "pretrained:"  # of the names of runs that come with the program
 VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
 
 
@@ -47,7 +48,8 @@ class CommandFlags:
     run: str | None = flag(
         None,
         "Name of the run, which is its folder in --checkpoint_dir; if left out, <model>-<dataset>[-<label>], and "
-        "paper-<dataset> for --mode=paper. Training continues a run that exists.",
+        "paper-<dataset> for --mode=paper. Training continues a run that exists. pretrained:NAME is a trained run that "
+        "comes with the program.",
         section="command",
     )
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
@@ -120,7 +122,8 @@ class ResultFlags:
     format: str | None = flag(
         None,
         "With --mode=generate: a PNG file for each image (png, if left out), one npz file, or both. With "
-        "--mode=export: a SavedModel for TF Serving (saved_model, if left out), ONNX, or a page for the browser (web).",
+        "--mode=export: a SavedModel for TF Serving (saved_model, if left out), ONNX, or a page for the browser "
+        "(web), or a run that can be passed on, to sample from it or to train from it (safetensors).",
         section="generate and visualize",
         choices=FORMATS + EXPORT_FORMATS,
     )

@@ -16,7 +16,14 @@ from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, fa
 from histogan_tf.config.flag import check
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
-from histogan_tf.config.run_flags import EXPORT_FORMATS, FORMATS, CommandFlags, ResultFlags, WatchingFlags
+from histogan_tf.config.run_flags import (
+    EXPORT_FORMATS,
+    FORMATS,
+    PRETRAINED_PREFIX,
+    CommandFlags,
+    ResultFlags,
+    WatchingFlags,
+)
 from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
 
@@ -92,6 +99,13 @@ def resolve(config: Config) -> Config:
         value = getattr(config, name)
         if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
             raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
+    if (config.run or "").startswith(PRETRAINED_PREFIX) and config.mode in ("train", "paper"):
+        raise UserError(
+            f"--run={config.run} comes with the program and stays as it is: give your training a --run of its own, and "
+            f"--init_from={config.run} to start it from there"
+        )
+    if config.init_from is not None and config.mode == "paper":
+        raise UserError(f"--init_from={config.init_from}: the study trains every network from its start; leave it out")
     if (config.clusters is None) != (config.cluster is None):
         raise UserError("--clusters=FILE and --cluster=NUMBER belong together: give both or neither")
     if config.conditional and config.label and config.mode == "train":

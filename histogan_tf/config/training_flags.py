@@ -105,6 +105,13 @@ class TrainingFlags:
         section="training",
         minimum=1,
     )
+    init_from: str | None = flag(
+        None,
+        "Run whose networks this training starts from: a name in --checkpoint_dir, the folder of a run or of one that "
+        "--format=safetensors exported, or pretrained:NAME. It must be of the same kind and shape. Optimizers and step "
+        "counts start anew; a classifier takes the backbone alone.",
+        section="training",
+    )
     learning_rate: float | None = flag(
         None,
         "Learning rate of the optimizer Adam; 0.0002, and 0.002 for projected, if left out.",

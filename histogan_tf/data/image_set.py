@@ -129,6 +129,10 @@ class ImageSet:
             return {}
         return dict(zip(self.class_names, np.bincount(self.labels, minlength=self.num_classes).tolist(), strict=True))
 
+    def patients(self) -> list[str] | None:
+        """Returns the sorted patients of the images; None if they are unknown."""
+        return None if self.groups is None else np.unique(self.groups).tolist()
+
     def fingerprint(self) -> str:
         """Returns the SHA-256 of shape, pixels and labels in their order, by which a run recognizes its data.
 

@@ -1,7 +1,7 @@
 """The run directory, which holds all files of a training run, and in which the other modes find the trained network.
 
 <checkpoint_dir>/<run>/
-  config.json     all settings, the dataset with its fingerprint, and versions
+  config.json     all settings, the dataset with its fingerprint, the patients, the run that it started from, versions
   metrics.jsonl   the losses of each step
   log.txt         the messages on the terminal, and all settings and the layers of each network
   logs/           files for TensorBoard
@@ -17,7 +17,7 @@ import importlib.metadata
 import json
 import logging
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ import numpy as np
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.console import copied_to, details_logger
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import checkpoint_folders
+from histogan_tf.runs.pretrained import find_directory, is_pretrained, require_run, results_name
+from histogan_tf.runs.weights_file import WEIGHTS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,13 @@ class Run:
         self._writer.flush()
 
 
-def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
+def begin_run(
+    config: Config,
+    dataset: Mapping[str, Any],
+    *,
+    patients: Sequence[str] | None = None,
+    initialized_from: Mapping[str, Any] | None = None,
+) -> Path:
     """Makes the directory of a new run, or checks that an existing run has the same settings and data.
 
     In a job of several workers, the chief makes the directory, and then every worker checks it.
@@ -116,27 +124,37 @@ def begin_run(config: Config, dataset: Mapping[str, Any]) -> Path:
     Args:
         config: the resolved settings.
         dataset: the record of the images, which `training.jobs.dataset_record` makes; it is saved in config.json.
+        patients: the patients of the training images, for config.json; None if unknown.
+        initialized_from: the record of the run whose weights this one starts from, see `training.starting`; None if
+            it starts from none, or has a checkpoint of its own.
 
     Returns:
         The run directory.
 
     Raises:
-        UserError: if the directory is a run with other settings or data, or exists and is not a run.
+        UserError: if the directory is a run with other settings, data or start, or exists and is not a run.
     """
     directory = run_directory(config)
     if is_chief():
-        _prepare(directory, config, dataset)
+        origin = None if initialized_from is None else dict(initialized_from)
+        people = None if patients is None else list(patients)
+        _prepare(directory, config, {"dataset": dict(dataset), "patients": people, "initialized_from": origin})
     of_all_workers(np.int64(0))  # makes the other workers wait for the chief
     if not (directory / "config.json").exists():
         raise UserError(
             f"{directory} was made on another host and is not visible here: give a --checkpoint_dir on a file system "
             f"that all hosts share"
         )
-    _check_same(directory, config, dataset)
+    _check_same(directory, config, dataset, initialized_from)
     return directory
 
 
-def _prepare(directory: Path, config: Config, dataset: Mapping[str, Any]) -> None:
+def _prepare(directory: Path, config: Config, origins: Mapping[str, Any]) -> None:
+    if is_exported_run(directory):
+        raise UserError(
+            f"{directory} is an exported run, which is not trained: start a new --run from it with "
+            f"--init_from={directory}"
+        )
     if config.restart:
         _throw_away(directory)
     if (directory / "config.json").exists():
@@ -147,7 +165,7 @@ def _prepare(directory: Path, config: Config, dataset: Mapping[str, Any]) -> Non
         directory / "config.json",
         {
             "settings": config.to_json(),
-            "dataset": dict(dataset),
+            **origins,
             "versions": versions(),
             "begun": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         },
@@ -155,8 +173,30 @@ def _prepare(directory: Path, config: Config, dataset: Mapping[str, Any]) -> Non
 
 
 def run_directory(config: Config) -> Path:
-    """Returns the directory of the run that `config` names, whether it exists or not."""
-    return Path(config.checkpoint_dir).expanduser() / config.run_name()
+    """Returns the directory of the run that `config` names, whether it exists or not.
+
+    Raises:
+        UserError: if it is pretrained:NAME, and no such run comes with the program.
+    """
+    name = config.run_name()
+    if is_pretrained(name):
+        return find_directory(name, config.checkpoint_dir)
+    return Path(config.checkpoint_dir).expanduser() / name
+
+
+def results_directory(config: Config) -> Path:
+    """Returns the folder for what is made with a run: the run directory, or one of its own if it is pretrained:NAME."""
+    return Path(config.checkpoint_dir).expanduser() / results_name(config.run_name())
+
+
+def output_folder(config: Config, name: str) -> Path:
+    """Returns --output_dir or, if it was left out, the folder `name` among what is made with a run."""
+    return Path(config.output_dir).expanduser() if config.output_dir else results_directory(config) / name
+
+
+def is_exported_run(directory: Path) -> bool:
+    """Returns whether a run was written by --mode=export --format=safetensors, and so has weights but no checkpoint."""
+    return (directory / WEIGHTS_FILE).exists()
 
 
 @contextlib.contextmanager
@@ -202,13 +242,8 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     Raises:
         UserError: if there is no such run, or a flag that was given contradicts the run's settings.
     """
-    directory = run_directory(config)
-    path = directory / "config.json"
-    if not path.exists():
-        runs = sorted(found.parent.name for found in directory.parent.glob("*/config.json"))
-        known = f"it holds {', '.join(runs[:8])}" if runs else "it holds none"
-        raise UserError(f"there is no run {directory.name} in {directory.parent} ({known}): choose one with --run")
-    saved = _read_json(path)
+    directory = require_run(run_directory(config))
+    saved = read_record(directory)
     run_config = Config.from_json(saved["settings"])
     # Flags of the classifier are not compared with a GAN's run, for a command may use them for itself: --weights, for
     # example, says which classifier's features measure the images of the GAN.
@@ -227,6 +262,25 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     return directory, run_config, saved["dataset"]
 
 
+def read_record(directory: Path) -> dict[str, Any]:
+    """Returns the content of a run's config.json.
+
+    Raises:
+        UserError: if it cannot be read or is not that of a run.
+    """
+    path = directory / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"settings", "dataset"} - record.keys()
+        if is_exported_run(directory):
+            missing |= {"step"} - record.keys()
+        if missing:
+            raise ValueError(f"it has no {listing(sorted(missing))}")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): put a good copy in its place, or --restart") from error
+    return record
+
+
 def read_metrics(directory: Path) -> list[dict[str, float]]:
     """Returns the losses of each logged step of a run, in the order of steps.
 
@@ -243,15 +297,10 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): put a good copy in its place, or --restart") from error
-
-
-def _check_same(directory: Path, config: Config, dataset: Mapping[str, Any]) -> None:
-    saved = _read_json(directory / "config.json")
+def _check_same(
+    directory: Path, config: Config, dataset: Mapping[str, Any], initialized_from: Mapping[str, Any] | None
+) -> None:
+    saved = read_record(directory)
     was = Config.from_json(saved["settings"])
     differences = [
         f"{field.name} was {getattr(was, field.name)} and is now {getattr(config, field.name)}"
@@ -260,6 +309,11 @@ def _check_same(directory: Path, config: Config, dataset: Mapping[str, Any]) -> 
     ]
     if not differences and saved["dataset"] != json.loads(json.dumps(dict(dataset))):
         differences = [f"the images were {saved['dataset']} and are now {dict(dataset)}"]
+    if not differences and initialized_from is not None and saved["initialized_from"] != initialized_from:
+        steps = [origin["step"] for origin in (saved["initialized_from"], initialized_from)]
+        differences = [
+            "the run in --init_from was another one, or had made {} steps and has now made {}".format(*steps)
+        ]
     if differences:
         raise UserError(
             f"{directory} is a run with other settings ({'; '.join(differences)}): give the settings that it has, "

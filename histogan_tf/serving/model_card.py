@@ -10,7 +10,9 @@ from typing import Any
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.errors import listing
 from histogan_tf.reporting.text_tables import markdown_table
+from histogan_tf.runs.provenance import seen_patients
 from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.trained.load import TrainedNetwork
 
@@ -19,20 +21,24 @@ NOT_A_MEDICAL_DEVICE = (
 )
 
 
-def write_model_card(path: Path, trained: TrainedNetwork, interface: str) -> None:
+_SHOWN_PATIENTS = 8
+
+
+def write_model_card(path: Path, trained: TrainedNetwork, interface: str, *, all_patients: bool = False) -> None:
     """Writes the model card of an export.
 
     Args:
         path: the file to write.
         trained: the network.
         interface: Markdown that describes the inputs and outputs.
+        all_patients: whether to list every patient; if not, some of many.
     """
     family = family_of(trained.config.model)
     parts = [
         f"# {trained.name}",
         f"{trained.config.model}: {family.description}. Exported by histogan_tf {histogan_tf.__version__}. "
         f"{NOT_A_MEDICAL_DEVICE}",
-        f"## Data\n\n{_bullets(data_facts(trained))}",
+        f"## Data\n\n{_bullets(data_facts(trained) | _patients(trained, all_patients))}",
         f"## Training\n\n{_bullets(_training_facts(trained))}",
         f"## Metrics\n\n{_metrics(trained)}",
         f"## Inputs and outputs\n\n{interface}",
@@ -56,6 +62,20 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
     for name, part in _parts(trained):
         counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
         facts[name] = f"{counts or part.get('num_images', 'no')} images, fingerprint {part['fingerprint'][:16]}"
+    return facts
+
+
+def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
+    """Returns the patients whose images the model has seen, and the run that it started from."""
+    facts = {}
+    if (seen := seen_patients(trained.record)) is not None:
+        shown = listing(seen, most=len(seen) if all_patients else _SHOWN_PATIENTS)
+        facts["patients seen"] = f"{len(seen)} ({shown})" if seen else "none"
+    if origin := trained.record.get("initialized_from"):
+        facts["started from"] = (
+            f"the weights of {origin['run']} ({origin['model']}, {origin['step']} steps on "
+            f"{origin['dataset']['name']}); its patients, if they are known, are among those seen"
+        )
     return facts
 
 
@@ -88,12 +108,11 @@ def epochs_made(trained: TrainedNetwork) -> float | None:
 def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     config, epochs = trained.config, epochs_made(trained)
     family = family_of(config.model)
-    facts = {"run": trained.directory.name}
+    facts = {"run": trained.output_directory.name}
     if epochs is not None:
         facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
-    record = json.loads((trained.directory / "config.json").read_text(encoding="utf-8"))
-    facts["begun"] = record["begun"]
-    facts["versions"] = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    facts["begun"] = trained.record["begun"]
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record["versions"].items())
     facts["settings"] = ", ".join(
         f"{field.name}={_shown(getattr(config, field.name))}"
         for field in flag_fields()
@@ -108,13 +127,18 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     return facts
 
 
+def metric_files(directory: Path) -> list[Path]:
+    """Returns the JSON files with the metrics that --mode=evaluate wrote in a run directory."""
+    found = sorted(path for name in ("metrics.json", "synthesis.json") for path in directory.rglob(name))
+    return [path for path in found if "exported" not in path.relative_to(directory).parts]
+
+
 def _metrics(trained: TrainedNetwork) -> str:
     """Shows as Markdown the metrics that --mode=evaluate wrote in the run directory."""
     sections = []
-    for path in sorted(trained.directory.rglob("*.json")):
-        if path.name in ("metrics.json", "synthesis.json") and "exported" not in path.parts:
-            rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-            sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
+    for path in metric_files(trained.directory):
+        rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+        sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
     if not sections:
         return "No metrics were measured."
     return "\n\n".join(sections)

@@ -20,6 +20,8 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.device import prepare
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
+from histogan_tf.runs.pretrained import is_pretrained
+from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.synthesis.measure import (
     SynthesisReport,
@@ -29,7 +31,7 @@ from histogan_tf.synthesis.measure import (
     write_synthesis_report,
 )
 from histogan_tf.trained.generate import chosen_label, sampler_of
-from histogan_tf.trained.load import load_networks
+from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +42,34 @@ _EVALUATION_FLAGS = ("features", "weights", "classifier_size", "cpu_kernels", "s
 def evaluate_generator(config: Config) -> None:
     """Measures images of a generator's run against the images it was trained on: as many, or --num_images.
 
+    A run that comes with the program is measured against the dataset that the command names, because its training
+    images are not at hand.
+
     Raises:
-        UserError: if those images are not to be found any more, or are too few, or --features cannot be had.
+        UserError: if those images are not to be found any more, or are too few, or --features cannot be had; if the
+            command for a run that comes with the program names no dataset, or one with images of another size.
     """
     directory, run_config, _ = read_run(config)
     if family_of(run_config.model).kind == TRANSLATOR:
         raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
     (source,) = load_networks(config, kind=GENERATOR)
+    label = chosen_label(config, source)
+    if is_pretrained(config.run):
+        real = _other_images(config, source)
+    else:
+        real = _training_images(config, source)
+        if source.config.conditional and label is not None:
+            real = real.select(np.flatnonzero(real.labels == label))
+    extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
+    num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
+    images = sampler_of(source).numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+    ids = np.array([f"{number:05d}" for number in range(num_images)])
+    directory = _output_directory(config, source.output_directory)
+    _measure(real, images, ids, extract, config.seed, directory, source.output_directory / "features")
+
+
+def _training_images(config: Config, source: TrainedNetwork) -> ImageSet:
+    """Returns the images that a run was trained on, from where they lay then or where the command says."""
     data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
     real = load_dataset(dataclasses.replace(source.config, **data_flags))
     if real.fingerprint() != source.dataset["fingerprint"]:
@@ -54,15 +77,26 @@ def evaluate_generator(config: Config) -> None:
             f"the images of {real.name!r} are not those that {source.directory} was trained on: say with --data_path "
             f"where those lie"
         )
-    label = chosen_label(config, source)
-    if source.config.conditional and label is not None:
-        real = real.select(np.flatnonzero(real.labels == label))
-    extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
-    num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
-    images = sampler_of(source).numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
-    ids = np.array([f"{number:05d}" for number in range(num_images)])
-    directory = _output_directory(config, source.directory)
-    _measure(real, images, ids, extract, config.seed, directory, source.directory / "features")
+    return real
+
+
+def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
+    """Returns the images that the command names, and warns if they are of patients that the run has seen."""
+    if not {"dataset", "data_path"} & config.given:
+        raise UserError(
+            f"--run={config.run} comes without the images that it was trained on: say with --dataset and --data_path "
+            f"which images to measure it against"
+        )
+    real = load_dataset(config)
+    if real.image_shape != source.image_shape:
+        height, width, channels = source.image_shape
+        raise UserError(
+            f"the images of {real.name!r} are {'x'.join(map(str, real.image_shape))}, and {config.run} makes images of "
+            f"{height}x{width}x{channels}: give {'grey' if channels == 1 else 'coloured'} ones, and resize them with "
+            f"--output_height={height} --output_width={width}"
+        )
+    warn_of_seen_patients(real.patients(), seen_patients(source.record), config.run)
+    return real
 
 
 def evaluate_folder(config: Config) -> None:

@@ -18,6 +18,7 @@ from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.files import written_aside
+from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.training.sampling import Sampler
 
@@ -39,7 +40,7 @@ def generate_images(config: Config) -> None:
     (source,) = load_networks(config, kind=GENERATOR)
     sampler = sampler_of(source)
     label = chosen_label(config, source)
-    output_directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "generated"
+    output_directory = output_folder(config, "generated")
     labels = sampler.numbered_labels(0, config.num_images, label)
     is_labelled = label is not None or source.config.conditional
     with contextlib.ExitStack() as stack:

@@ -11,10 +11,11 @@ from typing import Any
 import keras
 
 from histogan_tf.config import Config
-from histogan_tf.config.families import family_of, models_of_kind
+from histogan_tf.config.families import Family, family_of, models_of_kind
 from histogan_tf.errors import UserError
-from histogan_tf.runs.checkpoints import Checkpoints, best_directory
-from histogan_tf.runs.run_directory import read_run
+from histogan_tf.runs.pretrained import is_pretrained
+from histogan_tf.runs.restoring import restore_networks
+from histogan_tf.runs.run_directory import read_record, read_run, results_directory
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +28,24 @@ class TrainedNetwork:
         name: the name by which clients call an exported network: that of the run and, for a translator, the direction.
         network: a generator, a translator, or a classifier, whose outputs are logits.
         directory: the run directory.
+        output_directory: the folder for what is made with the network, unless the user names one: the run directory, or
+            one below --checkpoint_dir if the run comes with the program.
         config: the settings with which the run was trained.
         dataset: the run's record of its training images, from its config.json.
         step: the number of training steps of the checkpoint.
+        state: the network, or the parts that have its weights, by the names in the run's checkpoints.
+        record: the content of the run's config.json.
     """
 
     name: str
     network: keras.Model
     directory: Path
+    output_directory: Path
     config: Config
     dataset: Mapping[str, Any]
     step: int
+    state: Mapping[str, Any]
+    record: Mapping[str, Any]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -55,9 +63,14 @@ class TrainedNetwork:
         return len(self.class_names) if self.config.conditional else 0
 
     @property
+    def family(self) -> Family:
+        """The family of the network's model."""
+        return family_of(self.config.model)
+
+    @property
     def kind(self) -> str:
         """The kind of network: `generator`, `translator` or `classifier`."""
-        return family_of(self.config.model).kind
+        return self.family.kind
 
 
 def load_networks(
@@ -80,7 +93,7 @@ def load_networks(
 
     Raises:
         UserError: if there is no such run, its network is of another kind, or it does not have the checkpoint that
-            --checkpoint names.
+            --checkpoint names, or that cannot be read.
     """
     directory, run_config, dataset = read_run(config)
     family = family_of(run_config.model)
@@ -89,19 +102,26 @@ def load_networks(
             f"{directory} is a run of {run_config.model}; --mode={config.mode} needs a {kind} "
             f"({', '.join(models_of_kind(kind))}): choose its run with --run"
         )
-    checkpoint_directory, remedy = directory / "ckpt", "no checkpoint yet: train it with --mode=train first"
-    if config.checkpoint == "best":
-        checkpoint_directory = best_directory(checkpoint_directory)
-        remedy = "no best checkpoint: train it with --eval_freq, or leave --checkpoint out"
     if directions is None:
         directions = ("A2B", "B2A") if config.direction == "both" else (config.direction,)
     built_config = dataclasses.replace(run_config, precision=precision or run_config.precision)
+    output_directory, record = results_directory(config), read_record(directory)
     found = []
     for part in family.call("networks", built_config, dataset, image_shape=image_shape, directions=directions):
-        step = Checkpoints(checkpoint_directory, part.state).restore(partial=True)
-        if step == 0:
-            raise UserError(f"{directory} has {remedy}")
-        name = directory.name + part.suffix
-        found.append(TrainedNetwork(name, part.network, directory, run_config, dataset, step))
-    logger.info("%s, trained for %d steps", directory, found[0].step)
+        step = restore_networks(directory, part.state, config.checkpoint)
+        found.append(
+            TrainedNetwork(
+                name=output_directory.name + part.suffix,
+                network=part.network,
+                directory=directory,
+                output_directory=output_directory,
+                config=run_config,
+                dataset=dataset,
+                step=step,
+                state=part.state,
+                record=record,
+            )
+        )
+    origin = f"{config.run}, which comes with the program" if is_pretrained(config.run) else str(directory)
+    logger.info("%s, trained for %d steps", origin, found[0].step)
     return found

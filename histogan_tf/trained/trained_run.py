@@ -17,7 +17,8 @@ from histogan_tf.data.given_images import as_image_set
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
 from histogan_tf.machine.device import prepare
-from histogan_tf.runs.checkpoints import best_directory, checkpoint_folders
+from histogan_tf.runs.pretrained import find_directory, is_pretrained
+from histogan_tf.runs.restoring import steps_made
 from histogan_tf.runs.run_directory import read_metrics, read_run
 from histogan_tf.trained.generate import chosen_label, images_in_turn, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
@@ -62,7 +63,7 @@ class TrainedRun:
     @property
     def name(self) -> str:
         """The run's name, as in --run."""
-        return self._directory.name
+        return self._command.run
 
     @property
     def model(self) -> str:
@@ -92,9 +93,7 @@ class TrainedRun:
     @property
     def step(self) -> int:
         """Training steps made when the checkpoint was saved; 0 if there is none yet, 1 for a finished classifier."""
-        folder = self._directory / "ckpt"
-        found = checkpoint_folders(best_directory(folder) if self._command.checkpoint == "best" else folder)
-        return int(found[-1].name.removeprefix("step-")) if found else 0
+        return steps_made(self._directory, self._command.checkpoint)
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -224,19 +223,19 @@ def find_run(
     """The run in a folder, or of a name.
 
     Args:
-        run: the run directory; or the run's name, if there is no such directory and it has no folder before it.
+        run: the run directory; or the run's name, if there is no such directory and it has no folder before it; or
+            pretrained:NAME.
         checkpoint: "last" or "best", as in --checkpoint.
         checkpoint_dir: the folder in which a name is looked for.
 
     Raises:
         UserError: if there is no such run.
     """
-    directory = Path(run).expanduser()
-    if not (directory / "config.json").exists() and len(directory.parts) == 1:
-        directory = Path(checkpoint_dir).expanduser() / directory
-    if not directory.name or directory.name == "..":
-        directory = directory.resolve()
-    flags: Mapping[str, Any] = {"checkpoint_dir": directory.parent, "run": directory.name, "checkpoint": checkpoint}
+    directory = find_directory(str(run), checkpoint_dir)
+    place = {"checkpoint_dir": directory.parent, "run": directory.name}
+    if is_pretrained(str(run)):
+        place = {"checkpoint_dir": checkpoint_dir, "run": run}
+    flags: Mapping[str, Any] = {**place, "checkpoint": checkpoint}
     return TrainedRun(parse_keywords({"mode": "generate", **flags}))
 
 

@@ -21,7 +21,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.files import written_aside
-from histogan_tf.runs.run_directory import read_run
+from histogan_tf.runs.run_directory import output_folder, read_run
 from histogan_tf.trained.load import load_networks
 from histogan_tf.training.cyclegan_step import Translator
 
@@ -87,7 +87,7 @@ def translate_dataset(config: Config) -> None:
             f"{directory} is a run of {run_config.model}; --mode=translate needs a translator "
             f"({', '.join(models_of_kind(TRANSLATOR))}): choose its run with --run"
         )
-    output_directory = Path(config.output_dir).expanduser() if config.output_dir else directory / "translated"
+    output_directory = output_folder(config, "translated")
     if output_directory.exists() and (not output_directory.is_dir() or any(output_directory.iterdir())):
         raise UserError(f"{output_directory} exists and is not empty: choose another --output_dir, or remove it")
     image_set = load_dataset(_images_config(config, run_config))

@@ -12,6 +12,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
+from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.training.sampling import Sampler
@@ -31,7 +32,7 @@ def visualize_latents(config: Config) -> None:
         UserError: if there is no such run, or --label is unknown or the run has not learned it.
     """
     (source,) = load_networks(config, kind=GENERATOR)
-    directory = Path(config.output_dir).expanduser() if config.output_dir else source.directory / "visualize"
+    directory = output_folder(config, "visualize")
     artist = _Artist(config, sampler_of(source), source, directory)
     drawings: dict[str, Callable[[], None]] = {
         "grid": artist.grid,

@@ -78,6 +78,29 @@ def cyclegan_networks(
     ]
 
 
+def cyclegan_discriminator(config: Config, domain: str, image_shape: tuple[int, int, int]) -> keras.Model:
+    """Returns the discriminator of one domain, "A" or "B", that `config` describes."""
+    return build_cyclegan_discriminator(
+        image_shape,
+        seed=weight_seeds(config.seed, Purpose.CYCLEGAN_WEIGHTS, 4)[2 + "AB".index(domain)],
+        num_filters=config.df_dim,
+        precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
+        name=f"discriminator_{domain}",
+    )
+
+
+def cyclegan_discriminators(config: Config, dataset: Mapping[str, Any]) -> dict[str, keras.Model]:
+    """Returns both discriminators of a run, by the names that they have in a checkpoint.
+
+    Args:
+        config: the flags of the run.
+        dataset: the run's record of its images; see `dataset_record`.
+    """
+    image_shape = tuple(dataset["image_shape"])
+    return {f"discriminator_{domain}": cyclegan_discriminator(config, domain, image_shape) for domain in "AB"}
+
+
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
     """The published schedule of the learning rate: constant at first, then falling linearly to 0.
 
@@ -117,15 +140,7 @@ class CycleGANTrainer:
             cyclegan_generator(config, direction, image_shape) for direction in DIRECTIONS
         )
         self.discriminator_A, self.discriminator_B = (
-            build_cyclegan_discriminator(
-                image_shape,
-                seed=seed,
-                num_filters=config.df_dim,
-                precision=dtype_policy(config.precision),
-                cpu_kernels=config.cpu_kernels,
-                name=f"discriminator_{domain}",
-            )
-            for domain, seed in zip("AB", weight_seeds(config.seed, Purpose.CYCLEGAN_WEIGHTS, 4)[2:], strict=True)
+            cyclegan_discriminator(config, domain, image_shape) for domain in "AB"
         )
         self.pool_A, self.pool_B = (ImagePool(config.pool_size, image_shape, f"pool_{domain}") for domain in "AB")
         # Adam treats each weight by itself, so one optimizer for two networks does the same as one for each.

@@ -190,6 +190,17 @@ def dcgan_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list
     return restorable_generator(config, dataset, dcgan_generator)
 
 
+def dcgan_discriminators(config: Config, dataset: Mapping[str, Any]) -> dict[str, keras.Model]:
+    """Returns the discriminator of a run, by the name that it has in a checkpoint.
+
+    Args:
+        config: the flags of the run.
+        dataset: the run's record of its images; see `jobs.dataset_record`.
+    """
+    num_classes = len(dataset["class_names"]) if config.conditional else 0
+    return {"discriminator": dcgan_discriminator(config, tuple(dataset["image_shape"]), num_classes)}
+
+
 @contextlib.contextmanager
 def _counting_forwards(network: keras.Model, num_forwards: int) -> Iterator[None]:
     """Lets batch norm's moving averages count one forward pass as several passes of the same batch.

@@ -37,6 +37,7 @@ from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.generator_trainer import GeneratorTrainer
 from histogan_tf.training.projected_step import ProjectedTrainer
+from histogan_tf.training.starting import start_from
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class TrainingJob:
         batches: a function of start_step, stop_step, part and num_parts that returns this worker's part of the
             trainer's batches for the steps start_step to stop_step - 1; see `pipeline.batches`.
         plotted_losses: the names of the losses in the plot at the end.
+        patients: the patients of the images, sorted; None if unknown.
     """
 
     trainer: loop.Trainer
@@ -64,6 +66,7 @@ class TrainingJob:
     steps_per_epoch: int
     batches: Callable[[int, int, int, int], tf.data.Dataset]
     plotted_losses: Sequence[str]
+    patients: Sequence[str] | None = None
 
 
 def train_given_images(
@@ -153,11 +156,17 @@ def train_network(config: Config, make_job: Callable[[Config], TrainingJob]) -> 
 def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
     job = make_job(config)
     total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
-    directory = begin_run(config, job.dataset)
+    own_checkpoints = run_directory(config) / "ckpt"
+    start = start_from(config, job.trainer.state(), job.dataset, job.patients, own_checkpoints)
+    origin = None if start is None else start.record
+    directory = begin_run(config, job.dataset, patients=job.patients, initialized_from=origin)
     with sole_writer(directory), workers.workers_watched():
         run = Run(directory, config)
         checkpoints = Checkpoints(run.checkpoint_directory, job.trainer.state(), config.max_to_keep)
         start_step = checkpoints.restore()
+        if start is not None:
+            start.tell()
+            checkpoints.save(0)  # from now on the run does not need the other one
         workers.check_same("the steps made and in all", [start_step, total_steps])
         if start_step >= total_steps:
             logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
@@ -203,6 +212,7 @@ def _generator_job(
         steps_per_epoch=steps_per_epoch,
         batches=functools.partial(pipeline.batches, image_set, config.batch_size, config.seed),
         plotted_losses=("d_loss", "g_loss"),
+        patients=image_set.patients(),
     )
 
 
@@ -234,6 +244,7 @@ def _cyclegan_job(config: Config, images: ImageSet | None = None) -> TrainingJob
         steps_per_epoch=steps_per_epoch,
         batches=functools.partial(pipeline.two_domain_batches, set_a, set_b, config.batch_size, config.seed),
         plotted_losses=("G_A2B", "G_B2A", "cycle_A", "cycle_B", "D_A", "D_B"),
+        patients=None if set_a.groups is None else sorted({*set_a.patients(), *set_b.patients()}),
     )
 
 

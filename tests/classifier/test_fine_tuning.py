@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from histogan_tf.classifier import fine_tuning
+from histogan_tf.classifier import fine_tuning, transfer
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.classifier.head import log_loss
 from histogan_tf.classifier.prediction import Predictor
@@ -168,3 +168,35 @@ def test_the_fingerprint_of_a_tuned_backbone_is_another(tuned_run, make_config):
     untuned = resnet.build_classifier((20, 20, 3), size=32, weights="random", seed=seed)
     tuned = restored(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}"))
     assert weights_fingerprint(tuned.get_layer("features")) != weights_fingerprint(untuned.features)
+
+
+def test_a_run_starts_from_the_tuned_backbone_of_another_and_then_needs_it_no_more(tuned_run, make_config, caplog):
+    """Its data share patients with the other's; its head is fitted anew; it is stopped once before it is measured."""
+    flags = ("--model=resnet18", "--classifier_size=32", "--output_height=20", "--run=from_tuned", "--seed=1")
+    place = f"--checkpoint_dir={tuned_run.parent}"
+    config = make_config(*flags, place, "--init_from=tuned")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(transfer, "_train_and_measure", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        commands.run_command(config)
+    assert "tuned has seen " in caplog.text
+    away = tuned_run.rename(tuned_run.with_name("away"))
+    try:
+        commands.run_command(config)
+        commands.run_command(config)
+    finally:
+        away.rename(tuned_run)
+    assert "from_tuned is finished" in caplog.text
+    (tuned,) = load_networks(make_config("--run=tuned", "--mode=export", place))
+    (started,) = load_networks(make_config("--run=from_tuned", "--mode=export", place))
+    ours, theirs = (trained.network.get_layer("features").get_weights() for trained in (started, tuned))
+    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert json.loads((started.directory / "training.json").read_text())["backbone"] == "weights of the run tuned"
+
+
+def test_what_is_no_start_for_a_classifier_is_refused(real_run, train_config, make_config, runs):
+    with pytest.raises(UserError, match="--weights=random and --init_from=real are both given"):
+        train_config("--run=x", "--init_from=real")
+    with pytest.raises(UserError, match="--init_from=real: its backbone was never trained"):
+        network = ("--model=resnet18", "--classifier_size=32", "--output_height=20")
+        commands.run_command(make_config(*network, "--run=x", "--init_from=real"))
+    assert not (runs / "x").exists()

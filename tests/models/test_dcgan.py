@@ -8,8 +8,8 @@ import tensorflow as tf
 from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator, feature_sizes
-from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.dcgan_layers import DCGANLayers
+from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.tables import network_table
 
 
