@@ -150,6 +150,7 @@ FAMILIES: dict[str, Family] = {
         },
         train="histogan_tf.training.jobs:train_projected",
         networks="histogan_tf.training.projected_step:projected_networks",
+        discriminators="histogan_tf.training.projected_step:projected_discriminators",
         step_cost="histogan_tf.paper.estimate:projected_step_cost",
         check=check_projected,
         section="projected",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 from keras import layers, ops
 
@@ -40,10 +39,14 @@ class ModeOfLatent(layers.Layer):
         self._num_modes, self._z_dist = num_modes, z_dist
         if proportions is None:
             proportions = np.full((max(1, num_classes), num_modes), 1.0 / num_modes)
-        ends = np.cumsum(proportions, axis=1, dtype=np.float64).astype(np.float32)
+        ends = _interval_ends(proportions)
         self.ends = self.add_weight(
             name="ends", shape=ends.shape, initializer=lambda *_, **__: ops.convert_to_tensor(ends), trainable=False
         )
+
+    def set_proportions(self, proportions: np.ndarray) -> None:
+        """Changes the shares in which modes are drawn, (labels, num_modes)."""
+        self.ends.assign(_interval_ends(proportions))
 
     def call(self, latents, label=None):
         """Returns the number of the condition, int32 (batch,): that of the label times `num_modes`, plus the mode.
@@ -83,30 +86,63 @@ class ModeOfLatent(layers.Layer):
         return ops.minimum(quantile, _LARGEST_QUANTILE)
 
 
+def _interval_ends(proportions: np.ndarray) -> np.ndarray:
+    """Returns the probabilities at which the interval of each mode ends, float32 (labels, num_modes)."""
+    return np.cumsum(proportions, axis=1, dtype=np.float64).astype(np.float32)
+
+
 class ModeOfFeatures(layers.Layer):
     """Tells the mode of an image by its features: the cluster whose centre is nearest.
 
     Args:
-        pooled: features of training images, float32 (n, channels), see `pool`.
-        labels: int32 (n,), the labels of these images; None if the modes do not depend on labels.
+        num_channels: the number of channels of the features of all scales, see `pool`.
+        num_labels: the number of labels, each of which has its own modes; 1 if modes do not depend on labels.
         num_modes: the number of modes of each label.
-        seed: the seed of the clustering.
-
-    Attributes:
-        proportions: the share of each mode in the images of its label, float64 (labels, num_modes).
     """
 
-    def __init__(self, pooled: np.ndarray, labels: np.ndarray | None, num_modes: int, seed: int) -> None:
+    def __init__(self, num_channels: int, num_labels: int, num_modes: int) -> None:
         super().__init__(trainable=False, name="mode_of_features")
-        self._num_modes = num_modes
-        mean, axes = _principal_axes(pooled)
+        self._num_labels, self._num_modes = num_labels, num_modes
+        num_axes = min(_NUM_COMPONENTS, num_channels)
+        shapes = {
+            "mean": (num_channels,),
+            "axes": (num_channels, num_axes),
+            "centres": (num_labels, num_modes, num_axes),
+        }
+        self.mean, self.axes, self.centres = (
+            self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+            for name, shape in shapes.items()
+        )
+        self.built = True
+
+    def find(self, pooled: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
+        """Finds the modes of training images.
+
+        Args:
+            pooled: the images' features, float32 (n, channels), see `pool`.
+            labels: int32 (n,); None if the modes do not depend on labels.
+            seed: the seed of the clustering.
+        """
+        mean, axes = _principal_axes(pooled, self.axes.shape[1])
         coordinates = (pooled - mean) @ axes
         labels = np.zeros(len(pooled), np.int32) if labels is None else labels
-        found = [_clusters(coordinates[labels == label], num_modes, seed) for label in range(labels.max() + 1)]
-        centres, proportions = (np.stack(arrays) for arrays in zip(*found, strict=True))
-        self.proportions = proportions
-        for name, values in (("mean", mean), ("axes", axes), ("centres", centres)):
-            setattr(self, name, self._constant(name, values.astype(np.float32)))
+        centres = [_centres(coordinates[labels == label], self._num_modes, seed) for label in range(self._num_labels)]
+        for weight, values in ((self.mean, mean), (self.axes, axes), (self.centres, np.stack(centres))):
+            weight.assign(values.astype(np.float32))
+
+    def proportions(self, pooled: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Returns the share of each mode in the images of its label, float64 (labels, num_modes).
+
+        Args:
+            pooled: the images' features, float32 (n, channels).
+            labels: int32 (n,); None if the modes do not depend on labels.
+        """
+        labels = np.zeros(len(pooled), np.int32) if labels is None else labels.astype(np.int32)
+        conditions = ops.convert_to_numpy(self(pooled, labels))
+        counts = np.bincount(conditions, minlength=self._num_labels * self._num_modes)
+        counts = counts.reshape(self._num_labels, self._num_modes).astype(np.float64)
+        counts[counts.sum(axis=1) == 0] = 1.0  # a label without images
+        return counts / counts.sum(axis=1, keepdims=True)
 
     def call(self, pooled, label):
         """Returns the number of each image's condition, int32 (batch,): its label times `num_modes`, plus the mode.
@@ -116,16 +152,10 @@ class ModeOfFeatures(layers.Layer):
             label: int32 (batch,); not read if the modes do not depend on labels.
         """
         coordinates = ops.matmul(pooled - self.mean, self.axes)
-        num_labels = self.centres.shape[0]
-        centres = ops.take(self.centres, label, axis=0) if num_labels > 1 else self.centres[:1]
+        centres = ops.take(self.centres, label, axis=0) if self._num_labels > 1 else self.centres[:1]
         distances = ops.sum(ops.square(coordinates[:, None] - centres), axis=-1)
         mode = ops.cast(ops.argmin(distances, axis=1), "int32")
-        return label * self._num_modes + mode if num_labels > 1 else mode
-
-    def _constant(self, name: str, values: np.ndarray) -> keras.Variable:
-        return self.add_weight(
-            name=name, shape=values.shape, initializer=lambda *_, **__: ops.convert_to_tensor(values), trainable=False
-        )
+        return label * self._num_modes + mode if self._num_labels > 1 else mode
 
 
 def pool(features: Sequence[object]):
@@ -137,28 +167,32 @@ def pool(features: Sequence[object]):
     return ops.concatenate([ops.mean(ops.cast(feature, "float32"), axis=(1, 2)) for feature in features], axis=-1)
 
 
-def _principal_axes(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the features' mean and their principal axes, (channels, components), in units of standard deviations."""
+def _principal_axes(pooled: np.ndarray, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the features' mean, and their principal axes, (channels, num_axes), in units of standard deviations.
+
+    Few images have fewer axes than that; the others are zero.
+    """
     mean = pooled.mean(axis=0)
     deviations = pooled.std(axis=0) + 1e-6
-    _, _, axes = np.linalg.svd((pooled - mean) / deviations, full_matrices=False)
-    return mean, axes[:_NUM_COMPONENTS].T / deviations[:, None]
+    _, _, found = np.linalg.svd((pooled - mean) / deviations, full_matrices=False)
+    axes = np.zeros((pooled.shape[1], num_axes))
+    axes[:, : len(found)] = found[:num_axes].T / deviations[:, None]
+    return mean, axes
 
 
-def _clusters(points: np.ndarray, num_modes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the centres, (num_modes, dimensions), and the shares of the points of the clusters.
+def _centres(points: np.ndarray, num_modes: int, seed: int) -> np.ndarray:
+    """Returns the centres of clusters of points, (num_modes, dimensions).
 
-    A cluster should have 4 points at least on average: of few points, fewer modes are made, and the others are empty.
+    A cluster should have 4 points at least on average: of few points fewer clusters are made, and the other centres are
+    far from everything.
     """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     centres = np.full((num_modes, points.shape[1]), _NOWHERE)
-    shares = np.zeros(num_modes)
-    num_clusters = max(1, min(num_modes, len(points) // 4))
-    # On several threads, sums are added up in an order that depends on the moment.
-    with threadpool_limits(limits=1):
-        found = KMeans(num_clusters, n_init=4, random_state=seed).fit(points)
-    centres[:num_clusters] = found.cluster_centers_
-    shares[:num_clusters] = np.bincount(found.labels_, minlength=num_clusters) / len(points)
-    return centres, shares
+    num_clusters = min(num_modes, -(-len(points) // 4))
+    if num_clusters:
+        # On several threads, sums are added up in an order that depends on the moment.
+        with threadpool_limits(limits=1):
+            centres[:num_clusters] = KMeans(num_clusters, n_init=4, random_state=seed).fit(points).cluster_centers_
+    return centres

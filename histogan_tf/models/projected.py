@@ -27,6 +27,7 @@ MIN_PROJECTED_SIZE = 8
 _FIRST_SIZE = 4  # the generator's first feature map has at most so many pixels along its shorter side
 _EXCITED_FROM = 2  # scales between the map that excites channels and the map whose channels are excited
 _EMBEDDING_DIM = 64  # numbers by which the generator is told the label and the mode
+_MOST_NOISE_LATENTS = 32  # numbers of z of which the noise is made
 _MOST_LOGITS = 8  # patch logits along the longer side of a discriminator's output
 
 
@@ -63,6 +64,10 @@ def build_projected_generator(
     seed: int = 42,
 ) -> keras.Model:
     """Builds the generator, which maps z, and labels if it is conditional, to images.
+
+    Noise with a learned weight is added after each convolution of a block (Karras et al., "A Style-Based Generator
+    Architecture for GANs", CVPR 2019, section 2). It is a fixed random projection of z, so that an image depends on z
+    and the label alone.
 
     A linear layer makes the first map of at most 4 pixels along its shorter side. Each block doubles the size: nearest
     upsampling and two 3x3 convolutions, each with batch normalization and a gated linear unit. The channels of the
@@ -113,14 +118,51 @@ def build_projected_generator(
     for number, (size, width) in enumerate(zip(sizes[1:], widths[1:], strict=True), start=1):
         name = f"block{number}"
         hidden = network.upsampled(hidden, size)
-        for half in "ab":
-            hidden = network.gated(network.conv(hidden, 2 * width, f"{name}{half}"), f"{name}{half}")
+        for half in (f"{name}a", f"{name}b"):
+            hidden = network.conv(hidden, 2 * width, half)
+            hidden = network.gated(network.noisy(hidden, inputs["z"], half), half)
         scales.append(hidden)
         if number > _EXCITED_FROM:
             hidden = hidden * network.excitation(scales[number - _EXCITED_FROM], width, name)
     images = network.conv(hidden, image_shape[-1], "image")
     images = layers.Activation("tanh", dtype="float32", name="tanh")(images)
     return keras.Model(inputs, images, name="generator")
+
+
+class LatentNoise(layers.Layer):
+    """Adds noise with a learned weight to maps: at each pixel, the product of z with a fixed random vector.
+
+    Over all z, the noise of each pixel has a mean of 0, and a variance of 1 where z has. The vectors are a function of
+    the seed and no weights of the layer.
+
+    Args:
+        size: the (height, width) of the maps.
+        seed: the seed of the vectors.
+    """
+
+    def __init__(self, size: tuple[int, int], seed: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._size, self._seed = size, seed
+        self.weight = self.add_weight(name="weight", shape=(), initializer="zeros")
+
+    def build(self, maps_shape: tuple[int, ...], latents_shape: tuple[int, ...]) -> None:
+        num_latents = min(_MOST_NOISE_LATENTS, latents_shape[-1])
+        vectors = np.random.default_rng(self._seed).standard_normal((num_latents, math.prod(self._size)), np.float32)
+        self._vectors = vectors / np.sqrt(np.square(vectors).sum(axis=0))
+
+    def call(self, maps, latents):
+        """Returns the maps with noise.
+
+        Args:
+            maps: (batch, height, width, channels).
+            latents: z, float32 (batch, z_dim), of which the last numbers are used.
+        """
+        noise = ops.matmul(latents[:, -len(self._vectors) :], ops.convert_to_tensor(self._vectors, latents.dtype))
+        return maps + ops.reshape(noise, (-1, *self._size, 1)) * self.weight
+
+    def compute_output_shape(self, maps_shape: tuple[int, ...], latents_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the shape of the maps."""
+        return maps_shape
 
 
 class _GeneratorLayers:
@@ -137,7 +179,10 @@ class _GeneratorLayers:
         self._precision, self._sync_batch_norm = precision, sync_batch_norm
         self._classes = layer_classes(cpu_kernels)
         # The n-th seed does not depend on how many are used.
-        self._seeds = (weight_seeds(seed, Purpose.GENERATOR_WEIGHTS, number)[-1] for number in itertools.count(1))
+        self._seeds, self._noise_seeds = (
+            (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
+            for purpose in (Purpose.GENERATOR_WEIGHTS, Purpose.GENERATOR_NOISE)
+        )
 
     def dense(self, hidden: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
         """Returns the output of a fully connected layer with an equalized learning rate."""
@@ -158,6 +203,11 @@ class _GeneratorLayers:
         )(hidden)
         values, gates = ops.split(hidden, 2, axis=-1)
         return values * ops.sigmoid(gates)
+
+    def noisy(self, hidden: keras.KerasTensor, latents: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns a map with noise added to it, the same to all channels."""
+        layer = LatentNoise(hidden.shape[1:3], next(self._noise_seeds), name=f"{name}_noise", dtype=self._precision)
+        return layer(hidden, latents)
 
     def upsampled(self, hidden: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
         """Returns a map of which each pixel is repeated twice along both axes, cut to `size`."""

@@ -17,7 +17,7 @@ from keras import layers, ops
 
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.cpu_kernels import layer_classes
-from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
+from histogan_tf.models.resnet_weights import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
 
 NUM_STAGES = 4
 
@@ -53,8 +53,7 @@ class FeatureProjector(keras.Model):
         seed: int = 42,
     ) -> None:
         super().__init__(name="feature_projector", dtype=precision, trainable=False)
-        scale = feature_size / min(image_shape[:2])
-        self._sizes = [(pixels, max(1, round(pixels * scale))) for pixels in image_shape[:2]]
+        self._sizes = list(zip(image_shape[:2], _resized_sides(image_shape, feature_size), strict=True))
         seeds = iter(weight_seeds(seed, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
         backbone = load_backbone(weights, seed=next(seeds), size=feature_size, precision=precision)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
@@ -69,8 +68,8 @@ class FeatureProjector(keras.Model):
             for across, kernel_size in (("channel", 1), ("scale", 3))
         )
         self._scale_mixing.pop()  # nothing is coarser than the last stage
-        features = self(np.zeros((1, *image_shape), np.float32))  # builds the mixing's kernels
-        self.feature_shapes = [tuple(feature.shape[1:]) for feature in features]
+        self(np.zeros((1, *image_shape), np.float32))  # builds the mixing's kernels
+        self.feature_shapes = feature_shapes(image_shape, feature_size, stages)
         self.trainable = False
 
     def call(self, images: tf.Tensor) -> list[tf.Tensor]:
@@ -98,6 +97,26 @@ class FeatureProjector(keras.Model):
             sizes = zip(coarser.shape[1:3], mixed[index].shape[1:3], strict=True)
             mixed[index] = mixed[index] + _resized(coarser, list(sizes))
         return mixed
+
+
+def feature_shapes(
+    image_shape: tuple[int, int, int], feature_size: int, stages: Sequence[int]
+) -> list[tuple[int, int, int]]:
+    """Returns the (height, width, channels) of a projector's features, from fine to coarse.
+
+    Args:
+        image_shape: the (height, width, channels) of the images.
+        feature_size: the shorter side in pixels to which images are resized.
+        stages: the numbers of the backbone's stages, from 1 to 4.
+    """
+    sides = _resized_sides(image_shape, feature_size)
+    channels = ARCHITECTURE["stackwise_num_filters"]
+    return [(*(-(-pixels // 2 ** (stage + 1)) for pixels in sides), channels[stage - 1]) for stage in stages]
+
+
+def _resized_sides(image_shape: tuple[int, int, int], feature_size: int) -> list[int]:
+    shorter = min(image_shape[:2])
+    return [round(pixels * feature_size / shorter) for pixels in image_shape[:2]]
 
 
 def _stages_of(

@@ -80,6 +80,9 @@ class GeneratorTrainer:
         """Returns the generator that samples are made with, under the name that it has in a checkpoint."""
         return sampled_state(self._config, self.sampled_generator)
 
+    def after_start(self) -> None:
+        """Is called when the networks have taken over the weights of another run; see `starting`."""
+
     def draw_samples(self) -> dict[str, np.ndarray]:
         """Returns the sample sheet: images of the run's fixed latents, uint8 (sample_num, height, width, channels)."""
         images = self.sampler.numbered(0, self._config.sample_num, self._config.seed, Purpose.SAMPLE_LATENTS)

@@ -58,6 +58,7 @@ class TrainingJob:
             trainer's batches for the steps start_step to stop_step - 1; see `pipeline.batches`.
         plotted_losses: the names of the losses in the plot at the end.
         patients: the patients of the images, sorted; None if unknown.
+        after_start: is called when the networks have taken over the weights of another run.
     """
 
     trainer: loop.Trainer
@@ -67,6 +68,7 @@ class TrainingJob:
     batches: Callable[[int, int, int, int], tf.data.Dataset]
     plotted_losses: Sequence[str]
     patients: Sequence[str] | None = None
+    after_start: Callable[[], None] = lambda: None
 
 
 def train_given_images(
@@ -166,6 +168,7 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         start_step = checkpoints.restore()
         if start is not None:
             start.tell()
+            job.after_start()
             checkpoints.save(0)  # from now on the run does not need the other one
         workers.check_same("the steps made and in all", [start_step, total_steps])
         if start_step >= total_steps:
@@ -203,16 +206,18 @@ def _generator_job(
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
     trainer = make_trainer(config, image_set, image_set.num_classes if config.conditional else 0)
+    measured = trainer
     if config.eval_freq:
-        trainer = MeasuredTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
+        measured = MeasuredTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
     return TrainingJob(
-        trainer=trainer,
+        trainer=measured,
         dataset=dataset_record(image_set),
         reals={"reals": _spread(image_set.images, config.sample_num)},
         steps_per_epoch=steps_per_epoch,
         batches=functools.partial(pipeline.batches, image_set, config.batch_size, config.seed),
         plotted_losses=("d_loss", "g_loss"),
         patients=image_set.patients(),
+        after_start=trainer.after_start,
     )
 
 

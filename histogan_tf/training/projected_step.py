@@ -8,7 +8,7 @@ are; the generator's update passes its gradient through them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.modes import ModeOfFeatures, pool
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.projected import build_projected_discriminators, build_projected_generator
-from histogan_tf.models.projector import FeatureProjector
+from histogan_tf.models.projector import FeatureProjector, feature_shapes
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.training.generator_trainer import GeneratorTrainer, restorable_generator
 from histogan_tf.training.loop import StepResult
@@ -74,44 +74,48 @@ class ProjectedTrainer(GeneratorTrainer):
 
     def __init__(self, config: Config, images: np.ndarray, labels: np.ndarray | None, num_classes: int) -> None:
         image_shape = images.shape[1:]
-        options = {
-            "precision": dtype_policy(config.precision),
-            "cpu_kernels": config.cpu_kernels,
-            "seed": config.seed,
-        }
+        self._pooled, self._labels = None, labels if num_classes else None
         self.projector = FeatureProjector(
             image_shape,
             feature_size=config.feature_size,
             stages=config.feature_stages,
             weights=config.weights,
-            **options,
+            precision=dtype_policy(config.precision),
+            cpu_kernels=config.cpu_kernels,
+            seed=config.seed,
         )
-        self._mode_of_features, proportions = None, None
+        shapes = self.projector.feature_shapes
+        self.mode_of_features, proportions = None, None
         if config.num_modes > 1:
-            self._mode_of_features = self._find_modes(config, images, labels if num_classes else None)
-            proportions = self._mode_of_features.proportions
+            self.mode_of_features = _empty_modes(config, shapes, num_classes)
+            self._pooled = self._pooled_features(images)
+            self.mode_of_features.find(self._pooled, self._labels, config.seed)
+            proportions = self.mode_of_features.proportions(self._pooled, self._labels)
         build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
-        discriminators = build_projected_discriminators(
-            self.projector.feature_shapes,
-            df_dim=config.df_dim,
-            num_conditions=max(1, num_classes) * config.num_modes,
-            **options,
-        )
-        super().__init__(config, num_classes, build, discriminators, _BETA_2, _STATISTICS_FREQ)
+        discriminator = _discriminator(config, shapes, num_classes)
+        super().__init__(config, num_classes, build, discriminator, _BETA_2, _STATISTICS_FREQ)
 
     def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
         """Returns the objects that a checkpoint must hold, by name.
 
         The frozen network is among them, so that a run goes on with the features with which it began.
         """
-        modes = {"mode_of_features": self._mode_of_features} if self._mode_of_features else {}
-        return super().state() | {"projector": self.projector} | modes
+        modes = {"mode_of_features": self.mode_of_features} if self.mode_of_features else {}
+        # In a Checkpoint, because a layer would be one of the networks that another run can start from.
+        return super().state() | {"projector": tf.train.Checkpoint(network=self.projector)} | modes
 
-    def _find_modes(self, config: Config, images: np.ndarray, labels: np.ndarray | None) -> ModeOfFeatures:
-        """Returns the modes of training images, as clusters of their features."""
+    def after_start(self) -> None:
+        """Gives the modes of the run that this one started from the shares that they have in these images."""
+        if self.mode_of_features:
+            proportions = self.mode_of_features.proportions(self._pooled, self._labels)
+            for generator in {id(network): network for network in (self.generator, self.sampled_generator)}.values():
+                generator.get_layer("mode").set_proportions(proportions)
+
+    def _pooled_features(self, images: np.ndarray) -> np.ndarray:
+        """Returns the features of images, pooled over all positions, float32 (n, channels)."""
         pooled = tf.function(lambda batch: pool(self.projector(to_float(batch))), reduce_retracing=True)
-        batches = [pooled(images[start : start + _FEATURE_BATCH]) for start in range(0, len(images), _FEATURE_BATCH)]
-        return ModeOfFeatures(np.concatenate(batches), labels, config.num_modes, config.seed)
+        starts = range(0, len(images), _FEATURE_BATCH)
+        return np.concatenate([pooled(images[start : start + _FEATURE_BATCH]) for start in starts])
 
     @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
@@ -125,9 +129,9 @@ class ProjectedTrainer(GeneratorTrainer):
         latents = self._draw_latents(step, images.shape[0])
         real_features = self.projector(self._as_seen(to_float(images), Purpose.REAL_AUGMENTATION, step))
         conditions = labels
-        if self._mode_of_features:
+        if self.mode_of_features:
             # Each generated image has the mode of a real one, so that both halves of a batch are of the same modes.
-            conditions = self._mode_of_features(pool(real_features), labels)
+            conditions = self.mode_of_features(pool(real_features), labels)
             latents = self.generator.get_layer("mode").moved_to(conditions, latents)
         tapes, fake_images, fake_features = self._generate_features(step, 0, latents, labels)
         step_losses, histograms = self._update_discriminators(step, real_features, fake_features, conditions)
@@ -213,6 +217,36 @@ def projected_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> 
         dataset: the run's record of its images; see `jobs.dataset_record`.
     """
     return restorable_generator(config, dataset, projected_generator)
+
+
+def projected_discriminators(config: Config, dataset: Mapping[str, Any]) -> dict[str, keras.Layer]:
+    """Returns the networks of a run that only training needs, by the names that they have in a checkpoint.
+
+    Args:
+        config: the flags of the run.
+        dataset: the run's record of its images; see `jobs.dataset_record`.
+    """
+    num_classes = len(dataset["class_names"]) if config.conditional else 0
+    shapes = feature_shapes(tuple(dataset["image_shape"]), config.feature_size, config.feature_stages)
+    networks: dict[str, keras.Layer] = {"discriminator": _discriminator(config, shapes, num_classes)}
+    if config.num_modes > 1:
+        networks["mode_of_features"] = _empty_modes(config, shapes, num_classes)
+    return networks
+
+
+def _discriminator(config: Config, shapes: Sequence[tuple[int, int, int]], num_classes: int) -> keras.Model:
+    return build_projected_discriminators(
+        shapes,
+        df_dim=config.df_dim,
+        num_conditions=max(1, num_classes) * config.num_modes,
+        precision=dtype_policy(config.precision),
+        cpu_kernels=config.cpu_kernels,
+        seed=config.seed,
+    )
+
+
+def _empty_modes(config: Config, shapes: Sequence[tuple[int, int, int]], num_classes: int) -> ModeOfFeatures:
+    return ModeOfFeatures(sum(channels for *_, channels in shapes), max(1, num_classes), config.num_modes)
 
 
 def _mean(values: list[tf.Tensor]) -> tf.Tensor:
