@@ -140,7 +140,7 @@ FAMILIES: dict[str, Family] = {
                 "gf_dim": 32,
                 "df_dim": 128,
                 "learning_rate": 0.002,
-                "discriminator_learning_rate": 0.0002,
+                "discriminator_learning_rate": 0.0005,
                 "beta1": 0.0,
                 "generator_updates": 1,
                 "ema_decay": 0.995,

@@ -31,7 +31,7 @@ class ProjectedFlags:
         minimum=1,
     )
     num_modes: int = flag(
-        32,
+        128,
         "Number of groups of similar images, found by clustering the pretrained network's features, of which the "
         "discriminators are told each image's, so that the generator cannot leave out a kind of image. Groups of "
         "4 images are the smallest: of few images, fewer groups are made. 1 turns it off.",

@@ -254,15 +254,15 @@ def build_projected_discriminators(
 
     Returns:
         A model with the inputs `features_1` and so on, (batch, height, width, channels), and, if conditional,
-        `condition`, int32 (batch,). Its output is the logits of "this patch is real" by scale, each float32
-        (batch, n), with n patches.
+        `condition`, int32 (batch,). Its outputs are the logits of "this patch is real" by scale, `scale1` and so on,
+        each float32 (batch, n), with n patches.
     """
     make = _DiscriminatorLayers(precision, seed, cpu_kernels)
     names = [f"features_{scale}" for scale in range(1, len(feature_shapes) + 1)]
     inputs = {name: keras.Input(shape, name=name) for name, shape in zip(names, feature_shapes, strict=True)}
     if num_conditions > 1:
         inputs["condition"] = keras.Input((), dtype="int32", name="condition")
-    logits = []
+    logits = {}
     for scale, name in enumerate(names, start=1):
         hidden = inputs[name]
         number = 0
@@ -276,7 +276,7 @@ def build_projected_discriminators(
             one_hot = ops.one_hot(inputs["condition"], num_conditions)
             embedding = make.embedding(one_hot, df_dim, f"scale{scale}_condition")
             judged = judged + ops.sum(hidden * embedding[:, None, None], axis=-1, keepdims=True)
-        logits.append(layers.Flatten(dtype="float32", name=f"scale{scale}")(judged))
+        logits[f"scale{scale}"] = layers.Flatten(dtype="float32", name=f"scale{scale}")(judged)
     return keras.Model(inputs, logits, name="discriminators")
 
 

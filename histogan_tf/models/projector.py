@@ -25,8 +25,11 @@ NUM_STAGES = 4
 class FeatureProjector(keras.Model):
     """Maps images to mixed features of a ResNet-18, one map for each stage that is used; nothing in it is trained.
 
-    Its weights are the backbone's, with batch normalization merged into the convolutions, and the random mixing's. Its
-    attribute `feature_shapes` holds the (height, width, channels) of each map, from fine to coarse.
+    Its weights are the backbone's, with batch normalization merged into the convolutions, and the random mixing's.
+
+    Attributes:
+        stages: the backbone's stages, as networks that follow one another.
+        feature_shapes: the (height, width, channels) of each map, from fine to coarse.
 
     Args:
         image_shape: the (height, width, channels) of the images, with 1 or 3 channels.
@@ -57,9 +60,9 @@ class FeatureProjector(keras.Model):
         seeds = iter(weight_seeds(seed, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
         backbone = load_backbone(weights, seed=next(seeds), size=feature_size, precision=precision)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
-        self._stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
+        self.stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]
-        used = [stage for stage, is_used in zip(self._stages, self._is_used, strict=True) if is_used]
+        used = [stage for stage, is_used in zip(self.stages, self._is_used, strict=True) if is_used]
         self._channel_mixing, self._scale_mixing = (
             [
                 _random_conv(stage.output.shape[-1], kernel_size, f"{across}_mixing_{number}", next(seeds), conv)
@@ -84,7 +87,7 @@ class FeatureProjector(keras.Model):
         """
         hidden = _normalized(_resized(images, self._sizes))
         features = []
-        for stage, is_used in zip(self._stages, self._is_used, strict=True):
+        for stage, is_used in zip(self.stages, self._is_used, strict=True):
             hidden = stage(hidden, training=True)
             if is_used:
                 features.append(hidden)

@@ -17,8 +17,10 @@ from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.models.cyclegan import build_cyclegan_discriminator
+from histogan_tf.models.projector import FeatureProjector
 from histogan_tf.training.cyclegan_step import cyclegan_generator
 from histogan_tf.training.dcgan_step import dcgan_discriminator, dcgan_generator
+from histogan_tf.training.projected_step import projected_discriminators, projected_generator
 
 _OVERHEAD_SECONDS = 5.0  # of every stage, for reading, compiling and drawing
 _RESNET18 = 1.82e9  # multiply-adds of one forward pass of one image of 224x224
@@ -96,6 +98,25 @@ def dcgan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
     updates = config.generator_updates
     step = 3 * updates * generator + (6 + 2 * updates) * discriminator
     return StepCost(step, sum(network.count_params() for network in networks), generator)
+
+
+def projected_step_cost(config: Config, image_set: ImageSet) -> StepCost:
+    """Estimates the cost of a projected GAN's training step.
+
+    A gradient by a network's weights costs as much as its forward pass, and so does one by its inputs. The frozen
+    network has only the latter, and only for generated images. The mixing of its features is left out.
+    """
+    shape, num_classes = image_set.image_shape, image_set.num_classes if config.conditional else 0
+    generator = projected_generator(config, shape, num_classes)
+    projector = FeatureProjector(
+        shape, feature_size=config.feature_size, stages=config.feature_stages, weights="random"
+    )
+    record = {"image_shape": shape, "class_names": image_set.class_names}
+    discriminator = projected_discriminators(config, record)["discriminator"]
+    parts = multiply_adds(generator), sum(map(multiply_adds, projector.stages)), multiply_adds(discriminator)
+    updates = config.generator_updates
+    step = 3 * updates * parts[0] + (1 + 2 * updates) * parts[1] + (6 + 2 * updates) * parts[2]
+    return StepCost(step, generator.count_params() + discriminator.count_params(), parts[0])
 
 
 def cyclegan_step_cost(config: Config, image_set: ImageSet) -> StepCost:

@@ -202,7 +202,7 @@ class ProjectedTrainer(GeneratorTrainer):
     def _discriminate(self, features: list[tf.Tensor], conditions: tf.Tensor) -> list[tf.Tensor]:
         """Returns the logits of each scale, float32 (batch, patches)."""
         inputs = dict(zip(self.discriminator.input, [*features, conditions], strict=False))
-        return self.discriminator(inputs, training=True)
+        return list(self.discriminator(inputs, training=True).values())
 
     def _as_seen(self, images: tf.Tensor, purpose: Purpose, step: tf.Tensor, part: int = 0) -> tf.Tensor:
         """Returns augmented images; each pass has its own draws (Zhao et al. 2020, section 3.2)."""

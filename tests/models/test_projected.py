@@ -1,0 +1,123 @@
+"""The networks of the projected GAN: sizes, parameters, and what each input changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.errors import UserError
+from histogan_tf.models.projected import (
+    LatentNoise,
+    build_projected_discriminators,
+    build_projected_generator,
+    map_sizes,
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        ((50, 50), [(4, 4), (7, 7), (13, 13), (25, 25), (50, 50)]),
+        ((16, 40), [(4, 10), (8, 20), (16, 40)]),
+        ((8, 8), [(4, 4), (8, 8)]),
+        ((256, 256), [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64), (128, 128), (256, 256)]),
+    ],
+)
+def test_maps_double_up_to_the_size_of_the_image(size, sizes):
+    assert map_sizes(*size) == sizes
+
+
+def test_too_small_images_are_refused():
+    with pytest.raises(UserError, match="7x20 pixels are too small for --model=projected: set --output_height"):
+        map_sizes(7, 20)
+
+
+@pytest.mark.parametrize("image_shape", [(50, 50, 3), (33, 57, 1), (8, 16, 3), (256, 256, 3)])
+def test_images_have_any_size_and_depth(image_shape):
+    generator = build_projected_generator(image_shape, z_dim=6, gf_dim=1, max_gf_dim=2)
+    images = generator({"z": np.ones((2, 6), np.float32)})
+    assert images.shape == (2, *image_shape) and images.dtype == tf.float32
+    assert float(tf.reduce_max(tf.abs(images))) <= 1.0
+
+
+def test_parameters_of_the_generator():
+    generator = build_projected_generator((16, 16, 3), z_dim=5, gf_dim=2, max_gf_dim=6)
+    # Maps of 4, 8 and 16 pixels have 6, 4 and 2 channels; twice as many before the gates.
+    first = 5 * 4 * 4 * 12 + 4 * 4 * 12 + 4 * 12
+    block1 = (9 * 6 * 8 + 8) + (9 * 4 * 8 + 8) + 2 * (4 * 8 + 1)  # two convolutions, normalizations, noise weights
+    block2 = (9 * 4 * 4 + 4) + (9 * 2 * 4 + 4) + 2 * (4 * 4 + 1)
+    image = 9 * 2 * 3 + 3
+    assert generator.count_params() == first + block1 + block2 + image
+
+
+def test_finer_maps_are_excited_by_coarser_ones():
+    names = [weight.path for weight in build_projected_generator((50, 50, 3), gf_dim=1).weights]
+    excited = sorted({name.split("/")[0] for name in names if "excite" in name})
+    assert excited == ["block3_excite_dense", "block4_excite_dense"]
+
+
+def test_the_image_depends_on_the_label_and_on_the_mode():
+    generator = build_projected_generator((8, 8, 3), z_dim=4, gf_dim=2, num_classes=2, num_modes=3)
+    latents = np.random.default_rng(0).normal(size=(1, 4)).astype(np.float32)
+    latents[0, 0] = 0.0  # the mode in the middle
+    image = generator({"z": latents, "label": np.array([0])})
+    assert not np.allclose(image, generator({"z": latents, "label": np.array([1])}))
+    same_mode, other_mode = latents.copy(), latents.copy()
+    same_mode[0, 0], other_mode[0, 0] = 0.2, 2.0
+    np.testing.assert_array_equal(generator({"z": same_mode, "label": np.array([0])}), image)
+    assert not np.allclose(generator({"z": other_mode, "label": np.array([0])}), image)
+
+
+def test_noise_is_a_projection_of_z_of_unit_variance():
+    layer = LatentNoise((3, 5), seed=7)
+    maps, latents = np.zeros((4000, 3, 5, 2), np.float32), np.random.default_rng(0).normal(size=(4000, 40))
+    assert np.all(layer(maps, latents.astype(np.float32)) == 0)  # its weight starts at 0
+    layer.weight.assign(2.0)
+    noise = np.asarray(layer(maps, latents.astype(np.float32)))
+    np.testing.assert_array_equal(noise[..., 0], noise[..., 1])
+    np.testing.assert_allclose(noise[..., 0].std(axis=0), 2.0, rtol=0.06)
+    other_latents = latents.copy()
+    other_latents[:, :8] = 0.0  # only the last 32 numbers are used
+    np.testing.assert_array_equal(layer(maps, other_latents.astype(np.float32)), noise)
+    again = LatentNoise((3, 5), seed=7)
+    again.weight.assign(2.0)
+    np.testing.assert_array_equal(again(maps[:9], latents[:9].astype(np.float32)), noise[:9])
+
+
+def test_each_scale_has_patch_logits():
+    shapes = [(24, 24, 8), (12, 12, 16), (6, 6, 32)]
+    network = build_projected_discriminators(shapes, df_dim=10)
+    features = {f"features_{number}": np.ones((2, *shape), np.float32) for number, shape in enumerate(shapes, start=1)}
+    logits = network(features)
+    assert {name: tuple(of_scale.shape) for name, of_scale in logits.items()} == dict.fromkeys(
+        ("scale1", "scale2", "scale3"), (2, 36)
+    )
+    convolutions = {weight.path: tuple(weight.shape) for weight in network.trainable_weights if "kernel" in weight.path}
+    assert convolutions["scale1_conv1/kernel"] == (4, 4, 8, 10) and convolutions["scale1_conv2/kernel"] == (
+        4,
+        4,
+        10,
+        10,
+    )
+    assert convolutions["scale2_conv1/kernel"] == (4, 4, 16, 10) and "scale3_conv1/kernel" not in convolutions
+    assert convolutions["scale3_last/kernel"] == (3, 3, 32, 10)
+
+
+def test_a_condition_adds_the_product_of_its_embedding_and_the_features():
+    network = build_projected_discriminators([(4, 4, 3)], df_dim=5, num_conditions=4)
+    features = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
+    logits = [network({"features_1": features, "condition": np.array([number])})["scale1"][0] for number in range(4)]
+    table = network.get_layer("scale1_condition").kernel.numpy()
+    hidden = tf.nn.leaky_relu(network.get_layer("scale1_last")(features), 0.2).numpy()
+    difference = (hidden[0] @ (table[2] - table[1])).ravel()
+    np.testing.assert_allclose(logits[2] - logits[1], difference, rtol=1e-3, atol=1e-5)
+
+
+def test_equal_seeds_make_equal_networks():
+    def weights(seed: int) -> list[np.ndarray]:
+        return build_projected_generator((8, 8, 3), z_dim=4, gf_dim=2, seed=seed).get_weights()
+
+    for one, same in zip(weights(1), weights(1), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert any(not np.array_equal(one, other) for one, other in zip(weights(1), weights(2), strict=True))

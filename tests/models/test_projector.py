@@ -1,0 +1,98 @@
+"""The frozen part of projected discriminators, against keras-hub's ResNet and TensorFlow's resizing."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.projector import FeatureProjector, _normalized, _resized, feature_shapes
+from histogan_tf.models.resnet_weights import load_backbone
+
+
+@pytest.mark.parametrize(("size", "new_size"), [((5, 7), (12, 14)), ((16, 16), (6, 5)), ((4, 4), (4, 4))])
+def test_resizing_is_tensorflows_bilinear_one(size, new_size):
+    images = tf.random.stateless_uniform((2, *size, 3), (1, 2))
+    expected = tf.image.resize(images, new_size, antialias=True)
+    resized = _resized(images, list(zip(size, new_size, strict=True)))
+    np.testing.assert_allclose(resized, expected, atol=1e-5)
+
+
+def test_images_are_normalized_as_imagenets_and_grey_ones_become_rgb():
+    images = tf.reshape(tf.constant([-1.0, 1.0]), (1, 1, 2, 1))
+    black, white = (np.array([value] * 3) for value in (0.0, 1.0))
+    expected = (np.stack([black, white]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(_normalized(images)[0, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cpu_kernels", [False, True])
+def test_its_stages_are_the_backbones_without_batch_norm(cpu_kernels):
+    projector = FeatureProjector(
+        (16, 16, 3), feature_size=32, stages=(1, 2, 3), weights="random", cpu_kernels=cpu_kernels, seed=5
+    )
+    backbone_seed = weight_seeds(5, Purpose.PROJECTOR_WEIGHTS, 1)[0]
+    backbone = load_backbone("random", seed=backbone_seed, size=32)
+    assert not any(
+        isinstance(layer, keras.layers.BatchNormalization) for stage in projector.stages for layer in stage.layers
+    )
+    hidden = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
+    outputs = list(backbone.pyramid_outputs.values())[:3]
+    for stage, expected in zip(projector.stages, keras.Model(backbone.input, outputs)(hidden), strict=True):
+        hidden = stage(hidden, training=True)
+        np.testing.assert_allclose(hidden, expected, rtol=1e-3, atol=1e-3 * float(tf.reduce_max(expected)))
+
+
+def test_statistics_of_batch_norm_are_merged_into_the_convolution_before_it(monkeypatch):
+    backbone = load_backbone("random", seed=1, size=32)
+    rng = np.random.default_rng(0)
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    monkeypatch.setattr("histogan_tf.models.projector.load_backbone", lambda *_, **__: backbone)
+    projector = FeatureProjector((32, 32, 3), feature_size=32, stages=(1,), weights="random")
+    images = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
+    expected = keras.Model(backbone.input, backbone.pyramid_outputs["P2"])(images, training=False)
+    np.testing.assert_allclose(projector.stages[0](images), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "stages"), [((50, 50, 3), (1, 2, 3)), ((16, 40, 1), (2, 4)), ((96, 64, 3), (1,))]
+)
+def test_features_have_the_shapes_that_are_told(image_shape, stages):
+    projector = FeatureProjector(image_shape, feature_size=33, stages=stages, weights="random")
+    features = projector(np.zeros((2, *image_shape), np.float32))
+    assert [tuple(feature.shape[1:]) for feature in features] == projector.feature_shapes
+    assert projector.feature_shapes == feature_shapes(image_shape, 33, stages)
+    assert projector.trainable_variables == []
+
+
+def test_the_features_of_50_pixels_at_96():
+    assert feature_shapes((50, 50, 3), 96, (1, 2, 3)) == [(24, 24, 64), (12, 12, 128), (6, 6, 256)]
+
+
+def test_the_mixing_is_a_function_of_the_seed_and_reaches_from_coarse_to_fine():
+    images = tf.random.stateless_uniform((1, 16, 16, 3), (3, 4), -1.0, 1.0)
+    one, same, other = (
+        FeatureProjector((16, 16, 3), feature_size=32, stages=(1, 2), weights="random", seed=seed) for seed in (1, 1, 2)
+    )
+    for feature, equal in zip(one(images), same(images), strict=True):
+        np.testing.assert_array_equal(feature, equal)
+    assert not np.allclose(one(images)[0], other(images)[0])
+    before = one(images)
+    one._channel_mixing[1].kernel.assign(tf.zeros_like(one._channel_mixing[1].kernel))
+    assert not np.allclose(one(images)[0], before[0]) and np.all(one(images)[1] == 0)
+
+
+def test_gradients_flow_back_to_the_images():
+    projector = FeatureProjector((16, 16, 3), feature_size=32, stages=(1, 2, 3), weights="random", cpu_kernels=True)
+    images = tf.random.stateless_uniform((2, 16, 16, 3), (3, 4), -1.0, 1.0)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = sum(tf.reduce_mean(feature) for feature in projector(images))
+    gradient = tape.gradient(loss, images)
+    direction = tf.random.stateless_normal(images.shape, (5, 6))
+    step = 1e-2 * direction
+    moved = [sum(tf.reduce_mean(feature) for feature in projector(images + sign * step)) for sign in (1.0, -1.0)]
+    assert float((moved[0] - moved[1]) / 2) == pytest.approx(float(tf.reduce_sum(gradient * step)), rel=0.05)
