@@ -55,8 +55,8 @@ class CommandFlags:
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
     checkpoint: str = flag(
         "last",
-        "Checkpoint of a DCGAN with which to generate, visualize, evaluate or export: the last one, or the best one "
-        "that --eval_freq found.",
+        "Checkpoint of a generator with which to generate, visualize, evaluate or export: the last one, or the best "
+        "one that --eval_freq found.",
         section="command",
         choices=("last", "best"),
     )
@@ -83,10 +83,18 @@ class WatchingFlags:
     )
     eval_freq: int = flag(
         0,
-        "Training steps from one measurement of a DCGAN's samples to the next (KID of --features=random against the "
-        "training images). The best checkpoint is kept besides the last one. 0 turns it off.",
+        "Training steps from one measurement of a generator's samples to the next (KID and recall of --features=random "
+        "against the training images). The best checkpoint is kept besides the last one. 0 turns it off.",
         section="watching",
         minimum=0,
+    )
+    min_recall: float = flag(
+        0.0,
+        "With --eval_freq, the smallest recall of a generator that may be kept as the best one, which is the one with "
+        "the lowest KID among them.",
+        section="watching",
+        minimum=0.0,
+        maximum=1.0,
     )
     sample_num: int | None = flag(
         None,

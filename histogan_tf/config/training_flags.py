@@ -121,7 +121,7 @@ class TrainingFlags:
     )
     discriminator_learning_rate: float | None = flag(
         None,
-        "Learning rate of the discriminator; 0.0005 for projected, and --learning_rate for the DCGANs, if left out.",
+        "Learning rate of the discriminator; 0.0002 for projected, and --learning_rate for the DCGANs, if left out.",
         section="training",
         minimum=1e-12,
         maximum=1.0,

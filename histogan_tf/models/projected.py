@@ -199,7 +199,7 @@ class _GeneratorLayers:
     def gated(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns batch-normalized channels, of which one half is multiplied by the sigmoid of the other half."""
         hidden = self._classes.batch_norm(
-            momentum=0.9, epsilon=1e-5, synchronized=self._sync_batch_norm, name=f"{name}_norm", dtype=self._precision
+            momentum=0.99, epsilon=1e-5, synchronized=self._sync_batch_norm, name=f"{name}_norm", dtype=self._precision
         )(hidden)
         values, gates = ops.split(hidden, 2, axis=-1)
         return values * ops.sigmoid(gates)

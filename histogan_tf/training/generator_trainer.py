@@ -31,7 +31,7 @@ class GeneratorTrainer:
         build_generator: a function that returns a new generator with its initial weights.
         discriminator: the network that the generator is trained against.
         beta_2: the decay rate of Adam's second moment.
-        statistics_freq: the number of steps from one pass of the averaged generator to the next, see `WeightAverage`.
+        averages_statistics: see `WeightAverage`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class GeneratorTrainer:
         build_generator: Callable[[], keras.Model],
         discriminator: keras.Model,
         beta_2: float = 0.999,
-        statistics_freq: int = 1,
+        averages_statistics: bool = False,
     ) -> None:
         self._config = config
         self.generator, self.discriminator = build_generator(), discriminator
@@ -54,7 +54,9 @@ class GeneratorTrainer:
         self.sampled_generator, self._averages = self.generator, []
         if config.ema_decay:
             self.sampled_generator = build_generator()
-            average = WeightAverage(self.sampled_generator, self.generator, config.ema_decay, statistics_freq)
+            average = WeightAverage(
+                self.sampled_generator, self.generator, config.ema_decay, averages_statistics=averages_statistics
+            )
             self._averages = [average]
         self.sampler = Sampler(self.sampled_generator, config, num_classes)
         self.g_optimizer.build(self.generator.trainable_variables)

@@ -29,7 +29,6 @@ from histogan_tf.training.loop import StepResult
 
 _BETA_2 = 0.99  # of Adam's second moment, as in the authors' code
 _FEATURE_BATCH = 64
-_STATISTICS_FREQ = 8  # a pass of the averaged generator at every step would take an eighth of the time
 
 
 def projected_generator(
@@ -93,7 +92,7 @@ class ProjectedTrainer(GeneratorTrainer):
             proportions = self.mode_of_features.proportions(self._pooled, self._labels)
         build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
         discriminator = _discriminator(config, shapes, num_classes)
-        super().__init__(config, num_classes, build, discriminator, _BETA_2, _STATISTICS_FREQ)
+        super().__init__(config, num_classes, build, discriminator, _BETA_2, averages_statistics=True)
 
     def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
         """Returns the objects that a checkpoint must hold, by name.

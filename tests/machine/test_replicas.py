@@ -51,10 +51,12 @@ def test_alone_nothing_is_shared_out():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcgan_options", "dcgan_spectral", "cyclegan"])
+@pytest.mark.parametrize("name", ["dcgan_options", "dcgan_spectral", "projected", "cyclegan"])
 def test_two_replicas_take_the_steps_of_one(found, name):
-    assert found[name]["variables"] < 1e-5
-    assert found[name]["losses"] < 1e-5
+    # Of features around 1, through a network of seventeen layers, rounding leaves more of its traces.
+    limit = 2e-4 if name == "projected" else 1e-5
+    assert found[name]["variables"] < limit
+    assert found[name]["losses"] < limit
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from histogan_tf.machine import workers
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
+from histogan_tf.training.projected_step import ProjectedTrainer
 
 TINY = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--z_dim=5", "--batch_size=8", "--num_blocks=1")
 ALL_OPTIONS = (
@@ -32,6 +33,15 @@ ALL_OPTIONS = (
     "--diffaugment=color,translation,cutout,dihedral",
     "--ada_target=0.6",
     "--r1_gamma=3",
+)
+PROJECTED = (
+    "--model=projected",
+    "--conditional",
+    "--weights=random",
+    "--feature_size=32",
+    "--num_modes=2",
+    "--ada_target=0.6",
+    "--ema_decay=0.9",
 )
 SHAPE = (32, 32, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, *SHAPE), np.uint8)
@@ -78,6 +88,12 @@ def compared(make, num_steps: int, *batch: np.ndarray, flags: tuple[str, ...], m
 
 def dcgan(config: Config) -> DCGANTrainer:
     trainer = DCGANTrainer(config, SHAPE, 2)
+    trainer.g_optimizer, trainer.d_optimizer = keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.02)
+    return trainer
+
+
+def projected(config: Config) -> ProjectedTrainer:
+    trainer = ProjectedTrainer(config, IMAGES, LABELS, 2)
     trainer.g_optimizer, trainer.d_optimizer = keras.optimizers.SGD(0.02), keras.optimizers.SGD(0.02)
     return trainer
 
@@ -164,6 +180,7 @@ def main(folder: Path, *flags: str) -> None:
             more=sync,
         ),
         "dcgan_unsynchronized": compared(dcgan, 1, *batch, flags=("--model=dcgan2", "--generator_updates=1")),
+        "projected": compared(projected, 2, *batch, flags=PROJECTED, more=sync),
         "cyclegan": compared(cyclegan, 3, IMAGES[:4], IMAGES[4:8], flags=("--model=cyclegan", "--pool_size=3")),
         "copies_of_adam": copies_of_adam(),
         "fine_tuning": fine_tuning(),

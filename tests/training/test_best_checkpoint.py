@@ -11,12 +11,14 @@ from histogan_tf.cli import commands
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose
-from histogan_tf.metrics.generative import squared_mmd
+from histogan_tf.metrics.generative import manifold_metrics, squared_mmd
 from histogan_tf.models.feature_extractors import random_extractor
 from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
 from histogan_tf.runs.run_directory import read_metrics
+from histogan_tf.trained.generate import sampler_of
+from histogan_tf.trained.load import load_networks
 from histogan_tf.training import loop
-from histogan_tf.training.best_checkpoint import MeasuredTrainer
+from histogan_tf.training.best_checkpoint import Measures, MeasuredTrainer
 from histogan_tf.training.dcgan_step import dcgan_generator
 from histogan_tf.training.generator_trainer import sampled_state
 from histogan_tf.training.sampling import Sampler
@@ -69,12 +71,12 @@ class FakeTrainer:
 @pytest.fixture
 def measure(tiny_config, monkeypatch: pytest.MonkeyPatch):
     """Trains from a step on with given KIDs, one a step."""
-    config = tiny_config("--model=dcgan1", "--run=run", "--eval_freq=1")
-    generator = dcgan_generator(config, (16, 16, 3), 0)
+    generator = dcgan_generator(tiny_config("--model=dcgan1"), (16, 16, 3), 0)
 
-    def go(kids: list[float], first_step: int = 0) -> None:
-        values = iter(kids)
-        monkeypatch.setattr(MeasuredTrainer, "_kernel_distance", lambda self: next(values))
+    def go(kids: list[float], first_step: int = 0, recalls: list[float] | None = None, min_recall: float = 0.0) -> None:
+        config = tiny_config("--model=dcgan1", "--run=run", "--eval_freq=1", f"--min_recall={min_recall}")
+        values = map(Measures, kids, recalls or [0.5] * len(kids))
+        monkeypatch.setattr(MeasuredTrainer, "_measure", lambda self: next(values))
         trainer = MeasuredTrainer(FakeTrainer(generator), config, np.zeros((14, 16, 16, 3), np.uint8))
         for step, kid in enumerate(kids, first_step):
             assert float(trainer.train_step(step).losses[NAME]) == pytest.approx(kid)
@@ -103,9 +105,35 @@ def test_a_best_one_of_steps_that_were_lost_gives_way(measure, tmp_path: Path):
     assert kept(tmp_path / "run") == ["step-00000001"]
 
 
+def test_a_best_one_needs_enough_recall_also_after_a_stop(measure, tmp_path: Path):
+    measure([3.0, 1.0, 2.0], recalls=[0.5, 0.1, 0.4], min_recall=0.3)
+    assert kept(tmp_path / "run") == ["step-00000003"]
+    rows = ((1, 3.0, 0.5), (2, 1.0, 0.1), (3, 2.0, 0.4))
+    lines = [f'{{"step": {step}, "{NAME}": {kid}, "recall-random-n14": {recall}}}' for step, kid, recall in rows]
+    (tmp_path / "run" / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    measure([1.5], first_step=3, recalls=[0.35], min_recall=0.3)
+    assert kept(tmp_path / "run") == ["step-00000004"]
+
+
+def test_the_log_tells_when_recall_has_fallen(measure, caplog):
+    measure([3.0, 2.0, 1.0], recalls=[0.5, 0.41, 0.39])
+    fallen = [record.getMessage() for record in caplog.records if "recall has fallen" in record.getMessage()]
+    assert len(fallen) == 1 and fallen[0].startswith("step 3: recall has fallen to 0.39 from 0.50")
+
+
+def test_the_measures_are_those_of_the_samples(tiny_config, tmp_path: Path):
+    commands.run_command(tiny_config("--model=dcgan1", "--run=run", "--max_steps=1", "--eval_freq=1"))
+    (row,) = read_metrics(tmp_path / "run")
+    config = tiny_config("--model=dcgan1", "--run=run", "--mode=generate")
+    (source,) = load_networks(config)
+    images = sampler_of(source).numbered(0, 14, config.seed, Purpose.EVALUATED_LATENTS)
+    real, synthetic = map(random_extractor(), (load_dataset(source.config).images, images))
+    assert row["recall-random-n14"] == pytest.approx(manifold_metrics(real, synthetic).recall)
+
+
 def test_generate_takes_the_checkpoint_that_was_chosen(tiny_config, tmp_path: Path, monkeypatch, caplog):
-    values = iter([1.0, 2.0])
-    monkeypatch.setattr(MeasuredTrainer, "_kernel_distance", lambda self: next(values))
+    values = iter([Measures(1.0, 0.5), Measures(2.0, 0.5)])
+    monkeypatch.setattr(MeasuredTrainer, "_measure", lambda self: next(values))
     commands.run_command(tiny_config("--model=dcgan1", "--run=run", "--max_steps=4", "--eval_freq=2"))
     pixels = {}
     for choice, step in (("last", 4), ("best", 2)):

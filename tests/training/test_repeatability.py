@@ -13,6 +13,7 @@ import tensorflow as tf
 from histogan_tf.training import losses
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
+from histogan_tf.training.projected_step import ProjectedTrainer
 
 
 def long_sums(trainer, *batch: tf.Tensor) -> list[str]:
@@ -32,12 +33,23 @@ def long_sums(trainer, *batch: tf.Tensor) -> list[str]:
         ["--model=dcgan3"],
         ["--model=dcgan2", "--conditional", "--precision=bfloat16"],
         ["--model=dcgan1", "--adversarial_loss=hinge"],
+        ["--model=dcgan1", "--adversarial_loss=hinge", "--spectral_norm"],
         ["--model=dcgan1", "--adversarial_loss=relativistic", "--diffaugment=dihedral,color", "--ema_decay=0.9"],
     ],
 )
 def test_a_dcgans_step_has_no_sum_whose_order_the_moment_decides(tiny_config, flags):
     images, labels = tf.zeros((4, 16, 16, 3), tf.uint8), tf.zeros(4, tf.int32)
     assert long_sums(DCGANTrainer(tiny_config(*flags), (16, 16, 3), 2), images, labels) == []
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--conditional", "--adversarial_loss=relativistic"], ["--num_modes=1", "--generator_updates=2"]]
+)
+def test_a_projected_step_has_no_sum_whose_order_the_moment_decides(tiny_config, flags):
+    tiny = ["--model=projected", "--weights=random", "--feature_size=32", "--num_modes=2"]
+    images, labels = np.zeros((8, 16, 16, 3), np.uint8), np.arange(8, dtype=np.int32) % 2
+    trainer = ProjectedTrainer(tiny_config(*tiny, *flags), images, labels, 2 if "--conditional" in flags else 0)
+    assert long_sums(trainer, tf.constant(images[:4]), tf.constant(labels[:4])) == []
 
 
 def test_a_cyclegans_step_has_no_sum_whose_order_the_moment_decides(tiny_config):
