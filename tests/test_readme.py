@@ -41,6 +41,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "dcgan1": _TINY_DCGAN,
     "dcgan2": _TINY_DCGAN,
     "dcgan3": _TINY_DCGAN,
+    "projected": {**_TINY_DCGAN, "max_gf_dim": 4, "num_modes": 2, "feature_size": 32, "weights": "random"},
     "cyclegan": {"gf_dim": 1, "df_dim": 1, "num_blocks": 1, "sample_num": 2, "max_steps": 2},
     "resnet18": {"weights": "random", "classifier_size": 32},
 }

@@ -65,7 +65,7 @@ def write_weights(path: Path, networks: Mapping[str, Any]) -> None:
 
 
 def _stored(variable: keras.Variable) -> np.ndarray:
-    values = np.ascontiguousarray(variable.numpy())
+    values = np.array(variable.numpy(), order="C")  # safetensors stores the memory as it lies; also of scalars
     if values.dtype != np.float32:
         return values
     with np.errstate(over="ignore"):  # what is too large becomes infinity, whose error is too large as well

@@ -11,6 +11,7 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
 from histogan_tf.machine.progress import Progress
+from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.generate import chosen_label, sampler_of
@@ -53,13 +54,19 @@ class _Artist:
         self._sampler, self._directory = sampler, directory
         self._num_images, self._z_dim = config.num_images, source.config.z_dim
         self._z_dist = source.config.z_dist
+        self._num_for_modes = sum(isinstance(layer, ModeOfLatent) for layer in source.network.layers)
         self._label = chosen_label(config, source)
         self._rng = np.random.default_rng(config.seed)
         self._walk = np.arange(self._num_images) / self._num_images
 
     def grid(self) -> None:
-        """Draws a grid of images from latents times 0.5, where images are most typical (the original's option 0)."""
-        pictures.save_png(self._directory / "grid.png", pictures.tile(self._images(0.5 * self._draw(self._num_images))))
+        """Draws a grid of images from latents times 0.5, where images are most typical (the original's option 0).
+
+        The first number of z stays as drawn if it chooses a mode, so that all modes are shown.
+        """
+        latents = self._draw(self._num_images)
+        latents[:, self._num_for_modes :] *= 0.5
+        pictures.save_png(self._directory / "grid.png", pictures.tile(self._images(latents)))
 
     def walk_sheets(self) -> None:
         """Draws a sheet for each dimension of z, which rises from 0 to 1 while the others are random (option 1)."""

@@ -226,6 +226,11 @@ def _dcgan_trainer(config: Config, image_set: ImageSet, num_classes: int) -> DCG
 
 
 def _projected_trainer(config: Config, image_set: ImageSet, num_classes: int) -> ProjectedTrainer:
+    if config.weights == "random":
+        logger.warning(
+            "--weights=random: the discriminators see features of an untrained network, to try things out: patches "
+            "look like tissue only with pretrained weights, --weights=imagenet or a folder that holds them"
+        )
     chosen = _spread_indices(len(image_set), _MOST_IMAGES_FOR_MODES)
     labels = None if image_set.labels is None else image_set.labels[chosen]
     return ProjectedTrainer(config, np.asarray(image_set.images[chosen]), labels, num_classes)

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from histogan_tf.errors import UserError
+from histogan_tf.models.projected import LatentNoise
 from histogan_tf.runs.weights_file import named_weights, networks_in, read_weights, write_weights
 
 
@@ -60,6 +61,14 @@ def test_what_loses_more_than_rounding_stays_in_single_precision(path):
     assert stored["g/bn/moving_variance"].tolist() == [1.0, 65520.0, 2.0]
     assert stored["g/lin/kernel"].dtype == np.float16
     assert stored["g/lin/kernel"][0, 0] == np.float16(0.1)
+
+
+def test_a_scalar_stays_a_scalar(path):
+    layers = [LatentNoise((2, 3), seed=1, name="noise") for _ in range(2)]
+    layers[0].weight.assign(0.25)
+    write_weights(path, {"generator": layers[0]})
+    read_weights(path, {"generator": layers[1]})
+    assert layers[1].weight.shape == () and float(layers[1].weight) == 0.25
 
 
 def test_integers_stay_as_they_are_and_all_weights_come_back(path):

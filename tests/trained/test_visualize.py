@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from histogan_tf.cli import command_line
+from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.trained import visualize
 
 NUM_IMAGES, Z_DIM = 20, 3
@@ -35,9 +36,12 @@ class Recorder:
 def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Draws a picture into the test's folder, and returns the latents of each call of the sampler."""
 
-    def visualized(picture: str, z_dist: str = "uniform_signed") -> list[np.ndarray]:
+    def visualized(picture: str, z_dist: str = "uniform_signed", layers: tuple = ()) -> list[np.ndarray]:
         run_config = command_line.parse(["main.py", "--model=dcgan1", f"--z_dim={Z_DIM}", f"--z_dist={z_dist}"])
-        source = types.SimpleNamespace(config=run_config, class_names=("non-idc", "idc"), directory=tmp_path)
+        network = types.SimpleNamespace(layers=layers)
+        source = types.SimpleNamespace(
+            config=run_config, network=network, class_names=("non-idc", "idc"), directory=tmp_path
+        )
         recorder = Recorder()
         monkeypatch.setattr(visualize, "load_networks", lambda config, kind: [source])
         monkeypatch.setattr(visualize, "sampler_of", lambda source: recorder)
@@ -58,6 +62,13 @@ def test_a_grid_is_of_random_latents_halved(draw, z_dist, lowest, highest):
     spread = {"uniform_signed": 1 / 3, "uniform_unsigned": 1 / 12, "normal01": 1.0}[z_dist] ** 0.5
     assert latents.std() == pytest.approx(0.5 * spread, rel=0.25)
     assert lowest <= latents.min() and latents.max() <= highest
+
+
+def test_in_a_grid_the_number_that_chooses_a_mode_is_not_halved(draw):
+    (latents,) = draw("grid", "normal01", (ModeOfLatent(2, 0, "normal01"),))
+    (halved,) = draw("grid", "normal01")
+    np.testing.assert_array_equal(latents[:, 0], 2 * halved[:, 0])
+    np.testing.assert_array_equal(latents[:, 1:], halved[:, 1:])
 
 
 def test_a_sheet_for_each_dimension_walks_it_while_the_others_are_random(draw):

@@ -18,7 +18,7 @@ from histogan_tf.runs.run_directory import read_metrics
 from histogan_tf.trained.generate import sampler_of
 from histogan_tf.trained.load import load_networks
 from histogan_tf.training import loop
-from histogan_tf.training.best_checkpoint import Measures, MeasuredTrainer
+from histogan_tf.training.best_checkpoint import MeasuredTrainer, Measures
 from histogan_tf.training.dcgan_step import dcgan_generator
 from histogan_tf.training.generator_trainer import sampled_state
 from histogan_tf.training.sampling import Sampler
