@@ -1,4 +1,5 @@
-# make run              install into .venv and train DCGAN3 on the built-in data
+# make run              install into .venv, draw patches of the generator that comes along, train DCGAN3 on the built-in
+#                       data; with ARGS, run main.py with these flags instead
 # make test             install into .venv and run the tests of the program
 # make test-benchmarks  install into .venv and run the tests of benchmarks/; those of PyTorch need the extra `bench`
 # make lint             install into .venv and check style
@@ -19,6 +20,9 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 run: install
+ifeq ($(origin ARGS), file)
+	$(VENV)/bin/python main.py --mode=visualize --run=pretrained:idc --visualize=grid
+endif
 	$(VENV)/bin/python main.py $(ARGS)
 
 test: install

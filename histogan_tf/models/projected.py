@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -28,6 +28,7 @@ _FIRST_SIZE = 4  # the generator's first feature map has at most so many pixels 
 _EXCITED_FROM = 2  # scales between the map that excites channels and the map whose channels are excited
 _EMBEDDING_DIM = 64  # numbers by which the generator is told the label and the mode
 _MOST_NOISE_LATENTS = 32  # numbers of z of which the noise is made
+_NOISE_SEED = 42  # the same for all runs, so that a generator can start from that of another run
 _MOST_LOGITS = 8  # patch logits along the longer side of a discriminator's output
 
 
@@ -133,7 +134,7 @@ class LatentNoise(layers.Layer):
     """Adds noise with a learned weight to maps: at each pixel, the product of z with a fixed random vector.
 
     Over all z, the noise of each pixel has a mean of 0, and a variance of 1 where z has. The vectors are a function of
-    the seed and no weights of the layer.
+    the layer's seed and none of its weights.
 
     Args:
         size: the (height, width) of the maps.
@@ -178,11 +179,8 @@ class _GeneratorLayers:
     def __init__(self, precision: str, seed: int, sync_batch_norm: bool, cpu_kernels: bool) -> None:
         self._precision, self._sync_batch_norm = precision, sync_batch_norm
         self._classes = layer_classes(cpu_kernels)
-        # The n-th seed does not depend on how many are used.
-        self._seeds, self._noise_seeds = (
-            (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
-            for purpose in (Purpose.GENERATOR_WEIGHTS, Purpose.GENERATOR_NOISE)
-        )
+        self._seeds = _seeds(seed, Purpose.GENERATOR_WEIGHTS)
+        self._noise_seeds = _seeds(_NOISE_SEED, Purpose.GENERATOR_NOISE)
 
     def dense(self, hidden: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
         """Returns the output of a fully connected layer with an equalized learning rate."""
@@ -286,7 +284,7 @@ class _DiscriminatorLayers:
     def __init__(self, precision: str, seed: int, cpu_kernels: bool) -> None:
         self._precision = precision
         self._conv = layer_classes(cpu_kernels).spectral_conv
-        self._seeds = (weight_seeds(seed, Purpose.DISCRIMINATOR_WEIGHTS, number)[-1] for number in itertools.count(1))
+        self._seeds = _seeds(seed, Purpose.DISCRIMINATOR_WEIGHTS)
 
     def conv(
         self,
@@ -318,3 +316,8 @@ class _DiscriminatorLayers:
 
     def _normal(self) -> keras.initializers.Initializer:
         return keras.initializers.RandomNormal(stddev=0.02, seed=next(self._seeds))
+
+
+def _seeds(seed: int, purpose: Purpose) -> Iterator[int]:
+    """Yields the seeds of one network's weights; the n-th one does not depend on how many are used."""
+    return (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))

@@ -20,6 +20,7 @@ from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.resnet_weights import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
 
 NUM_STAGES = 4
+_SEED = 42  # the same for all runs, so that discriminators can start from those of another run
 
 
 class FeatureProjector(keras.Model):
@@ -38,7 +39,6 @@ class FeatureProjector(keras.Model):
         weights: the backbone's weights: `imagenet`, `random` or a folder, see `resnet_weights.load_backbone`.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
         cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
-        seed: the seed of the mixing, and of random backbone weights.
 
     Raises:
         UserError: if the weights cannot be loaded.
@@ -53,11 +53,10 @@ class FeatureProjector(keras.Model):
         weights: str,
         precision: str = "float32",
         cpu_kernels: bool = False,
-        seed: int = 42,
     ) -> None:
         super().__init__(name="feature_projector", dtype=precision, trainable=False)
         self._sizes = list(zip(image_shape[:2], _resized_sides(image_shape, feature_size), strict=True))
-        seeds = iter(weight_seeds(seed, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
+        seeds = iter(weight_seeds(_SEED, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
         backbone = load_backbone(weights, seed=next(seeds), size=feature_size, precision=precision)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
         self.stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))

@@ -12,9 +12,11 @@ from histogan_tf.runs.run_directory import run_directory
 
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
 _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
-_EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "cyclegan": 25}
-# The settings of the recipe flags/dcgan_small.cfg.
+_EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 100, "cyclegan": 25}
+# The settings of the recipes flags/dcgan_small.cfg and flags/tissue.cfg, one network a label. The study's batch size is
+# for DCGANs; the projected GAN has its own.
 SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
+TISSUE = {"model": "projected", "batch_size": None}
 # These flags can change while a run goes on, yet they decide what a finished run has made.
 _DECISIVE = ("epoch", "max_steps", "decay_epoch")
 
@@ -45,8 +47,11 @@ class StudyConfigs:
         """Returns the Config of a command that reads the dataset."""
         return self._make(seed=self._config.seed, **changes)
 
-    def dcgan(self, kind: str, seed: int, **changes: Any) -> Config:
-        """Returns the Config that trains a DCGAN; `kind`, the kind of the stage, decides the number of epochs."""
+    def generator(self, kind: str, seed: int, **changes: Any) -> Config:
+        """Returns the Config that trains a generator, a DCGAN3 unless `changes` say otherwise.
+
+        The kind of the stage, `kind`, decides the number of epochs.
+        """
         batch_size = {"batch_size": self._config.batch_size}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **changes})
 

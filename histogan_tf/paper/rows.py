@@ -35,7 +35,13 @@ class Row:
 
 BASELINE = "real"
 PERTURBATION_ROW = ("rotation", "flips", "noise")
-SYNTHETIC = {"dcgan": "DCGAN", "ccan": "CCAN", "small": "small-data DCGAN", "conditional": "conditional DCGAN"}
+SYNTHETIC = {
+    "dcgan": "DCGAN",
+    "ccan": "CCAN",
+    "small": "small-data DCGAN",
+    "conditional": "conditional DCGAN",
+    "tissue": "tissue GAN",
+}
 SELECTION_ROWS = {"dcgan": ("confidence", "realism"), "ccan": ("confidence", "realism", "distance")}
 
 ROWS = (
@@ -51,6 +57,8 @@ ROWS = (
     ),
     Row("small-and-real", "Small-data DCGAN and Real", synthetic="small"),
     Row("conditional-and-real", "Conditional DCGAN and Real", synthetic="conditional"),
+    Row("tissue", "Tissue GAN", "synthetic", "tissue"),
+    Row("tissue-and-real", "Tissue GAN and Real", synthetic="tissue"),
     Row("perturbed", "Real with rotation, flips, noise", "real", is_perturbed=True),
 )
 PUBLISHED_ROWS = tuple(row.name for row in ROWS if row.published)

@@ -26,7 +26,7 @@ from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.transfer import train_classifier as train_classifier
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
-from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs, command_line, decisive_settings
+from histogan_tf.paper.configs import SMALL_DATA, TISSUE, StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SELECTION_ROWS, SYNTHETIC, Row
 from histogan_tf.paper.selecting import has_images, select_images
@@ -82,7 +82,7 @@ class Study:
         """Yields the stages of Figure 5: three DCGANs on the largest cluster of label 1, in the first repeat alone."""
         seed = self._configs.seeds[0]
         for model in FIGURE5_MODELS:
-            config = self._configs.dcgan(
+            config = self._configs.generator(
                 "figure5",
                 seed,
                 model=model,
@@ -112,7 +112,9 @@ class Study:
         train: Callable[[Config], None] | None = None,
     ) -> Stage:
         own_section = family_of(config.model).section
-        sections = ("network", "training", *([own_section] if own_section else []))
+        sections = ["network", "training", *([own_section] if own_section else [])]
+        if "backbone" in family_of(config.model).card_sections:
+            sections.append("backbone")
         train = train or self._perform
         counts = [self._images.num_training(label) for label in LABELS]
         # A CycleGAN's epoch is as long as its larger domain. A cluster's size is not known yet: its class bounds it.
@@ -132,15 +134,19 @@ class Study:
     def _image_stages(self, seed: int) -> Iterator[Stage]:
         """Yields the stages of one repeat that train generators and make synthetic images with them."""
         configs, synthetic = self._configs, f"seed-{seed}/synthetic"
-        for kind, prefix, changes in (("dcgan", "dcgan3", {}), ("small", "small", SMALL_DATA)):
+        for kind, prefix, changes in (
+            ("dcgan", "dcgan3", {}),
+            ("small", "small", SMALL_DATA),
+            ("tissue", "tissue", TISSUE),
+        ):
             runs = {label: f"{prefix}-{label}" for label in LABELS}
             for label, run in runs.items():
-                config = configs.dcgan(kind, seed, run=run, label=str(label), **changes)
+                config = configs.generator(kind, seed, run=run, label=str(label), **changes)
                 yield self._training(f"{run}-seed-{seed}", kind, config, ("split",), f"seed-{seed}/{run}")
             needs = tuple(f"{run}-seed-{seed}" for run in runs.values())
             yield self._generation(kind, seed, needs, runs)
         run = "dcgan3-conditional"
-        config = configs.dcgan("conditional", seed, run=run, conditional=True)
+        config = configs.generator("conditional", seed, run=run, conditional=True)
         yield self._training(f"{run}-seed-{seed}", "conditional", config, ("split",), f"seed-{seed}/{run}")
         needs = (f"{run}-seed-{seed}",)
         yield self._generation("conditional", seed, needs, dict.fromkeys(LABELS, run))
@@ -173,8 +179,8 @@ class Study:
                 )
 
         settings = {"seed": seed, "num_images": {str(label): count for label, count in counts.items()}}
-        changes = {"small": SMALL_DATA, "conditional": {"conditional": True}}.get(images, {})
-        generator = self._configs.dcgan(images, seed, **changes)
+        changes = {"small": SMALL_DATA, "conditional": {"conditional": True}, "tissue": TISSUE}.get(images, {})
+        generator = self._configs.generator(images, seed, **changes)
         cost = functools.partial(sampling_cost, generator, self._images.whole, sum(counts.values()))
         return Stage(f"generate-{images}-seed-{seed}", "generate", settings, needs, (output,), generate, cost=cost)
 
@@ -261,7 +267,11 @@ class Study:
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table")
         needs += tuple(f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in self._configs.seeds)
-        shown = ("dcgan3-0", "dcgan3-1", "small-0", "small-1", "dcgan3-conditional", "cyclegan")
+        shown = (
+            *(f"{run}-{label}" for run in ("dcgan3", "small", "tissue") for label in LABELS),
+            "dcgan3-conditional",
+            "cyclegan",
+        )
         needs += tuple(f"{run}-seed-{first}" for run in shown)
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_study_report, self._directory, self._config)

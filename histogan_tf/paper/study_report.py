@@ -197,7 +197,7 @@ def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Fi
     ]
     text = "Validation images that Real or another alone gets right, and the training images nearest to them."
     yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
-    runs = [folder / run for run in ("small-0", "small-1", "dcgan3-conditional", "cyclegan")]
+    runs = [folder / run for run in ("small-0", "small-1", "tissue-0", "tissue-1", "dcgan3-conditional", "cyclegan")]
     yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(runs)))
     yield Figure(
         "Selected and rejected images",

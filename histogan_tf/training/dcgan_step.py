@@ -72,10 +72,11 @@ class DCGANTrainer(GeneratorTrainer):
     Args:
         config: the resolved flags.
         image_shape: the (height, width, channels) of the training images.
-        num_classes: the number of labels of a conditional network; 0 for a network without labels.
+        num_classes: the number of classes of the dataset.
     """
 
     def __init__(self, config: Config, image_shape: tuple[int, int, int], num_classes: int) -> None:
+        num_classes = num_classes if config.conditional else 0
         super().__init__(
             config,
             num_classes,

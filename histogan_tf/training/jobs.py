@@ -199,13 +199,13 @@ def _generator_job(
     config: Config,
     *,
     images: ImageSet | None,
-    make_trainer: Callable[[Config, ImageSet, int], GeneratorTrainer],
+    make_trainer: Callable[[Config, ImageSet], GeneratorTrainer],
 ) -> TrainingJob:
     image_set = load_dataset(config, images)
     if config.conditional and not image_set.num_classes:
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
-    trainer = make_trainer(config, image_set, image_set.num_classes if config.conditional else 0)
+    trainer = make_trainer(config, image_set)
     measured = trainer
     if config.eval_freq:
         measured = MeasuredTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
@@ -221,11 +221,11 @@ def _generator_job(
     )
 
 
-def _dcgan_trainer(config: Config, image_set: ImageSet, num_classes: int) -> DCGANTrainer:
-    return DCGANTrainer(config, image_set.image_shape, num_classes)
+def _dcgan_trainer(config: Config, image_set: ImageSet) -> DCGANTrainer:
+    return DCGANTrainer(config, image_set.image_shape, image_set.num_classes)
 
 
-def _projected_trainer(config: Config, image_set: ImageSet, num_classes: int) -> ProjectedTrainer:
+def _projected_trainer(config: Config, image_set: ImageSet) -> ProjectedTrainer:
     if config.weights == "random":
         logger.warning(
             "--weights=random: the discriminators see features of an untrained network, to try things out: patches "
@@ -233,7 +233,7 @@ def _projected_trainer(config: Config, image_set: ImageSet, num_classes: int) ->
         )
     chosen = _spread_indices(len(image_set), _MOST_IMAGES_FOR_MODES)
     labels = None if image_set.labels is None else image_set.labels[chosen]
-    return ProjectedTrainer(config, np.asarray(image_set.images[chosen]), labels, num_classes)
+    return ProjectedTrainer(config, np.asarray(image_set.images[chosen]), labels, image_set.num_classes)
 
 
 def _cyclegan_job(config: Config, images: ImageSet | None = None) -> TrainingJob:

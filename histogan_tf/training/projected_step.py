@@ -64,15 +64,15 @@ class ProjectedTrainer(GeneratorTrainer):
     Args:
         config: the resolved flags.
         images: training images, uint8 (n, height, width, channels), by which the modes are found.
-        labels: their labels, int32 (n,), if the networks are conditional; otherwise not read.
-        num_classes: the number of labels of a conditional network; 0 for a network without labels.
+        labels: their labels, int32 (n,); only read if the networks are conditional.
+        num_classes: the number of classes of the dataset.
 
     Raises:
         UserError: if the pretrained network's weights cannot be loaded, or the images are too small.
     """
 
     def __init__(self, config: Config, images: np.ndarray, labels: np.ndarray | None, num_classes: int) -> None:
-        image_shape = images.shape[1:]
+        image_shape, num_classes = images.shape[1:], num_classes if config.conditional else 0
         self._pooled, self._labels = None, labels if num_classes else None
         self.projector = FeatureProjector(
             image_shape,
@@ -81,7 +81,6 @@ class ProjectedTrainer(GeneratorTrainer):
             weights=config.weights,
             precision=dtype_policy(config.precision),
             cpu_kernels=config.cpu_kernels,
-            seed=config.seed,
         )
         shapes = self.projector.feature_shapes
         self.mode_of_features, proportions = None, None

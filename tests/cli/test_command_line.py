@@ -54,7 +54,7 @@ def test_help_names_every_flag_and_its_default():
     text = command_line.help_text()
     for field in flag_fields():
         assert f"--{field.name} " in text or f"--[no]{field.name} " in text
-    assert "[uniform_signed]" in text
+    assert "[transposed]" in text
 
 
 def test_help_needs_no_tensorflow():

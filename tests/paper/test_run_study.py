@@ -11,7 +11,7 @@ from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.errors import UserError
-from histogan_tf.paper.configs import SMALL_DATA, StudyConfigs
+from histogan_tf.paper.configs import SMALL_DATA, TISSUE, StudyConfigs
 from histogan_tf.paper.configs import command_line as line_of
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SYNTHETIC
 from histogan_tf.paper.study_images import find_images
@@ -57,6 +57,7 @@ def test_stages_that_read_nothing_of_others_are_those_of_the_whole_dataset(stage
     [
         ("dcgan", "generate-dcgan", ("dcgan3-0", "dcgan3-1")),
         ("small", "generate-small", ("small-0", "small-1")),
+        ("tissue", "generate-tissue", ("tissue-0", "tissue-1")),
         ("conditional", "generate-conditional", ("dcgan3-conditional",)),
         ("ccan", "translate", ("cyclegan",)),
     ],
@@ -154,18 +155,22 @@ def test_quick_fills_in_what_is_left_out_only():
 def test_the_stages_settings_are_the_papers():
     configs = StudyConfigs(paper("--dataset=idc", "--data_path=here", "--seed=5"))
     assert list(configs.seeds) == [5, 6, 7]
-    dcgans = [configs.dcgan("figure5", 5, model=f"dcgan{number}") for number in (1, 2, 3)]
+    dcgans = [configs.generator("figure5", 5, model=f"dcgan{number}") for number in (1, 2, 3)]
     assert [(config.epoch, config.batch_size, config.gf_dim) for config in dcgans] == [
         (25, 64, 64),
         (25, 64, 64),
         (25, 64, 16),
     ]
     assert [config.label_smoothing for config in dcgans] == [1.0, 0.9, 0.9]
-    assert configs.dcgan("dcgan", 6).epoch == 50
+    assert configs.generator("dcgan", 6).epoch == 50
     recipe = command_line.parse(["main.py", f"--flagfile={REPOSITORY}/flags/dcgan_small.cfg"])
-    small = configs.dcgan("small", 6, **SMALL_DATA)
+    small = configs.generator("small", 6, **SMALL_DATA)
     for name in ("model", "epoch", "batch_size", "gf_dim", "diffaugment", "ema_decay", "learning_rate"):
         assert getattr(small, name) == getattr(recipe, name)
+    recipe = command_line.parse(["main.py", f"--flagfile={REPOSITORY}/flags/tissue.cfg"])
+    tissue = configs.generator("tissue", 6, **TISSUE)
+    for name in ("model", "batch_size", "gf_dim", "num_modes", "diffaugment", "ema_decay", "learning_rate"):
+        assert getattr(tissue, name) == getattr(recipe, name)
     cyclegan = configs.cyclegan(7)
     assert (cyclegan.epoch, cyclegan.batch_size, cyclegan.gf_dim, cyclegan.seed) == (25, 1, 64, 7)
     assert {config.data_path for config in (*dcgans, cyclegan)} == {"here"}
@@ -173,7 +178,7 @@ def test_the_stages_settings_are_the_papers():
 
 def test_given_epochs_widths_and_batches_reach_the_gans():
     configs = StudyConfigs(paper("--epoch=3", "--gf_dim=8", "--batch_size=16"))
-    dcgan, cyclegan = configs.dcgan("dcgan", 42), configs.cyclegan(42)
+    dcgan, cyclegan = configs.generator("dcgan", 42), configs.cyclegan(42)
     assert (dcgan.epoch, dcgan.gf_dim, dcgan.batch_size) == (3, 8, 16)
     assert (cyclegan.epoch, cyclegan.gf_dim, cyclegan.batch_size) == (3, 8, 1)
 

@@ -109,7 +109,7 @@ def test_every_table_and_picture_names_a_file_of_the_study(study, page):
 def test_as_many_images_as_there_are_to_train_on(study):
     dataset = json.loads((study / "split" / "dataset.json").read_text())
     assert dataset["patients_on_both_sides"] == 0
-    for name in ("dcgan", "small", "conditional"):
+    for name in ("dcgan", "small", "tissue", "conditional"):
         for label, count in enumerate(dataset["train"].values()):
             with np.load(study / "seed-42" / "synthetic" / name / f"{label}.npz", allow_pickle=False) as archive:
                 assert archive["images"].shape == (count, 32, 32, 3)

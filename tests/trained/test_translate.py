@@ -219,7 +219,8 @@ def test_runs_of_other_models_and_runs_without_a_checkpoint_are_told(run, tiny_c
 
 def test_a_cyclegan_does_not_generate(run):
     with pytest.raises(
-        UserError, match="is a run of cyclegan; --mode=generate needs a generator \\(dcgan1, dcgan2, dcgan3\\)"
+        UserError,
+        match="is a run of cyclegan; --mode=generate needs a generator \\(dcgan1, dcgan2, dcgan3, projected\\)",
     ):
         generate_images(run.config("--mode=generate"))
 

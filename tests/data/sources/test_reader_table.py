@@ -48,7 +48,7 @@ def test_a_new_reader_takes_the_flags_of_its_line_and_is_in_the_help(tmp_path, t
 
 
 def prepared_for_prediction(image: np.ndarray, config) -> np.ndarray:
-    trained = TrainedNetwork("", None, None, config, {"image_shape": (20, 20, 3)}, 1)
+    trained = TrainedNetwork("", None, None, None, config, {"image_shape": (20, 20, 3)}, 1, {}, {})
     return prediction._preparation(trained)(image)
 
 
