@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import perturbed_view
 from histogan_tf.errors import UserError
@@ -123,3 +124,9 @@ def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
             f"or raise --memory_budget_gb"
         )
     return images
+
+
+def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
+    """Returns the cache of features in a folder."""
+    settings = (config.classifier_size, config.precision)
+    return FeatureCache(directory, features, settings, config.seed)

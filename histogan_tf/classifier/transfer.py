@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from histogan_tf.classifier.features import FeatureCache
+from histogan_tf.classifier.features import FeatureCache, feature_cache
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.classifier.head import Head, HeadFitter, HeldOut, TrainingFeatures, choose_penalty, make_folds
 from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
@@ -298,12 +297,6 @@ def _train_and_measure(
     predictions = Predictions(validation.ids, validation.groups, validation.labels, probabilities)
     write_predictions(directory / "predictions.csv", predictions, config)
     evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
-
-
-def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
-    """Returns the cache of features in a folder."""
-    settings = (config.classifier_size, config.precision)
-    return FeatureCache(directory, features, settings, config.seed)
 
 
 def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tuple[np.ndarray, np.ndarray]:

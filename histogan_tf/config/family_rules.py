@@ -27,6 +27,9 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
+_UNUSED_BY_PROJECTED = ("strides", "kernel_size", "upsampling", "instance_noise")
+
+
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     """Returns a DCGAN's Config, checked, with a stride and a kernel size for each transposed convolution.
 
@@ -50,6 +53,9 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     Raises:
         UserError: if flags contradict each other.
     """
+    for name in _UNUSED_BY_PROJECTED:
+        if name in config.given:
+            raise UserError(f"--{name} has no effect on --model=projected: leave it out")
     stages = config.feature_stages
     if not stages or list(stages) != sorted(set(stages)):
         raise UserError(

@@ -24,7 +24,7 @@ from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.models.spectral import SpectralDense
 
 MIN_PROJECTED_SIZE = 8
-_FIRST_SIZE = 4  # the generator's first feature map has at most so many pixels along its shorter side
+_FIRST_SIZE = 4  # pixels of the generator's first feature map along its shorter side, at most
 _EXCITED_FROM = 2  # scales between the map that excites channels and the map whose channels are excited
 _EMBEDDING_DIM = 64  # numbers by which the generator is told the label and the mode
 _MOST_NOISE_LATENTS = 32  # numbers of z of which the noise is made
@@ -66,14 +66,14 @@ def build_projected_generator(
 ) -> keras.Model:
     """Builds the generator, which maps z, and labels if it is conditional, to images.
 
-    Noise with a learned weight is added after each convolution of a block (Karras et al., "A Style-Based Generator
-    Architecture for GANs", CVPR 2019, section 2). It is a fixed random projection of z, so that an image depends on z
-    and the label alone.
-
     A linear layer makes the first map of at most 4 pixels along its shorter side. Each block doubles the size: nearest
     upsampling and two 3x3 convolutions, each with batch normalization and a gated linear unit. The channels of the
     finer maps are scaled by gates that are computed from the map two sizes smaller (skip-layer excitation, FastGAN,
     equation 1). All kernels have an equalized learning rate.
+
+    Noise with a learned weight is added after each convolution of a block (Karras et al., "A Style-Based Generator
+    Architecture for GANs", CVPR 2019, section 2). It is a fixed random projection of z, so that an image depends on z
+    and the label alone.
 
     Args:
         image_shape: the (height, width, channels) of the images.
@@ -100,18 +100,13 @@ def build_projected_generator(
     widths = [min(max_gf_dim, gf_dim * 2**exponent) for exponent in reversed(range(len(sizes)))]
     network = _GeneratorLayers(precision, seed, sync_batch_norm, cpu_kernels)
     inputs = {"z": keras.Input((z_dim,), name="z")}
-    hidden = inputs["z"]
     if num_classes:
         inputs["label"] = keras.Input((), dtype="int32", name="label")
-    condition, num_conditions = inputs.get("label"), max(1, num_classes) * num_modes
+    hidden, condition = inputs["z"], inputs.get("label")
     if num_modes > 1:
         condition = ModeOfLatent(num_modes, num_classes, z_dist, proportions, name="mode")(hidden, condition)
         hidden = hidden[:, 1:]
-    if num_conditions > 1:
-        # The factor gives the embedding's numbers, like those of z, a variance of 1.
-        one_hot = ops.one_hot(condition, num_conditions) * math.sqrt(num_conditions)
-        embedding = network.dense(one_hot, _EMBEDDING_DIM, "condition")
-        hidden = ops.concatenate([hidden, embedding], axis=-1)
+    hidden = network.joined(hidden, condition, max(1, num_classes) * num_modes)
     hidden = network.dense(hidden, math.prod(sizes[0]) * 2 * widths[0], "first")
     hidden = layers.Reshape((*sizes[0], 2 * widths[0]), dtype=precision)(hidden)
     hidden = network.gated(hidden, "first")
@@ -181,6 +176,16 @@ class _GeneratorLayers:
         self._classes = layer_classes(cpu_kernels)
         self._seeds = _seeds(seed, Purpose.GENERATOR_WEIGHTS)
         self._noise_seeds = _seeds(_NOISE_SEED, Purpose.GENERATOR_NOISE)
+
+    def joined(
+        self, hidden: keras.KerasTensor, condition: keras.KerasTensor | None, num_conditions: int
+    ) -> keras.KerasTensor:
+        """Returns vectors with the embedding of their conditions, int32 (batch,), behind them, if there are several."""
+        if num_conditions == 1:
+            return hidden
+        # The factor gives the embedding's numbers, like those of z, a variance of 1.
+        one_hot = ops.one_hot(condition, num_conditions) * math.sqrt(num_conditions)
+        return ops.concatenate([hidden, self.dense(one_hot, _EMBEDDING_DIM, "condition")], axis=-1)
 
     def dense(self, hidden: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
         """Returns the output of a fully connected layer with an equalized learning rate."""

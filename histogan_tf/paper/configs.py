@@ -13,10 +13,10 @@ from histogan_tf.runs.run_directory import run_directory
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
 _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
 _EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 100, "cyclegan": 25}
-# The settings of the recipes flags/dcgan_small.cfg and flags/tissue.cfg, one network a label. The study's batch size is
-# for DCGANs; the projected GAN has its own.
+# The settings of the recipes flags/dcgan_small.cfg and flags/tissue.cfg, one network a label. The study's batch size,
+# learning rate and beta1 are for DCGANs; the projected GAN has its own.
 SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
-TISSUE = {"model": "projected", "batch_size": None}
+TISSUE = {"model": "projected", "batch_size": None, "learning_rate": None, "beta1": None}
 # These flags can change while a run goes on, yet they decide what a finished run has made.
 _DECISIVE = ("epoch", "max_steps", "decay_epoch")
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float
-from histogan_tf.machine import replicas
+from histogan_tf.machine import replicas, workers
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.modes import ModeOfFeatures, pool
 from histogan_tf.models.precision import dtype_policy
@@ -88,7 +88,9 @@ class ProjectedTrainer(GeneratorTrainer):
             self.mode_of_features = _empty_modes(config, shapes, num_classes)
             self._pooled = self._pooled_features(images)
             self.mode_of_features.find(self._pooled, self._labels, config.seed)
-            proportions = self.mode_of_features.proportions(self._pooled, self._labels)
+            for weight in self.mode_of_features.weights:
+                weight.assign(workers.of_the_chief(weight.numpy()))
+            proportions = self._proportions()
         build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
         discriminator = _discriminator(config, shapes, num_classes)
         super().__init__(config, num_classes, build, discriminator, _BETA_2, averages_statistics=True)
@@ -105,9 +107,13 @@ class ProjectedTrainer(GeneratorTrainer):
     def after_start(self) -> None:
         """Gives the modes of the run that this one started from the shares that they have in these images."""
         if self.mode_of_features:
-            proportions = self.mode_of_features.proportions(self._pooled, self._labels)
+            proportions = self._proportions()
             for generator in {id(network): network for network in (self.generator, self.sampled_generator)}.values():
                 generator.get_layer("mode").set_proportions(proportions)
+
+    def _proportions(self) -> np.ndarray:
+        """Returns the shares of the modes in the images, the same in all workers."""
+        return workers.of_the_chief(self.mode_of_features.proportions(self._pooled, self._labels))
 
     def _pooled_features(self, images: np.ndarray) -> np.ndarray:
         """Returns the features of images, pooled over all positions, float32 (n, channels)."""

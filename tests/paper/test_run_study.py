@@ -177,8 +177,11 @@ def test_the_stages_settings_are_the_papers():
 
 
 def test_given_epochs_widths_and_batches_reach_the_gans():
-    configs = StudyConfigs(paper("--epoch=3", "--gf_dim=8", "--batch_size=16"))
+    configs = StudyConfigs(paper("--epoch=3", "--gf_dim=8", "--batch_size=16", "--learning_rate=0.001"))
     dcgan, cyclegan = configs.generator("dcgan", 42), configs.cyclegan(42)
+    tissue = configs.generator("tissue", 42, **TISSUE)
+    assert (tissue.epoch, tissue.gf_dim, tissue.batch_size, tissue.beta1) == (3, 8, 16, 0.0)
+    assert (tissue.learning_rate, dcgan.learning_rate) == (0.002, 0.001)
     assert (dcgan.epoch, dcgan.gf_dim, dcgan.batch_size) == (3, 8, 16)
     assert (cyclegan.epoch, cyclegan.gf_dim, cyclegan.batch_size) == (3, 8, 1)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from histogan_tf.cli import command_line, commands
 from histogan_tf.data.pipeline import to_float
+from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.models.modes import pool
@@ -172,8 +173,6 @@ def test_a_run_starts_from_another_and_keeps_its_modes(tmp_path):
 
 
 def test_flags_of_other_models_are_refused():
-    from histogan_tf.errors import UserError
-
     for flag in ("--r1_gamma=1", "--spectral_norm"):
         with pytest.raises(UserError, match="not for projected"):
             command_line.parse(["main.py", "--model=projected", flag])
@@ -181,3 +180,6 @@ def test_flags_of_other_models_are_refused():
         command_line.parse(["main.py", "--model=projected", "--feature_stages=3,1"])
     with pytest.raises(UserError, match="the hinge loss has no target to smooth"):
         command_line.parse(["main.py", "--model=projected", "--label_smoothing=0.9"])
+    for flag in ("--strides=2", "--kernel_size=3", "--upsampling=resize", "--instance_noise=0.1"):
+        with pytest.raises(UserError, match="has no effect on --model=projected: leave it out"):
+            command_line.parse(["main.py", "--model=projected", flag])
