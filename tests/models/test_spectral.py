@@ -19,8 +19,10 @@ from histogan_tf.models.spectral import SpectralConv2D, SpectralDense
     ],
 )
 def test_the_kernel_is_divided_by_its_largest_singular_value(layer, shape):
+    # Power iterations converge by the ratio of the two largest singular values, so the kernel must not be chance.
+    keras.utils.set_random_seed(0)
     inputs = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
-    for _ in range(100):
+    for _ in range(300):
         result = layer(inputs, training=True)
     trained = layer._kernel.numpy()
     largest = np.linalg.svd(trained.reshape(-1, trained.shape[-1]), compute_uv=False)[0]
@@ -43,6 +45,7 @@ def test_one_power_iteration_a_training_pass_and_none_otherwise():
 
 
 def test_the_gradient_passes_through_the_norm():
+    keras.utils.set_random_seed(0)
     layer = SpectralDense(3)
     layer.build((None, 4))
     inputs = tf.constant(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
