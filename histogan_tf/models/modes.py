@@ -15,6 +15,8 @@ import numpy as np
 from keras import layers, ops
 
 _LARGEST_QUANTILE = 1.0 - 1e-6
+_SHORTEST_INTERVAL = 1e-9  # keeps the place in the interval of a mode without images finite
+_MARGIN = 0.01  # share of an interval, at either end
 _NOWHERE = 1e6  # coordinates of the centres of modes that do not exist
 _NUM_COMPONENTS = 64  # dimensions in which features are clustered
 
@@ -23,6 +25,8 @@ class ModeOfLatent(layers.Layer):
     """Chooses a mode for each z by the first number of z.
 
     The range of that number is cut into an interval for each mode, so long that the mode is drawn in its proportion.
+    Where in the interval the number lies is a second result, which chance alone decides: it can choose what must not
+    depend on the mode, see `orientation`.
 
     Args:
         num_modes: the number of modes of each label.
@@ -49,32 +53,49 @@ class ModeOfLatent(layers.Layer):
         self.ends.assign(_interval_ends(proportions))
 
     def call(self, latents, label=None):
-        """Returns the number of the condition, int32 (batch,): that of the label times `num_modes`, plus the mode.
+        """Returns the condition of each z, and where in the interval of its mode the first number lies.
 
         Args:
             latents: float32 (batch, z_dim).
             label: int32 (batch,); None if there are no labels.
+
+        Returns:
+            The number of the condition, int32 (batch,): that of the label times `num_modes`, plus the mode; and the
+            place, float32 (batch,) in [0, 1), uniformly distributed.
         """
         ends = self.ends[:1] if label is None else ops.take(self.ends, label, axis=0)
-        mode = ops.sum(ops.cast(self._quantile(latents[:, :1]) >= ends[:, :-1], "int32"), axis=1)
-        return mode if label is None else label * self._num_modes + mode
+        quantile = self._quantile(latents[:, :1])
+        mode = ops.sum(ops.cast(quantile >= ends[:, :-1], "int32"), axis=1)
+        condition = mode if label is None else label * self._num_modes + mode
+        begins, ends = self._intervals(condition)
+        place = (quantile[:, 0] - begins) / ops.maximum(ends - begins, _SHORTEST_INTERVAL)
+        return condition, ops.clip(place, 0.0, _LARGEST_QUANTILE)
 
     def moved_to(self, conditions, latents):
-        """Returns latents whose first number is moved to the middle of the interval of a given mode.
+        """Returns latents whose first number is moved to the interval of a given mode, to the same place within it.
+
+        The place is where the number lies in its whole range, so that places are uniformly distributed.
 
         Args:
             conditions: numbers of conditions, int32 (batch,), as `call` returns them.
             latents: float32 (batch, z_dim).
         """
-        ends = ops.convert_to_tensor(self.ends)
-        begins = ops.concatenate([ops.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
-        middle = ops.take(ops.reshape((begins + ends) / 2.0, (-1,)), conditions)
+        begins, ends = self._intervals(conditions)
+        # Away from the ends, where rounding would lead to the neighbouring mode.
+        place = ops.clip(self._quantile(latents[:, 0]), _MARGIN, 1.0 - _MARGIN)
+        quantile = begins + (ends - begins) * place
         first = {
-            "normal01": lambda: math.sqrt(2.0) * ops.erfinv(2.0 * middle - 1.0),
-            "uniform_signed": lambda: 2.0 * middle - 1.0,
-            "uniform_unsigned": lambda: middle,
+            "normal01": lambda: math.sqrt(2.0) * ops.erfinv(2.0 * quantile - 1.0),
+            "uniform_signed": lambda: 2.0 * quantile - 1.0,
+            "uniform_unsigned": lambda: quantile,
         }[self._z_dist]()
         return ops.concatenate([first[:, None], latents[:, 1:]], axis=1)
+
+    def _intervals(self, conditions):
+        """Returns the quantiles at which the intervals of conditions begin and end, each float32 (batch,)."""
+        ends = ops.convert_to_tensor(self.ends)
+        begins = ops.concatenate([ops.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
+        return tuple(ops.take(ops.reshape(bounds, (-1,)), conditions) for bounds in (begins, ends))
 
     def _quantile(self, numbers):
         """Returns the probability that a number of z is smaller than the given ones."""

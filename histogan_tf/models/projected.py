@@ -21,6 +21,7 @@ from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.equalized import EqualizedDense
 from histogan_tf.models.modes import ModeOfLatent
+from histogan_tf.models.orientation import Orientation
 from histogan_tf.models.spectral import SpectralDense
 
 MIN_PROJECTED_SIZE = 8
@@ -59,6 +60,7 @@ def build_projected_generator(
     num_modes: int = 1,
     proportions: np.ndarray | None = None,
     z_dist: str = "normal01",
+    is_turned: bool = False,
     precision: str = "float32",
     sync_batch_norm: bool = False,
     cpu_kernels: bool = False,
@@ -83,7 +85,8 @@ def build_projected_generator(
         num_classes: the number of labels of the label-conditioned network; 0 for a network without labels.
         num_modes: the number of modes of each label, see `modes`; with 1, z alone tells the images apart.
         proportions: the shares of the modes, (labels, num_modes); None for equal shares.
-        z_dist: the distribution of z, which only modes depend on.
+        z_dist: the distribution of z, which only modes and orientations depend on.
+        is_turned: whether z also chooses the orientation of each image, see `orientation`.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         sync_batch_norm: whether batch norm uses the statistics of all replicas' batches together.
         cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
@@ -103,8 +106,8 @@ def build_projected_generator(
     if num_classes:
         inputs["label"] = keras.Input((), dtype="int32", name="label")
     hidden, condition = inputs["z"], inputs.get("label")
-    if num_modes > 1:
-        condition = ModeOfLatent(num_modes, num_classes, z_dist, proportions, name="mode")(hidden, condition)
+    if num_modes > 1 or is_turned:
+        condition, place = ModeOfLatent(num_modes, num_classes, z_dist, proportions, name="mode")(hidden, condition)
         hidden = hidden[:, 1:]
     hidden = network.joined(hidden, condition, max(1, num_classes) * num_modes)
     hidden = network.dense(hidden, math.prod(sizes[0]) * 2 * widths[0], "first")
@@ -122,6 +125,8 @@ def build_projected_generator(
             hidden = hidden * network.excitation(scales[number - _EXCITED_FROM], width, name)
     images = network.conv(hidden, image_shape[-1], "image")
     images = layers.Activation("tanh", dtype="float32", name="tanh")(images)
+    if is_turned:
+        images = Orientation(dtype="float32", name="orientation")(images, place)
     return keras.Model(inputs, images, name="generator")
 
 

@@ -18,11 +18,15 @@ def num_trainable(network: keras.Model) -> int:
 def network_table(network: keras.Model) -> str:
     """Returns the table: a line for each input and each layer with parameters, and a last line with the totals."""
     rows = [
-        (layer.name, type(layer).__name__, "x".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
+        (layer.name, type(layer).__name__, _shapes(layer.output), f"{layer.count_params():,}")
         for layer in network.layers
         if layer.count_params() or isinstance(layer, keras.layers.InputLayer)
     ]
-    output_shape = "x".join(map(str, network.outputs[0].shape[1:]))
-    rows.append((network.name, "output and sum", output_shape, f"{network.count_params():,}"))
+    rows.append((network.name, "output and sum", _shapes(network.outputs[0]), f"{network.count_params():,}"))
     table = textwrap.indent(plain_table(rows, right=(2, 3)), "  ")
     return f"{network.name}: {num_trainable(network):,} trainable parameters\n{table}"
+
+
+def _shapes(outputs: keras.KerasTensor | list[keras.KerasTensor]) -> str:
+    """Returns the shapes of a layer's outputs without the batch, such as `4x4x512`; a number has the shape `1`."""
+    return ", ".join("x".join(map(str, output.shape[1:])) or "1" for output in keras.tree.flatten(outputs))

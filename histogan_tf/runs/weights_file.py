@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "weights.safetensors"
 
 _AVERAGE = "_average"
+_FEW = 1024  # numbers
 _HALF_ROUNDING = 2.0**-11  # the largest relative error of rounding to half precision
 
 
@@ -52,7 +53,9 @@ def write_weights(path: Path, networks: Mapping[str, Any]) -> None:
 
     Weights in single precision become half precision. Those that would lose more than rounding stay as they are: a
     trained weight may err by 2^-11 of the largest in its tensor, and a statistic (such as a moving variance, by which
-    others are divided) by 2^-11 of itself. Half precision ends at 65504, and loses digits below 0.00006.
+    others are divided) by 2^-11 of itself. Half precision ends at 65504, and loses digits below 0.00006. Statistics of
+    fewer than 1,024 numbers stay as they are too: they take little space, and some decide between choices, such as the
+    ends of the modes' intervals.
 
     Args:
         path: the file to write.
@@ -66,7 +69,7 @@ def write_weights(path: Path, networks: Mapping[str, Any]) -> None:
 
 def _stored(variable: keras.Variable) -> np.ndarray:
     values = np.array(variable.numpy(), order="C")  # safetensors stores the memory as it lies; also of scalars
-    if values.dtype != np.float32:
+    if values.dtype != np.float32 or (values.size < _FEW and not variable.trainable):
         return values
     with np.errstate(over="ignore"):  # what is too large becomes infinity, whose error is too large as well
         halved = values.astype(np.float16)

@@ -51,6 +51,7 @@ def projected_generator(
         num_modes=config.num_modes,
         proportions=proportions,
         z_dist=config.z_dist,
+        is_turned="dihedral" in config.diffaugment,
         sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,

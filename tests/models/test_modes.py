@@ -18,10 +18,14 @@ def test_modes_are_drawn_in_their_proportions(z_dist):
     layer = ModeOfLatent(4, 2, z_dist, PROPORTIONS)
     latents = draw_latents(20_000, 3, z_dist, (1, 2))
     for label in (0, 1):
-        conditions = layer(latents, tf.fill([20_000], label)).numpy()
+        conditions, places = (result.numpy() for result in layer(latents, tf.fill([20_000], label)))
         shares = np.bincount(conditions - 4 * label, minlength=4) / 20_000
         np.testing.assert_allclose(shares, PROPORTIONS[label], atol=0.012)
         assert np.all(shares[PROPORTIONS[label] == 0] == 0)
+        assert places.min() >= 0 and places.max() < 1
+        for condition in np.unique(conditions):  # places are uniformly distributed in each mode
+            eighths = np.bincount((8 * places[conditions == condition]).astype(int), minlength=8)
+            np.testing.assert_allclose(eighths / eighths.sum(), 1 / 8, atol=0.03)
 
 
 @pytest.mark.parametrize("z_dist", DISTRIBUTIONS)
@@ -30,7 +34,10 @@ def test_latents_can_be_moved_to_a_mode(z_dist):
     conditions = np.flatnonzero(PROPORTIONS.ravel()).astype(np.int32)
     latents = draw_latents(len(conditions), 3, z_dist, (1, 2))
     moved = layer.moved_to(conditions, latents)
-    np.testing.assert_array_equal(layer(moved, conditions // 4), conditions)
+    found, places = layer(moved, conditions // 4)
+    np.testing.assert_array_equal(found, conditions)
+    _, places_before = ModeOfLatent(1, 0, z_dist)(latents)
+    np.testing.assert_allclose(places, np.clip(places_before, 0.01, 0.99), atol=1e-5)
     np.testing.assert_array_equal(moved[:, 1:], latents[:, 1:])
 
 
@@ -40,7 +47,10 @@ def test_latents_can_be_moved_to_a_mode(z_dist):
 )
 def test_the_ends_of_z_have_the_first_and_the_last_mode_that_exists(z_dist, extremes):
     layer = ModeOfLatent(3, 0, z_dist, np.array([[0.5, 0.5, 0.0]]))
-    np.testing.assert_array_equal(layer(np.array(extremes, np.float32)[:, None]), [0, 1])
+    modes, places = layer(np.array(extremes, np.float32)[:, None])
+    np.testing.assert_array_equal(modes, [0, 1])
+    np.testing.assert_allclose(places, [0, 1], atol=1e-5)
+    assert places[1] < 1
 
 
 def test_without_proportions_modes_have_equal_shares_until_they_are_set():

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.errors import UserError
+from histogan_tf.metrics.symmetries import apply_symmetry
 from histogan_tf.models.projected import (
     LatentNoise,
     build_projected_discriminators,
@@ -67,6 +68,18 @@ def test_the_image_depends_on_the_label_and_on_the_mode():
     same_mode[0, 0], other_mode[0, 0] = 0.2, 2.0
     np.testing.assert_array_equal(generator({"z": same_mode, "label": np.array([0])}), image)
     assert not np.allclose(generator({"z": other_mode, "label": np.array([0])}), image)
+
+
+def test_z_turns_the_image_and_nothing_else_of_it():
+    generator = build_projected_generator((8, 8, 3), z_dim=4, gf_dim=2, num_modes=3, is_turned=True)
+    latents = np.repeat(np.random.default_rng(0).normal(size=(1, 4)), 8, axis=0).astype(np.float32)
+    mode = generator.get_layer("mode")
+    latents[:, 0] = np.sqrt(2) * tf.math.erfinv(2 * (np.arange(8) + 0.5) / 8 - 1)
+    latents = mode.moved_to(np.full(8, 1), latents)
+    images = np.asarray(generator({"z": latents}))
+    for symmetry in range(8):
+        np.testing.assert_array_equal(images[symmetry], apply_symmetry(images[:1], symmetry)[0])
+        assert symmetry == 0 or not np.allclose(images[symmetry], images[0])
 
 
 def test_noise_is_a_projection_of_z_of_unit_variance():

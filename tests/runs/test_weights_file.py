@@ -47,17 +47,18 @@ def test_weights_are_named_after_network_layer_and_weight_whatever_was_built_bef
     assert list(named_weights({"head": head})) == ["head/kernel", "head/bias"]
 
 
-def test_what_loses_more_than_rounding_stays_in_single_precision(path):
+def test_small_statistics_and_what_loses_more_than_rounding_stay_in_single_precision(path):
     network = small_network()
     weights = named_weights({"g": network})
     weights["g/lin/kernel"].assign(np.array([[0.1, 1e-6, -3.0]] * 2))  # an error of 1e-8 beside 3 is rounding
-    weights["g/bn/moving_mean"].assign(np.array([0.1, 1e-6, -3.0]))  # and in a statistic of its own it is not
+    weights["g/bn/moving_mean"].assign(np.array([0.1, 0.2, -3.0]))  # a small statistic, which is not rounded at all
     weights["g/bn/moving_variance"].assign(np.array([1.0, 65520.0, 2.0]))
     weights["g/bn/gamma"].assign(np.full(3, 70000.0))
     write_weights(path, {"g": network})
     stored = load_file(path)
     single = {name for name, tensor in stored.items() if tensor.dtype == np.float32}
     assert single == {"g/bn/moving_mean", "g/bn/moving_variance", "g/bn/gamma"}
+    np.testing.assert_array_equal(stored["g/bn/moving_mean"], np.float32([0.1, 0.2, -3.0]))
     assert stored["g/bn/moving_variance"].tolist() == [1.0, 65520.0, 2.0]
     assert stored["g/lin/kernel"].dtype == np.float16
     assert stored["g/lin/kernel"][0, 0] == np.float16(0.1)
