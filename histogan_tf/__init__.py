@@ -93,7 +93,8 @@ def train(
         synthetic: images for a classifier's training set beside the real ones (`train_on` is "both" if left out): uint8
             arrays by label (number or class name), a labelled ImageSet, or a folder as in --synthetic_dir.
         labels: whole numbers (n,) from 0 on of images in an array; None if they have none.
-        class_names: the names of labels 0, 1, …; their numbers if None.
+        class_names: the names of labels 0, 1, …; their numbers if None. Of two, label 1 is the positive class, unless
+            positive_class names the other.
         **flags: flags of training by name, such as epoch=50, run="my-run", batch_size=32, label="idc", train_size=200.
             For an array, dataset="cells" gives the set a name; it is "images" if left out.
 

@@ -15,6 +15,7 @@ from histogan_tf.classifier.results import THRESHOLD, Predictions, metrics_table
 from histogan_tf.classifier.transfer import load_data
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
+from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.metrics.distances import nearest
@@ -35,6 +36,7 @@ class ComparedRun:
 
     name: str
     config: Config
+    class_names: tuple[str, ...]
     predictions: Predictions
 
     @property
@@ -81,9 +83,8 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
         f"it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
         for name, test in tests.items()
     ]
-    text = "\n".join(
-        [metrics_table(metrics), "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts]
-    )
+    table = metrics_table(metrics, baseline.class_names[1])
+    text = "\n".join([table, "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts])
     logger.info("%s", text)
     files.write_text(directory / "comparison.md", text + "\n")
     result = {
@@ -91,8 +92,9 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
         | ({"mcnemar": dataclasses.asdict(tests[name])} if name in tests else {})
         for name in metrics
     }
-    files.write_json(directory / "comparison.json", {"baseline": baseline.name, "runs": result})
-    title = "; ".join(sorted({backbone_note(run.config) for run in runs}))
+    summary = {"baseline": baseline.name, "positive_class": baseline.class_names[1], "runs": result}
+    files.write_json(directory / "comparison.json", summary)
+    title = "; ".join([*sorted({backbone_note(run.config) for run in runs}), positive_note(baseline.class_names)])
     plots.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
     for other in others:
         _draw_neighbours(config, baseline, other, directory, features_directory)
@@ -100,13 +102,20 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
 
 
 def _read(config: Config, name: str) -> ComparedRun:
-    directory, run_config, _ = read_run(dataclasses.replace(config, run=name))
+    directory, run_config, dataset = read_run(dataclasses.replace(config, run=name))
     require_classifier(directory, run_config)
-    return ComparedRun(name, run_config, read_predictions(directory / "predictions.csv"))
+    class_names = tuple(dataset["class_names"])
+    return ComparedRun(name, run_config, class_names, read_predictions(directory / "predictions.csv"))
 
 
 def _check_same_images(baseline: ComparedRun, other: ComparedRun) -> None:
     first, second = baseline.predictions, other.predictions
+    if baseline.class_names != other.class_names:
+        raise UserError(
+            f"{baseline.name} tells {baseline.class_names[1]} (the positive class) from {baseline.class_names[0]}, and "
+            f"{other.name} tells {other.class_names[1]} from {other.class_names[0]}: compare runs of the same dataset "
+            f"and --positive_class"
+        )
     if not (np.array_equal(first.ids, second.ids) and np.array_equal(first.labels, second.labels)):
         raise UserError(
             f"{baseline.name} and {other.name} were measured on other images ({len(first.ids)} and {len(second.ids)}): "
@@ -155,8 +164,8 @@ def _draw_neighbours(
         for indices, row_distances in zip(found.indices, np.sqrt(found.squares), strict=True)
     ]
     title = (
-        f"probability of label 1: {baseline.name} → {other.name}\nnearest training images as {other.name} sees them "
-        f"({backbone_note(other.config)})"
+        f"probability of {other.class_names[1]}: {baseline.name} → {other.name}\n"
+        f"nearest training images as {other.name} sees them ({backbone_note(other.config)})"
     )
     plots.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
 

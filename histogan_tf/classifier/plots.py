@@ -101,8 +101,18 @@ def plot_confusion_matrix(
     save_figure(path, figure)
 
 
-def plot_reliability(path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str) -> None:
-    """Draws how often label 1 occurs over its predicted probability, in ten bins; below, the images in each bin."""
+def plot_reliability(
+    path: Path, labels: np.ndarray, probabilities: np.ndarray, title: str, positive_class: str
+) -> None:
+    """Draws how often the positive class occurs over its predicted probability; below, the images in each of ten bins.
+
+    Args:
+        path: the PNG to write.
+        labels: int (num_images,), the true labels.
+        probabilities: float (num_images,), the predicted probabilities of label 1.
+        title: text above the plot.
+        positive_class: the name of label 1.
+    """
     from matplotlib.figure import Figure
 
     bins = classification.reliability_bins(labels, probabilities)
@@ -114,12 +124,12 @@ def plot_reliability(path: Path, labels: np.ndarray, probabilities: np.ndarray, 
     axes.plot(
         bins.mean_probability[used], bins.fraction_positive[used], "o-", label=f"classifier, Brier score {brier:.3f}"
     )
-    axes.set(ylabel="fraction of label 1", ylim=(-0.02, 1.02))
+    axes.set(ylabel=f"fraction of {positive_class}", ylim=(-0.02, 1.02))
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)
     histogram.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", edgecolor="white")
-    histogram.set(xlabel="probability of label 1", ylabel="images", xlim=(0, 1))
+    histogram.set(xlabel=f"probability of {positive_class}", ylabel="images", xlim=(0, 1))
     save_figure(path, figure)
 
 

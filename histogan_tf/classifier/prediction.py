@@ -16,6 +16,7 @@ import tensorflow as tf
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
+from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.folder import list_images
 from histogan_tf.errors import UserError
@@ -97,11 +98,16 @@ def is_untrained(run_config: Config) -> bool:
     return run_config.weights == "random" and run_config.fine_tune == "none"
 
 
-def classify(config: Config) -> None:
-    """Writes the probability of label 1 for each image below --data_path to predictions.csv in --output_dir.
+def untrained_columns(run_config: Config) -> dict[str, str]:
+    """Returns the column, by name, that marks predictions by a backbone whose weights are random; empty for others."""
+    return {"backbone": backbone_note(run_config)} if is_untrained(run_config) else {}
 
-    Images are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability; and
-    backbone, if its weights are random.
+
+def classify(config: Config) -> None:
+    """Writes the probability of the positive class for each image below --data_path to predictions.csv in --output_dir.
+
+    Images are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability,
+    positive_class (the name of the class, the same in each row); and backbone, if its weights are random.
 
     Raises:
         UserError: if there is no such run or folder, if no image can be used, or if one is of another size than those
@@ -119,8 +125,8 @@ def classify(config: Config) -> None:
         raise UserError(f"{path} exists: choose another --output_dir, or remove it")
     names = list_images(root, config.input_fname_pattern)
     note = backbone_note(trained.config)
-    logger.info("%s: %s; %d images", trained.directory, note, len(names))
-    extra = {"backbone": note} if is_untrained(trained.config) else {}
+    logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
+    extra = {"positive_class": trained.class_names[1]} | untrained_columns(trained.config)
     predict, num_done = Predictor(trained.network), 0
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["id", "probability", *extra])

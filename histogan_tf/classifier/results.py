@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.classifier import plots
-from histogan_tf.classifier.prediction import backbone_note, is_untrained, require_classifier
+from histogan_tf.classifier.prediction import backbone_note, require_classifier, untrained_columns
 from histogan_tf.config import Config
+from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.reporting.text_tables import markdown_table
@@ -45,9 +46,19 @@ class Predictions:
     probabilities: np.ndarray
 
 
-def write_predictions(path: Path, predictions: Predictions, run_config: Config) -> None:
-    """Writes id, patient (empty if unknown), label and probability of each image; marks untrained backbones."""
-    extra = {"backbone": backbone_note(run_config)} if is_untrained(run_config) else {}
+def write_predictions(path: Path, predictions: Predictions, run_config: Config, class_names: Sequence[str]) -> None:
+    """Writes id, patient (empty if unknown), label and probability of each image, and what they are about.
+
+    The last columns are the same in every row: the name of the positive class, which is label 1 and whose probability
+    it is; and, if the backbone was never trained, that it was not.
+
+    Args:
+        path: the file to write.
+        predictions: what to write.
+        run_config: the settings of the classifier's run.
+        class_names: the names of labels 0 and 1.
+    """
+    extra = {"positive_class": class_names[1]} | untrained_columns(run_config)
     groups = [""] * len(predictions.ids) if predictions.groups is None else predictions.groups
     with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -109,20 +120,24 @@ def evaluate_run(
             "; with one, there are none" if len(np.unique(groups)) == 1 else "",
         )
     metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
-    note = backbone_note(run_config)
-    title = f"{directory.name}: {note}"
-    logger.info("%s\n%s", title, metrics_table({directory.name: metrics}))
-    point = None if recall_at_least is None else _operating_point(directory, predictions, recall_at_least, run_config)
+    note, positive = backbone_note(run_config), class_names[1]
+    title = f"{directory.name}: {note}; {positive_note(class_names)}"
+    logger.info("%s\n%s", title, metrics_table({directory.name: metrics}, positive))
+    point = None
+    if recall_at_least is not None:
+        point = _operating_point(directory, predictions, recall_at_least, run_config, positive)
     plots.plot_precision_recall(directory / "precision_recall.png", labels, probabilities, title, point)
     plots.plot_roc(directory / "roc.png", labels, probabilities, title, point)
     plots.plot_confusion_matrix(
         directory / "confusion_matrix.png", labels, probabilities >= THRESHOLD, class_names, title
     )
-    plots.plot_reliability(directory / "reliability.png", labels, probabilities, title)
+    plots.plot_reliability(directory / "reliability.png", labels, probabilities, title, positive)
     files.write_json(
         directory / "metrics.json",
         {
             "backbone": note,
+            "positive_class": positive,
+            "negative_class": class_names[0],
             "num_images": len(labels),
             "num_patients": None if groups is None else len(np.unique(groups)),
             "intervals": f"95 % percentile bootstrap, 2000 resamples of {'images' if groups is None else 'patients'}",
@@ -134,7 +149,7 @@ def evaluate_run(
 
 
 def _operating_point(
-    directory: Path, predictions: Predictions, recall_at_least: float, run_config: Config
+    directory: Path, predictions: Predictions, recall_at_least: float, run_config: Config, positive_class: str
 ) -> dict[str, Any]:
     """Measures the validation part at the threshold that reaches `recall_at_least` on held-out training images."""
     folds = read_predictions(directory / "training_folds.csv")
@@ -143,7 +158,7 @@ def _operating_point(
         predictions.labels, predictions.probabilities, threshold, groups=predictions.groups, seed=run_config.seed
     )
     logger.info("recall of at least %g on held-out training images: threshold %.4f", recall_at_least, threshold)
-    logger.info("%s", metrics_table({"operating point": metrics}))
+    logger.info("%s", metrics_table({"operating point": metrics}, positive_class))
     return {
         "recall_at_least": recall_at_least,
         "threshold": threshold,
@@ -160,10 +175,15 @@ def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | 
     }
 
 
-def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]]) -> str:
-    """Returns a Markdown table: a row for each metric, a column for each run, values with their intervals."""
+def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]], positive_class: str) -> str:
+    """Returns a Markdown table: a row for each metric, a column for each run, values with their intervals.
+
+    Args:
+        metrics_of_runs: for each run, by name, its metrics, by name.
+        positive_class: the name of the class that the metrics are about, for the header.
+    """
     names = list(next(iter(metrics_of_runs.values())))
-    rows = [["metric", *metrics_of_runs]]
+    rows = [[f"metric (positive class: {positive_class})", *metrics_of_runs]]
     rows += [[name, *(_cell(name, metrics[name]) for metrics in metrics_of_runs.values())] for name in names]
     return markdown_table(rows)
 

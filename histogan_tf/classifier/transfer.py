@@ -30,6 +30,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.perturbations import check_views
+from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.data.synthetic import load_synthetic, refuse_copies
 from histogan_tf.errors import UserError
 from histogan_tf.machine import workers
@@ -59,6 +60,11 @@ class ClassifierData:
     real: ImageSet
     synthetic: ImageSet | None
     validation: ImageSet
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of labels 0 and 1, of which 1 is the positive class."""
+        return self.validation.class_names
 
     @property
     def parts(self) -> list[ImageSet]:
@@ -110,7 +116,7 @@ class ClassifierData:
         return {
             "name": self.validation.name,
             "image_shape": list(self.validation.image_shape),
-            "class_names": list(self.validation.class_names),
+            "class_names": list(self.class_names),
             "parts": {
                 name: {"images_per_class": part.counts(), "fingerprint": part.fingerprint()}
                 for name, part in parts.items()
@@ -198,6 +204,8 @@ def _train(
 ) -> None:
     started = time.monotonic()
     data = load_data(config, images, synthetic)
+    tell_positive_class(data.class_names)
+    config = dataclasses.replace(config, positive_class=data.class_names[1])
     if config.perturbations:
         check_views(config.perturbations, config.views, data.validation.image_shape)
     classifier = build_classifier(
@@ -282,6 +290,7 @@ def _train_and_measure(
     checkpoints.save(1)
     summary = {
         "backbone": backbone_note(config),
+        "positive_class": config.positive_class,
         "train_on": config.train_on,
         "real_images": data.real.counts(),
         "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
@@ -292,11 +301,11 @@ def _train_and_measure(
     files.write_json(directory / "training.json", summary)
     columns = [None if column is None else column[held_out.indices] for column in (data.ids, data.groups, data.labels)]
     folds = Predictions(*columns, held_out.probabilities)
-    write_predictions(directory / "training_folds.csv", folds, config)
+    write_predictions(directory / "training_folds.csv", folds, config, data.class_names)
     validation = data.validation
     predictions = Predictions(validation.ids, validation.groups, validation.labels, probabilities)
-    write_predictions(directory / "predictions.csv", predictions, config)
-    evaluate_run(directory, config, data.validation.class_names, config.recall_at_least)
+    write_predictions(directory / "predictions.csv", predictions, config, data.class_names)
+    evaluate_run(directory, config, data.class_names, config.recall_at_least)
 
 
 def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tuple[np.ndarray, np.ndarray]:

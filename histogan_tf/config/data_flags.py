@@ -39,6 +39,12 @@ class DataFlags:
         "Use only images of this label: a number or a class name (such as idc, non-idc); all if left out.",
         section="data",
     )
+    positive_class: str | None = flag(
+        None,
+        "Name of the class, of two, that is label 1: precision, recall and probabilities are those of this class. If "
+        "left out, the class that is called IDC, or else the second in the order of their names.",
+        section="data",
+    )
     part: str | None = flag(
         None,
         "Part of the 67/33 split to use. If left out: train for a dataset with labels, so that no GAN sees the images "

@@ -123,7 +123,7 @@ def config_for(
     loaded = parse_keywords(settings)
     for name in sorted(flags_of("data") - _CHOOSING):
         was, now = getattr(loaded, name), getattr(config, name)
-        is_open = name == "dataset" or (name in _SPLITTING and images.parts is None)
+        is_open = name in ("dataset", "positive_class") or (name in _SPLITTING and images.parts is None)
         if was != now and not (images.settings is None and is_open):
             remedy = "leave it out" if images.settings is None else "give it to load_images()"
             raise UserError(f"--{name}={as_text(now)} comes too late, for the images are loaded already: {remedy}")

@@ -148,11 +148,26 @@ class ImageSet:
         return digest.hexdigest()
 
 
+def find_class(name: str, class_names: Sequence[str]) -> int | None:
+    """Returns the number of the class that a name means; None if there is none, or if more than one fits.
+
+    The name is first compared exactly, and then, if no class has exactly this name, without regard to case.
+
+    Args:
+        name: the name to look for.
+        class_names: the names of classes 0, 1, ….
+    """
+    names, folded = list(class_names), [class_name.casefold() for class_name in class_names]
+    if name in names:
+        return names.index(name)
+    return folded.index(name.casefold()) if folded.count(name.casefold()) == 1 else None
+
+
 def label_number(label: str, class_names: Sequence[str], flag: str = "label") -> int:
     """Returns the number of the label that a flag's value names.
 
-    The value is first compared with the class names exactly, then without regard to case, then with the class numbers.
-    So a class that is called "1" is found by its name, whatever its number is.
+    The value is first looked up by `find_class`, and then compared with the class numbers. So a class that is called
+    "1" is found by its name, whatever its number is.
 
     Args:
         label: the flag's value.
@@ -164,13 +179,11 @@ def label_number(label: str, class_names: Sequence[str], flag: str = "label") ->
     """
     if not class_names:
         raise UserError(f"--{flag}={label}: the images have no labels; leave --{flag} out")
-    names, folded = list(class_names), [name.casefold() for name in class_names]
-    if label in names:
-        return names.index(label)
-    if folded.count(label.casefold()) == 1:
-        return folded.index(label.casefold())
-    numbers = [str(number) for number in range(len(names))]
+    number = find_class(label, class_names)
+    if number is not None:
+        return number
+    numbers = [str(number) for number in range(len(class_names))]
     if label in numbers:
         return numbers.index(label)
-    known = listing((f"{number} ({name})" for number, name in enumerate(names)), most=20)
+    known = listing((f"{number} ({name})" for number, name in enumerate(class_names)), most=20)
     raise UserError(f"--{flag}={label}: the labels are {known}; choose one, by its name or number")

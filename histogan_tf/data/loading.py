@@ -15,6 +15,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.decoding import sizing
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
+from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
@@ -98,12 +99,18 @@ def load_with_parts(config: Config) -> ImageSet:
 def find_dataset(config: Config) -> ImageSet:
     """Returns the whole dataset in its order; images in files are lazy: none has been read yet.
 
+    Of two classes, the positive one is label 1.
+
     Args:
         config: the resolved flags.
 
     Raises:
-        UserError: if there is no such dataset.
+        UserError: if there is no such dataset, or --positive_class is none of its two classes.
     """
+    return with_positive_class(_read(config), config.positive_class)
+
+
+def _read(config: Config) -> ImageSet:
     reader = reader_of(config.dataset)
     options = {name: getattr(config, name) for name in reader.flags}
     if reader.has_folder:
@@ -119,7 +126,10 @@ def _to_choose_from(images: ImageSet | None, config: Config) -> ImageSet:
     """The whole dataset, or images of it that are loaded already."""
     # --train_size draws among all files, those that turn out to be of no use included.
     counts_files = images is not None and images.num_skipped and images.is_as_loaded and config.train_size
-    return find_dataset(config) if images is None or counts_files else images
+    if images is None or counts_files:
+        return find_dataset(config)
+    # Given images keep their own numbers of labels, unless the user says which class is the positive one.
+    return images if config.positive_class is None else with_positive_class(images, config.positive_class)
 
 
 def _read_if_it_fits(image_set: ImageSet, config: Config, loaded: ImageSet | None = None) -> ImageSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
+from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.errors import UserError
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.resnet_weights import load_backbone
@@ -39,12 +41,14 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
     study = Study(config, images, _backbone(config), perform)
     directory = run_directory(config)
     stages = study.stages()
+    tell_positive_class(images.whole.class_names)
     if config.dry_run:
         _tell_plan(directory, stages, config.stages or STAGES)
         return
     _prepare(directory, restart=config.restart)
     with sole_writer(directory):
-        files.write_json(directory / "study.json", {"settings": config.to_json(), "versions": versions()})
+        settings = dataclasses.replace(config, positive_class=images.whole.class_names[1]).to_json()
+        files.write_json(directory / "study.json", {"settings": settings, "versions": versions()})
         runner = Stages(directory, stages)
         runner.tell_invalidated()
         runner.run(config.stages or STAGES)

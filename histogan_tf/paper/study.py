@@ -6,7 +6,7 @@
   stages/           the record of each stage: its settings, inputs and outputs
   description/      a description of the dataset: its classes and their mean colours (Figures 1 and 2)
   split/            which images are for training and which for validation
-  clusters/         clusters of the training images of label 1 (Figure 4)
+  clusters/         clusters of the training images of the positive class, label 1 (Figure 4)
   seed-<seed>/      one repeat: its runs, its synthetic images in synthetic/ (Figure 3), their metrics in synthesis/
   features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
@@ -263,7 +263,8 @@ class Study:
         folders = [self._configs.folder(seed) for seed in self._configs.seeds]
         outputs = ("table1.json", "table1.csv")
         settings = {"seed": self._config.seed, "repeats": len(folders)}
-        run = functools.partial(write_table, self._directory, folders)
+        positive_class = self._images.whole.class_names[1]
+        run = functools.partial(write_table, self._directory, folders, positive_class, seed=self._config.seed)
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table")
         needs += tuple(f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in self._configs.seeds)

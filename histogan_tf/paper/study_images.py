@@ -84,6 +84,7 @@ def write_split(images: StudyImages, config: Config, directory: Path) -> None:
         "fingerprint": whole.fingerprint(),
         "image_shape": list(whole.image_shape),
         "class_names": list(whole.class_names),
+        "positive_class": whole.class_names[1],
         "split_by": config.split_by,
         "split_seed": config.split_seed,
         "train": whole.select(np.flatnonzero(is_training)).counts(),

@@ -10,6 +10,7 @@ from typing import Any
 from histogan_tf.classifier.prediction import backbone_note, is_untrained
 from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
+from histogan_tf.data.positive_class import positive_note
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
 from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
@@ -36,22 +37,23 @@ def write_study_report(directory: Path, config: Config) -> None:
         f"{part}: {', '.join(f'{count} {name}' for name, count in dataset[part].items())}"
         for part in ("train", "validation")
     ]
-    height, width, _ = dataset["image_shape"]
+    (height, width, _), names = dataset["image_shape"], dataset["class_names"]
     report = Report(
         title=f"Do synthetic images help? The paper's study on {dataset['name']}",
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']} with seed "
             f"{dataset['split_seed']} ({'; '.join(counts)}). Everything but the split was done with "
             f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
-            f"{backbone_note(configs.data(model='resnet18'))}.",
+            f"{backbone_note(configs.data(model='resnet18'))}. Precision, recall and average precision are about the "
+            f"positive class, {names[1]}; specificity is about {names[0]}.",
         ),
         summary_made_from=_DATASET,
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
         answer_made_from=_TABLE1,
-        tables=(_table1(table), _differences(table)),
-        figures=list(_figures(directory, folders[0], dataset["class_names"])),
-        details=(_synthesis(directory, folders[0]),),
+        tables=(_table1(table, names), _differences(table, names)),
+        figures=list(_figures(directory, folders[0], names)),
+        details=(_synthesis(directory, folders[0], names),),
         settings=_settings(study),
         settings_made_from=_STUDY,
         command=command_line(config),
@@ -102,7 +104,7 @@ def _interval(cell: Mapping[str, Any], form: str = "{:.3f}") -> str:
     return f"{form.format(cell['low'])} to {form.format(cell['high'])}"
 
 
-def _table1(table: Mapping[str, Any]) -> ReportTable:
+def _table1(table: Mapping[str, Any], names: Sequence[str]) -> ReportTable:
     """Returns Table 1: every row with its intervals, its spread, and the paper's numbers beside."""
     rows = {}
     for row in table["rows"]:
@@ -124,14 +126,14 @@ def _table1(table: Mapping[str, Any]) -> ReportTable:
     if repeats > 1:
         over = f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
     text = (
-        f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images. An image "
-        f"is called positive from a probability of {THRESHOLD} on. The last column is the specificity at which the "
-        f"row's ROC curve, of the same images, reaches Real's recall."
+        f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images; "
+        f"{positive_note(names)}. An image is called positive from a probability of {THRESHOLD} on. The last column is "
+        f"the specificity at which the row's ROC curve, of the same images, reaches Real's recall."
     )
     return ReportTable("Table 1", text, columns, rows, made_from=(_TABLE1,))
 
 
-def _differences(table: Mapping[str, Any]) -> ReportTable:
+def _differences(table: Mapping[str, Any], names: Sequence[str]) -> ReportTable:
     """Returns the table of each row's differences from Real, with the effects."""
     rows = {}
     for row in table["rows"]:
@@ -150,11 +152,11 @@ def _differences(table: Mapping[str, Any]) -> ReportTable:
         cells.append(Cell(", ".join(f"{test['p_value']:.3g}" for test in tests), f"right alone {discordant}"))
         rows[row["title"]] = cells
     text = (
-        "Each row's metrics minus those of Real; both are measured on the same resamples of the images. An effect is "
-        "clear if its 95 % interval leaves out 0 and every repeat has the same sign; no correction is made for the "
-        "number of comparisons. McNemar's exact test compares the predictions of each repeat; below its p-value stand "
-        "the numbers of images that only Real and only the row gets right. It takes images as independent, which those "
-        "of one patient are not."
+        f"Each row's metrics minus those of Real; {positive_note(names)}. Both are measured on the same resamples of "
+        "the images. An effect is clear if its 95 % interval leaves out 0 and every repeat has the same sign; no "
+        "correction is made for the number of comparisons. McNemar's exact test compares the predictions of each "
+        "repeat; below its p-value stand the numbers of images that only Real and only the row gets right. It takes "
+        "images as independent, which those of one patient are not."
     )
     columns = ["against Real", *(name.replace("_", " ") for name in TABLE1_COLUMNS), "McNemar's p"]
     return ReportTable("Against Real", text, columns, rows, made_from=(_TABLE1,))
@@ -189,7 +191,11 @@ def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Fi
     runs = [folder / f"dcgan3-{label}" for label in (0, 1)]
     yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(runs)))
     comparison = directory / "comparison"
-    picture = Picture(comparison / "comparison.png", "metrics of the paper's five rows with 95 % intervals", True)
+    picture = Picture(
+        comparison / "comparison.png",
+        f"metrics of the paper's five rows with 95 % intervals; {positive_note(names)}",
+        True,
+    )
     yield Figure("Figure 7", "The five classifiers side by side.", [picture])
     neighbours = [
         Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
@@ -202,7 +208,7 @@ def _figures(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Fi
     yield Figure(
         "Selected and rejected images",
         "The images that each rule lets into the training set and those that it keeps out, by label.",
-        list(_selected(folder)),
+        list(_selected(folder, names)),
     )
 
 
@@ -218,20 +224,20 @@ def _of_runs(runs: Sequence[Path]) -> Iterator[Picture]:
         yield Picture(run / "losses.png", f"{run.name}: losses")
 
 
-def _selected(folder: Path) -> Iterator[Picture]:
+def _selected(folder: Path, names: Sequence[str]) -> Iterator[Picture]:
     for name, rules in SELECTION_ROWS.items():
         for rule in rules:
             for label in (0, 1):
                 for sort in ("kept", "rejected"):
                     path = folder / "synthetic" / f"{name}-{rule}" / f"label-{label}" / f"{sort}.png"
                     if path.exists():
-                        yield Picture(path, f"{SYNTHETIC[name]}, label {label}: {sort} by {rule}")
+                        yield Picture(path, f"{SYNTHETIC[name]}, {names[label]}: {sort} by {rule}")
 
 
-def _synthesis(directory: Path, folder: Path) -> ReportTable:
+def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTable:
     """Returns the table of the synthesis metrics of each set of images in `folder`, that of the first repeat."""
     paths = {
-        f"{title}, label {label}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
+        f"{title}, {names[label]}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
         for name, title in SYNTHETIC.items()
         for label in (0, 1)
     }

@@ -38,12 +38,14 @@ PUBLISHED = ("precision", "recall", "accuracy")
 EFFECTS = ("raises", "lowers", "no clear effect", "cannot be told")
 
 
-def write_table(directory: Path, folders: Sequence[Path]) -> None:
+def write_table(directory: Path, folders: Sequence[Path], positive_class: str, *, seed: int) -> None:
     """Writes table1.json and table1.csv.
 
     Args:
         directory: the study's directory.
         folders: the folders of the repeats, which hold the classifiers' runs.
+        positive_class: the name of label 1, which the metrics are about.
+        seed: the seed of the bootstrap.
 
     Raises:
         UserError: if predictions are missing or damaged.
@@ -53,7 +55,7 @@ def write_table(directory: Path, folders: Sequence[Path]) -> None:
         for row in ROWS
     }
     num_images = {row.name: [_num_training(folder / f"classifier-{row.name}") for folder in folders] for row in ROWS}
-    table = make_table(predictions, num_images)
+    table = make_table(predictions, num_images, positive_class, seed=seed)
     files.write_json(directory / "table1.json", table)
     _write_csv(directory / "table1.csv", table)
 
@@ -65,13 +67,19 @@ def _num_training(run: Path) -> dict[str, int]:
 
 
 def make_table(
-    predictions: Mapping[str, Sequence[Predictions]], num_images: Mapping[str, Sequence[Mapping[str, int]]]
+    predictions: Mapping[str, Sequence[Predictions]],
+    num_images: Mapping[str, Sequence[Mapping[str, int]]],
+    positive_class: str,
+    *,
+    seed: int,
 ) -> dict[str, Any]:
     """Computes the content of table1.json.
 
     Args:
         predictions: for each row, by name, the predictions of its repeats; all for the same images in the same order.
         num_images: for each row, by name, the numbers of `real` and `synthetic` images that each repeat was trained on.
+        positive_class: the name of label 1, which the metrics are about.
+        seed: the seed of the bootstrap; that of Figure 7, so that the same metric has the same interval in both.
     """
     reference = predictions[BASELINE][0]
     groups = reference.groups
@@ -88,11 +96,14 @@ def make_table(
                 "title": row.title,
                 "published": dict(zip(PUBLISHED, row.published, strict=True)) if row.published else None,
                 "training_images": list(num_images[row.name]),
-                "metrics": _measure(reference, probabilities, baselines),
-                "against_real": None if row.name == BASELINE else _against_real(reference, probabilities, baselines),
+                "metrics": _measure(reference, probabilities, baselines, seed),
+                "against_real": None
+                if row.name == BASELINE
+                else _against_real(reference, probabilities, baselines, seed),
             }
         )
     return {
+        "positive_class": positive_class,
         "num_validation": len(reference.ids),
         "num_validation_patients": None if groups is None else len(np.unique(groups)),
         "num_repeats": len(baselines),
@@ -104,15 +115,15 @@ def make_table(
 
 
 def _measure(
-    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
+    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray], seed: int
 ) -> dict[str, Any]:
     """Computes the columns of one row, as means over its repeats."""
     labels, groups = reference.labels, reference.groups
-    means = mean_metrics(labels, probabilities, threshold=THRESHOLD, groups=groups)
+    means = mean_metrics(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=seed)
     values = [point_estimates(labels, run, THRESHOLD) for run in probabilities]
     columns = {name: _column(means[name], [run[name] for run in values]) for name in TABLE1_COLUMNS}
     points = [
-        _at_recall(reference, run, point_estimates(labels, baseline, THRESHOLD)["recall"])
+        _at_recall(reference, run, point_estimates(labels, baseline, THRESHOLD)["recall"], seed)
         for run, baseline in zip(probabilities, baselines, strict=True)
     ]
     # Each repeat has a threshold of its own. Value and bounds are averaged over the repeats, so the interval is about
@@ -122,12 +133,13 @@ def _measure(
     return columns
 
 
-def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float) -> Metric:
+def _at_recall(reference: Predictions, probabilities: np.ndarray, recall: float, seed: int) -> Metric:
     """Computes the specificity at the point of a row's ROC curve, on the validation images, that reaches `recall`."""
     if not recall > 0:
         return Metric(1.0, 1.0, 1.0, 0)  # a recall of 0 needs no image to be called positive
     threshold = choose_threshold(reference.labels, probabilities, recall)
-    return operating_point(reference.labels, probabilities, threshold, groups=reference.groups)["specificity"]
+    metrics = operating_point(reference.labels, probabilities, threshold, groups=reference.groups, seed=seed)
+    return metrics["specificity"]
 
 
 def _column(mean: Metric, values: Sequence[float]) -> dict[str, Any]:
@@ -146,11 +158,13 @@ def _finite(value: float) -> float | None:
 
 
 def _against_real(
-    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray]
+    reference: Predictions, probabilities: Sequence[np.ndarray], baselines: Sequence[np.ndarray], seed: int
 ) -> dict[str, Any]:
     """Computes a row's differences from the row Real, the effect of each, and McNemar's test for each repeat."""
     labels, groups = reference.labels, reference.groups
-    differences = mean_metrics(labels, probabilities, baselines=baselines, threshold=THRESHOLD, groups=groups)
+    differences = mean_metrics(
+        labels, probabilities, baselines=baselines, threshold=THRESHOLD, groups=groups, seed=seed
+    )
     measured = [[point_estimates(labels, run, THRESHOLD) for run in runs] for runs in (probabilities, baselines)]
     found = {}
     for name in TABLE1_COLUMNS:
@@ -194,12 +208,15 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
-    """Writes a line for each row: value, bounds and spread of each column, published values, effects and p-values."""
+    """Writes a line for each row.
+
+    It holds value, bounds and spread of each column, published values, effects, p-values, and the positive class.
+    """
     ends = ("value", "low", "high", "spread")
     columns = (*TABLE1_COLUMNS, AT_RECALL)
     header = ["row", *(name if end == "value" else f"{name}_{end}" for name in columns for end in ends)]
     header += [f"published_{name}" for name in PUBLISHED] + [f"{name}_effect" for name in TABLE1_COLUMNS]
-    header += ["mcnemar_p_of_repeats"]
+    header += ["mcnemar_p_of_repeats", "positive_class"]
     with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -209,4 +226,5 @@ def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
             against = row["against_real"]
             cells += [against["differences"][name]["effect"] if against else None for name in TABLE1_COLUMNS]
             cells += [" ".join(f"{test['p_value']:.4g}" for test in against["mcnemar"]) if against else None]
+            cells += [table["positive_class"]]
             writer.writerow(cells)

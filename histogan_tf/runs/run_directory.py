@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -244,22 +245,33 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     """
     directory = require_run(run_directory(config))
     saved = read_record(directory)
-    run_config = Config.from_json(saved["settings"])
+    run_config = _recorded_config(saved)
     # Flags of the classifier are not compared with a GAN's run, for a command may use them for itself: --weights, for
     # example, says which classifier's features measure the images of the GAN.
     gan_sections = {family.section for family in FAMILIES.values() if family.kind != CLASSIFIER}
     family = family_of(run_config.model)
     sections = {"network", "training", family.section} | gan_sections
+    own_names = {"model"}
     if family.kind == CLASSIFIER:
         sections.add("backbone")
+        own_names.add("positive_class")
     for field in flag_fields():
         was, now = getattr(run_config, field.name), getattr(config, field.name)
         is_contradiction = field.name in config.given and field.metadata["fixed"] and was != now
-        if is_contradiction and (field.name == "model" or field.metadata["section"] in sections):
+        is_of_run = field.metadata["section"] in sections or field.name in own_names
+        if is_contradiction and is_of_run:
             raise UserError(
                 f"--{field.name}={now} contradicts the run {directory}, which has {was}: leave the flag out"
             )
     return directory, run_config, saved["dataset"]
+
+
+def _recorded_config(record: Mapping[str, Any]) -> Config:
+    """Returns the settings of a run; the positive class of two, if the settings lack it, is that of its images."""
+    config, class_names = Config.from_json(record["settings"]), record["dataset"].get("class_names", ())
+    if config.positive_class is None and len(class_names) == 2:
+        config = dataclasses.replace(config, positive_class=class_names[1])
+    return config
 
 
 def read_record(directory: Path) -> dict[str, Any]:
@@ -301,12 +313,18 @@ def _check_same(
     directory: Path, config: Config, dataset: Mapping[str, Any], initialized_from: Mapping[str, Any] | None
 ) -> None:
     saved = read_record(directory)
-    was = Config.from_json(saved["settings"])
+    was = _recorded_config(saved)
+    if config.positive_class is None:  # the names of the classes, in their order, are compared below
+        was = dataclasses.replace(was, positive_class=None)
     differences = [
         f"{field.name} was {getattr(was, field.name)} and is now {getattr(config, field.name)}"
         for field in flag_fields()
         if field.metadata["fixed"] and getattr(was, field.name) != getattr(config, field.name)
     ]
+    names = [record.get("class_names", []) for record in (saved["dataset"], dataset)]
+    if not differences and names[0] != names[1]:
+        remedy = f"; --positive_class={names[0][1]} numbers them as they were" if len(names[0]) == 2 else ""
+        differences = [f"the labels 0, 1, … were {', '.join(names[0])} and are now {', '.join(names[1])}{remedy}"]
     if not differences and saved["dataset"] != json.loads(json.dumps(dict(dataset))):
         differences = [f"the images were {saved['dataset']} and are now {dict(dataset)}"]
     if not differences and initialized_from is not None and saved["initialized_from"] != initialized_from:

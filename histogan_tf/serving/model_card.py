@@ -55,6 +55,7 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         "dataset": dataset["name"],
         "images": f"{height}x{width} pixels, {'RGB' if channels == 3 else 'grey'}",
         "labels": ", ".join(f"{label} = {name}" for label, name in enumerate(trained.class_names)) or "none",
+        "positive class": _positive_class(trained),
         "restricted to": ", ".join(
             f"--{name}={getattr(config, name)}" for name in _restrictions(config) if getattr(config, name) is not None
         ),
@@ -63,6 +64,14 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
         facts[name] = f"{counts or part.get('num_images', 'no')} images, fingerprint {part['fingerprint'][:16]}"
     return facts
+
+
+def _positive_class(trained: TrainedNetwork) -> str:
+    """Returns which class a classifier's probabilities and metrics are about; "" for other networks."""
+    if trained.kind != CLASSIFIER:
+        return ""
+    negative, positive = trained.class_names
+    return f"{positive} (label 1); probabilities, precision and recall are those of {positive}, against {negative}"
 
 
 def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
@@ -137,8 +146,9 @@ def _metrics(trained: TrainedNetwork) -> str:
     """Shows as Markdown the metrics that --mode=evaluate wrote in the run directory."""
     sections = []
     for path in metric_files(trained.directory):
-        rows = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-        sections.append(f"{path.relative_to(trained.directory)}:\n\n{_table(rows)}")
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        about = f" (positive class: {measured['positive_class']})" if "positive_class" in measured else ""
+        sections.append(f"{path.relative_to(trained.directory)}{about}:\n\n{_table(measured['metrics'])}")
     if not sections:
         return "No metrics were measured."
     return "\n\n".join(sections)

@@ -49,7 +49,9 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
             f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return interface(model)
+    if trained.kind != "classifier":
+        return interface(model)
+    return f"{interface(model)}\n\n`probability` is that of {trained.class_names[1]}, the positive class."
 
 
 def outside_network(trained: TrainedNetwork) -> keras.Model:

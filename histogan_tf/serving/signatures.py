@@ -200,7 +200,8 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         return serving_default(_for_each(read, image_bytes, tf.TensorSpec(trained.image_shape, tf.uint8)))
 
     zeros = np.zeros((1, height, width, channels), np.uint8)
-    outputs = f"the probability of label 1 ({trained.class_names[1]}), and label 1 where it is {THRESHOLD} or more"
+    positive = trained.class_names[1]
+    outputs = f"the probability of {positive}, the positive class, and label 1 where it is {THRESHOLD} or more"
     return {
         "serving_default": _signature(
             serving_default,

@@ -27,7 +27,7 @@ from histogan_tf.training.cyclegan_step import Translator
 from histogan_tf.training.sampling import Sampler
 
 # What a network of each kind can be asked for; measuring one by these is what `hg.evaluate` is for.
-_METHODS = {GENERATOR: "sample()", TRANSLATOR: "translate()", CLASSIFIER: "predict() and scores"}
+_METHODS = {GENERATOR: "sample()", TRANSLATOR: "translate()", CLASSIFIER: "predict(), scores and positive_class"}
 
 
 class TrainedRun:
@@ -91,6 +91,16 @@ class TrainedRun:
         return tuple(self._dataset["class_names"])
 
     @property
+    def positive_class(self) -> str:
+        """The name of the class whose probability a classifier predicts, and whose precision and recall are measured.
+
+        Raises:
+            UserError: if the run is no classifier.
+        """
+        self._require(CLASSIFIER, "positive_class")
+        return self.class_names[1]
+
+    @property
     def step(self) -> int:
         """Training steps made when the checkpoint was saved; 0 if there is none yet, 1 for a finished classifier."""
         return steps_made(self._directory, self._command.checkpoint)
@@ -113,8 +123,8 @@ class TrainedRun:
     def scores(self) -> dict[str, Any]:
         """What a classifier's predictions for the validation images are worth: the content of metrics.json.
 
-        "metrics" holds `value`, and bounds `low` and `high` of its 95 % interval, of each metric by name; None where
-        one is not defined.
+        "positive_class" is the name of the class that they are about. "metrics" holds `value`, and bounds `low` and
+        `high` of its 95 % interval, of each metric by name; None where one is not defined.
 
         Raises:
             UserError: if the run is no classifier, or is not finished.
@@ -188,7 +198,7 @@ class TrainedRun:
                 width, channels), values in [0, 255].
 
         Returns:
-            float64 (num_images,): the probability of label 1 of each image.
+            float64 (num_images,): each image's probability of being of the class `positive_class`, label 1.
 
         Raises:
             UserError: if the run is no classifier or is not finished, or images are of another size.

@@ -32,7 +32,7 @@ def two_runs(real_run, both_run, tmp_path, train_config):
     second[-1] = 1 - second[-1]
     for name, values in (("real", probabilities), ("both", second)):
         changed = Predictions(first.ids, first.groups, first.labels, values)
-        write_predictions(tmp_path / name / "predictions.csv", changed, train_config())
+        write_predictions(tmp_path / name / "predictions.csv", changed, train_config(), ("non-idc", "idc"))
     return tmp_path
 
 
@@ -51,7 +51,9 @@ def test_runs_are_compared_on_the_images_that_they_share(two_runs, make_config, 
     assert test["p_value"] == mcnemar_test(np.array([1, 1, 1, 1]), [1, 0, 0, 0], [0, 1, 1, 1]).p_value == 0.625
     assert result["runs"]["real"]["metrics"]["accuracy"]["value"] == pytest.approx(1 - 3 / len(labels))
     assert "mcnemar" not in result["runs"]["real"]
+    assert result["positive_class"] == "idc"
     text = (folder / "comparison.md").read_text()
+    assert "| metric (positive class: idc) |" in text
     assert "| accuracy " in text and "trained on both" in text and "UNTRAINED" in text
     assert "right where the other is wrong on 3 images" in text and text.strip() in caplog.text
     with Image.open(folder / "comparison.png") as image:
@@ -60,6 +62,16 @@ def test_runs_are_compared_on_the_images_that_they_share(two_runs, make_config, 
     ((path, queries, found),) = drawn
     assert path == folder / "neighbours-both.png" and len(queries) == 4
     assert all(len(row) == 5 and row[0][0].shape == (20, 20, 3) for row in found)
+
+
+def test_runs_with_other_positive_classes_are_not_compared(two_runs, make_config):
+    path = two_runs / "both" / "config.json"
+    record = json.loads(path.read_text())
+    record["dataset"]["class_names"].reverse()
+    record["settings"]["positive_class"] = "non-idc"
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="real tells idc .* from non-idc, and both tells non-idc from idc"):
+        commands.run_command(make_config("--mode=evaluate", "--compare=real,both", f"--checkpoint_dir={two_runs}"))
 
 
 def test_neighbours_are_the_nearest_of_all_training_images_and_say_which_are_real(two_runs, make_config, monkeypatch):
@@ -102,7 +114,7 @@ def test_runs_on_other_images_are_refused(two_runs, make_config, train_config):
     path = two_runs / "both" / "predictions.csv"
     kept = read_predictions(path)
     fewer = Predictions(kept.ids[1:], kept.groups[1:], kept.labels[1:], kept.probabilities[1:])
-    write_predictions(path, fewer, train_config())
+    write_predictions(path, fewer, train_config(), ("non-idc", "idc"))
     with pytest.raises(UserError, match=r"real and both were measured on other images \(22 and 21\)"):
         commands.run_command(make_config("--mode=evaluate", "--compare=real,both", f"--checkpoint_dir={two_runs}"))
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
+from histogan_tf.classifier import plots
 from histogan_tf.classifier.results import (
     Predictions,
     evaluate_run,
@@ -20,6 +21,8 @@ from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric
 
+NAMES = ("non-idc", "idc")
+
 
 def make_predictions(groups: np.ndarray | None = None, num_images: int = 40) -> Predictions:
     generator = np.random.default_rng(0)
@@ -31,7 +34,7 @@ def make_predictions(groups: np.ndarray | None = None, num_images: int = 40) -> 
 @pytest.mark.parametrize("groups", [None, np.array(["p1", "p2"] * 20)])
 def test_predictions_come_back_from_their_file(tmp_path, train_config, groups):
     written = make_predictions(groups)
-    write_predictions(tmp_path / "predictions.csv", written, train_config())
+    write_predictions(tmp_path / "predictions.csv", written, train_config(), NAMES)
     read = read_predictions(tmp_path / "predictions.csv")
     for name in ("ids", "labels", "probabilities"):
         np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
@@ -39,13 +42,13 @@ def test_predictions_come_back_from_their_file(tmp_path, train_config, groups):
 
 
 def test_the_columns_are_those_promised(tmp_path, make_config, train_config):
-    write_predictions(tmp_path / "a.csv", make_predictions(), make_config("--model=resnet18"))
+    write_predictions(tmp_path / "a.csv", make_predictions(), make_config("--model=resnet18"), NAMES)
     assert (tmp_path / "a.csv").read_text().splitlines()[:2] == [
-        "id,patient,label,probability",
-        '"image, 0.png",,0,0.382177',
+        "id,patient,label,probability,positive_class",
+        '"image, 0.png",,0,0.382177,idc',
     ]
-    write_predictions(tmp_path / "b.csv", make_predictions(), train_config())
-    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "id,patient,label,probability,backbone"
+    write_predictions(tmp_path / "b.csv", make_predictions(), train_config(), NAMES)
+    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "id,patient,label,probability,positive_class,backbone"
 
 
 @pytest.mark.parametrize("text", [None, "", "id,label\na,1\n", "id,patient,label,probability\na,b,c,d\n"])
@@ -95,7 +98,7 @@ def test_evaluate_measures_again_with_another_recall(real_run, make_config, tmp_
 @pytest.mark.parametrize(("num_patients", "told"), [(1, "with one, there are none"), (3, "too narrow"), (10, "")])
 def test_few_patients_are_warned_of(tmp_path, train_config, caplog, num_patients, told):
     groups = np.array([f"p{number % num_patients}" for number in range(40)])
-    write_predictions(tmp_path / "predictions.csv", make_predictions(groups), train_config())
+    write_predictions(tmp_path / "predictions.csv", make_predictions(groups), train_config(), NAMES)
     evaluate_run(tmp_path, train_config(), ("no", "yes"), None)
     assert told in caplog.text and bool(told) == ("too narrow" in caplog.text)
     low = json.loads((tmp_path / "metrics.json").read_text())["metrics"]["accuracy"]["low"]
@@ -105,8 +108,8 @@ def test_few_patients_are_warned_of(tmp_path, train_config, caplog, num_patients
 def test_undefined_metrics_are_null(tmp_path, train_config):
     predictions = make_predictions()
     never = Predictions(predictions.ids, None, predictions.labels, predictions.probabilities / 10)
-    write_predictions(tmp_path / "predictions.csv", never, train_config())
-    write_predictions(tmp_path / "training_folds.csv", predictions, train_config())
+    write_predictions(tmp_path / "predictions.csv", never, train_config(), NAMES)
+    write_predictions(tmp_path / "training_folds.csv", predictions, train_config(), NAMES)
     evaluate_run(tmp_path, train_config(), ("no", "yes"), 0.1)  # a threshold that no prediction reaches
     text = (tmp_path / "metrics.json").read_text()
     result = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
@@ -117,6 +120,17 @@ def test_undefined_metrics_are_null(tmp_path, train_config):
         "high": None,
         "num_undefined": 2000,
     }
+
+
+def test_the_positive_class_is_named(tmp_path, train_config, caplog, monkeypatch):
+    titles = []
+    monkeypatch.setattr(plots, "save_figure", lambda path, figure: titles.append(figure.axes[0].get_title()))
+    write_predictions(tmp_path / "predictions.csv", make_predictions(), train_config(), ("healthy", "cancer"))
+    evaluate_run(tmp_path, train_config(), ("healthy", "cancer"), None)
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert (result["positive_class"], result["negative_class"]) == ("cancer", "healthy")
+    assert "| metric (positive class: cancer) |" in caplog.text
+    assert len(titles) == 4 and all(title.endswith("; positive class: cancer") for title in titles), titles
 
 
 def test_the_plots_are_there(real_run):
@@ -131,13 +145,14 @@ def test_a_table_shows_values_with_intervals():
         {
             "a": {"recall": Metric(0.5, 0.25, 0.75, 0), "true_positives": Metric(1.0, 0.0, 12.0, 0)},
             "b": {"recall": Metric(nan, nan, nan, 9), "true_positives": Metric(3.0, nan, nan, 0)},
-        }
+        },
+        "idc",
     )
     assert shown.splitlines() == [
-        "| metric         | a                      | b               |",
-        "| -------------- | ---------------------- | --------------- |",
-        "| recall         | 0.500 (0.250 to 0.750) | undefined       |",
-        "| true_positives | 1 (0 to 12)            | 3 (no interval) |",
+        "| metric (positive class: idc) | a                      | b               |",
+        "| ---------------------------- | ---------------------- | --------------- |",
+        "| recall                       | 0.500 (0.250 to 0.750) | undefined       |",
+        "| true_positives               | 1 (0 to 12)            | 3 (no interval) |",
     ]
     assert to_json({"x": Metric(nan, 0.0, 1.0, 2)}) == {
         "x": {"value": None, "low": 0.0, "high": 1.0, "num_undefined": 2}

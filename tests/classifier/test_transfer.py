@@ -194,3 +194,15 @@ def test_training_images_are_found_by_their_number(train_config, synthetic_dir):
     assert [data.ids[index].startswith("synthetic/") for index in indices] == [True, False, True, False]
     assert data.groups[50] == data.ids[50] and data.groups[3] in {"p0", "p1", "p2", "p3"}
     np.testing.assert_array_equal(merged.labels, data.labels)
+
+
+def test_the_run_records_its_positive_class(real_run, train_config, make_config, caplog):
+    record = json.loads((real_run / "config.json").read_text())
+    assert record["settings"]["positive_class"] == "idc" and record["dataset"]["class_names"] == ["non-idc", "idc"]
+    assert json.loads((real_run / "training.json").read_text())["positive_class"] == "idc"
+    flags = ("--run=real", "--perturbations=rotation,noise", "--views=2")
+    with pytest.raises(UserError, match="positive_class was idc and is now non-idc"):
+        commands.run_command(train_config(*flags, "--positive_class=non-idc"))
+    assert "positive class: non-idc (label 1)" in caplog.text
+    with pytest.raises(UserError, match="--positive_class=non-idc contradicts the run .* which has idc"):
+        commands.run_command(make_config("--mode=evaluate", "--run=real", "--positive_class=non-idc"))

@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics
 
 from histogan_tf.classifier.results import Predictions
-from histogan_tf.metrics.classification import mcnemar_test
+from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper import table1 as table_module
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS
 from histogan_tf.paper.table1 import TABLE1_COLUMNS, answer, effect, make_table
@@ -31,7 +31,7 @@ def predictions(row: int, repeat: int, groups=PATIENTS) -> Predictions:
 def made():
     found = {row.name: [predictions(number, repeat) for repeat in range(2)] for number, row in enumerate(ROWS)}
     counts = {row.name: [{"real": 10, "synthetic": number}] * 2 for number, row in enumerate(ROWS)}
-    return found, make_table(found, counts)
+    return found, make_table(found, counts, "idc", seed=42)
 
 
 def test_the_papers_numbers_are_those_of_its_table_1():
@@ -130,7 +130,7 @@ def test_the_answer_names_what_raises_precision_and_what_it_costs():
 def test_one_patient_leaves_every_interval_and_effect_untold():
     groups = np.full(NUM_IMAGES, "p0")
     found = {row.name: [predictions(number, 0, groups)] for number, row in enumerate(ROWS)}
-    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS})
+    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
     assert table["num_validation_patients"] == 1
     cell = table["rows"][1]["metrics"]["recall"]
     assert (cell["low"], cell["high"], cell["spread"]) == (None, None, None)
@@ -138,10 +138,24 @@ def test_one_patient_leaves_every_interval_and_effect_untold():
     json.dumps(table, allow_nan=False)
 
 
+def test_intervals_are_drawn_from_the_seed_as_those_of_figure_7_are():
+    found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)}
+    counts = {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}
+    table = make_table(found, counts, "idc", seed=7)
+    cells = next(row for row in table["rows"] if row["name"] == "ccan")["metrics"]
+    of_seed = {
+        seed: evaluate_classifier(LABELS, found["ccan"][0].probabilities, groups=PATIENTS, seed=seed)
+        for seed in (7, 42)
+    }
+    for name in TABLE1_COLUMNS:
+        assert (cells[name]["low"], cells[name]["high"]) == (of_seed[7][name].low, of_seed[7][name].high), name
+    assert of_seed[7]["roc_auc"].low != of_seed[42]["roc_auc"].low
+
+
 def test_nothing_called_positive_is_undefined_and_not_zero():
     silent = Predictions(np.arange(NUM_IMAGES).astype(str), PATIENTS, LABELS, np.zeros(NUM_IMAGES))
     found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)} | {"dcgan": [silent]}
-    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS})
+    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
     cells = next(row for row in table["rows"] if row["name"] == "dcgan")["metrics"]
     assert (cells["precision"]["value"], cells["recall"]["value"]) == (None, 0)
     json.dumps(table, allow_nan=False)
@@ -154,6 +168,7 @@ def test_the_csv_holds_the_numbers_of_the_json(made, tmp_path: Path):
         rows = list(csv.DictReader(file))
     assert [line["row"] for line in rows] == [row.title for row in ROWS]
     for line, row in zip(rows, table["rows"], strict=True):
+        assert line["positive_class"] == table["positive_class"] == "idc"
         assert float(line["recall"]) == row["metrics"]["recall"]["value"]
         assert float(line["roc_auc_high"]) == row["metrics"]["roc_auc"]["high"]
         assert line["published_recall"] == ("" if row["published"] is None else str(row["published"]["recall"]))

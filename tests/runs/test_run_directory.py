@@ -41,6 +41,20 @@ def test_other_settings_or_images_are_refused_by_name(tiny_config):
     assert (directory / "config.json").read_bytes() == before
 
 
+def test_labels_that_are_numbered_otherwise_are_refused_with_the_flag_that_mends_it(tiny_config):
+    flags = ("--model=dcgan1", "--run=mine")
+    before, after = DATASET | {"class_names": ["idc", "non-idc"]}, DATASET | {"class_names": ["non-idc", "idc"]}
+    directory = run_directory.begin_run(tiny_config(*flags), before)
+    with pytest.raises(UserError, match="labels 0, 1, … were idc, non-idc and are now non-idc, idc; --positive_class"):
+        run_directory.begin_run(tiny_config(*flags), after)
+    # What the message advises goes on, although the run was begun without the flag; another class does not.
+    assert run_directory.begin_run(tiny_config(*flags, "--positive_class=non-idc"), before) == directory
+    with pytest.raises(UserError, match="positive_class was non-idc and is now idc"):
+        run_directory.begin_run(tiny_config(*flags, "--positive_class=idc"), after)
+    # The images of the run are read again as they were numbered.
+    assert run_directory.read_run(tiny_config(*flags))[1].positive_class == "non-idc"
+
+
 def test_a_folder_that_is_no_run_is_never_touched(tiny_config, tmp_path: Path):
     foreign = tmp_path / "thesis"
     foreign.mkdir()

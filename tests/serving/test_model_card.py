@@ -30,11 +30,14 @@ def test_translators_and_classifiers_say_their_own(networks, tmp_path):
     card = card_of(networks["translator-A2B"], tmp_path)
     assert "- domain B (idc): 3 non-idc, 5 idc images" in card
     assert "lambda_cycle=10.0" in card
-    assert "generator_updates" not in card
+    assert "generator_updates" not in card and "positive class" not in card
     card = card_of(networks["classifier"], tmp_path)
     assert "- training: 3 non-idc, 5 idc images" in card
     assert "weights=random" in card
     assert "epochs" not in card
+    assert (
+        "- positive class: idc (label 1); probabilities, precision and recall are those of idc, against non-idc" in card
+    )
 
 
 def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
@@ -46,10 +49,11 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
     synthesis = {"kid-n8": {"synthetic": {"value": 0.25, "deviation": 0.031}, "floor": {"value": 0.0125}}}
     classification = {"recall": {"value": 0.75, "low": 0.5, "high": 0.9}, "f1": {"value": None}}
     (run / "evaluation" / "synthesis.json").write_text(json.dumps({"metrics": synthesis}))
-    (run / "metrics.json").write_text(json.dumps({"metrics": classification}))
+    (run / "metrics.json").write_text(json.dumps({"positive_class": "idc", "metrics": classification}))
     card = card_of(dataclasses.replace(plain, directory=run), tmp_path)
     assert (
         "| metric | synthetic    | floor  |\n| ------ | ------------ | ------ |\n| kid-n8 | 0.25 ± 0.031 | 0.0125 |\n"
         in card
     )
+    assert "metrics.json (positive class: idc):" in card and "evaluation/synthesis.json:" in card
     assert "| recall | 0.75 (0.5 to 0.9) |\n| f1     | undefined         |\n" in card
