@@ -30,7 +30,7 @@ class ClassifierFlags:
     synthetic_dir: str | None = flag(
         None,
         "Folder of synthetic images, as --mode=generate writes it: sub-folders 0/ and 1/, or 0.npz and 1.npz, or "
-        "images.npz.",
+        "images.npz; and classes.json, which names their classes.",
         section="classifier",
         fixed=False,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from histogan_tf.data.class_file import CLASS_FILE, matching_class, read_class_file
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
@@ -30,7 +31,8 @@ def load_synthetic(
 
     They are read from images.npz (arrays `images` and `labels`) if it is there. Else they are read, for each label,
     from LABEL.npz (array `images`) or else from the sub-folder LABEL/. So images that --format=both wrote twice are
-    read once. A label may be missing.
+    read once. A label may be missing. A classes.json beside them says which class each LABEL is, and the images get
+    the label that this class has among the real images. Without it, LABEL is that label itself, and a warning says so.
 
     Args:
         directory: the folder, as in --synthetic_dir.
@@ -43,16 +45,18 @@ def load_synthetic(
         A set whose ids start with "synthetic/".
 
     Raises:
-        UserError: if there is no such folder or no image in it, or if an archive is damaged or does not hold uint8
-            images and their labels (but, for instance, floats with NaN).
+        UserError: if there is no such folder or no image in it; if an archive is damaged or does not hold uint8 images
+            and their labels (but, for instance, floats with NaN); or if images are of a class that the real set lacks.
     """
     root = Path(directory).expanduser()
     if not root.is_dir():
         raise UserError(f"--synthetic_dir={directory}: there is no such folder; give one with {_LAYOUTS}")
+    recorded = read_class_file(root)
+    numbered = class_names if recorded is None else recorded
     if (root / "images.npz").is_file():
-        parts = [_read_archive(root / "images.npz", len(class_names), None, needs_labels)]
+        parts = [_read_archive(root / "images.npz", len(numbered), None, needs_labels)]
     else:
-        parts = [part for label in range(len(class_names)) if (part := _read_label(root, label, strict))]
+        parts = [part for label in range(len(numbered)) if (part := _read_label(root, label, strict))]
     if not parts and not needs_labels and (part := _read_folder(root, "images", strict)):
         parts = [(part[0], None, part[1])]
     if not sum(len(images) for images, _, _ in parts):
@@ -63,11 +67,40 @@ def load_synthetic(
             f"--synthetic_dir={directory}: images differ in shape ({listing(sorted(shapes))}); give images of one shape"
         )
     parts = [part for part in parts if len(part[0])]
-    images, ids = (np.concatenate([part[column] for part in parts]) for column in (0, 2))
     if any(labels is None for _, labels, _ in parts):
+        images, ids = (np.concatenate([part[column] for part in parts]) for column in (0, 2))
         return ImageSet(images, None, ids, None, "synthetic")
-    labels = np.concatenate([labels for _, labels, _ in parts]).astype(np.int32)
-    return ImageSet(images, labels, ids, None, "synthetic", tuple(class_names))
+    if recorded is None:
+        found = np.unique(np.concatenate([labels for _, labels, _ in parts]))
+        taken = listing(f"{label} = {class_names[label]}" for label in found)
+        logger.warning("%s has no %s that names its classes: taken as %s", root, CLASS_FILE, taken)
+    else:
+        parts = [(images, _matched(labels, recorded, class_names, directory), ids) for images, labels, ids in parts]
+        parts.sort(key=lambda part: part[1][0])  # without an images.npz, a part is of one label
+    images, labels, ids = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    return ImageSet(images, labels.astype(np.int32), ids, None, "synthetic", tuple(class_names))
+
+
+def _matched(labels: np.ndarray, recorded: Sequence[str], class_names: Sequence[str], directory: str) -> np.ndarray:
+    """Returns the labels that the real set gives to the classes of synthetic images, int64 (num_images,).
+
+    Args:
+        labels: int (num_images,), numbers of `recorded`.
+        recorded: the class names in the folder's classes.json.
+        class_names: those of the real set.
+        directory: the folder, for the message.
+    """
+    number_of = np.zeros(len(recorded), np.int64)
+    for number in np.unique(labels):
+        found = matching_class(number, recorded, class_names)
+        if found is None:
+            raise UserError(
+                f"--synthetic_dir={directory}: its {CLASS_FILE} says that label {number} is {recorded[number]!r}, and "
+                f"the real images have the classes {listing(class_names) or 'none'}: give images of these classes, or "
+                f"correct the name if it means one of them"
+            )
+        number_of[number] = found
+    return number_of[labels]
 
 
 def synthetic_of(images: ImageSet | Mapping[Any, np.ndarray], class_names: Sequence[str]) -> ImageSet:

@@ -13,6 +13,7 @@ import numpy as np
 from histogan_tf.classifier.prediction import Predictor
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
+from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
@@ -53,8 +54,8 @@ _RULES: dict[str, Callable[[_OneLabel], Selection]] = {
 
 
 def select_images(config: Config, synthetic_dir: Path, rules: tuple[str, ...], output_directory: Path) -> None:
-    """Writes <output_directory>-<rule>/ for each rule: LABEL.npz with the images kept, if any, and label-LABEL/ with
-    selection.csv and sheets of kept and rejected images.
+    """Writes <output_directory>-<rule>/ for each rule: LABEL.npz with the images kept, if any, and classes.json beside
+    them; and label-LABEL/ with selection.csv and sheets of kept and rejected images.
 
     Args:
         config: names the run of the classifier trained on real images, whose predictions the rule `confidence` uses,
@@ -100,6 +101,7 @@ def _write(directory: Path, label: int, images: ImageSet, chosen: Selection) -> 
     selection.write_selection(directory / f"label-{label}", chosen, images.ids, images.images)
     logger.info("%s: keeps %d of %d images of label %d", chosen.rule, chosen.is_kept.sum(), len(images), label)
     if chosen.is_kept.any():
+        write_class_file(directory, images.class_names)
         with files.written_aside(directory / f"{label}.npz") as aside, aside.open("wb") as file:
             np.savez(file, images=images.images[chosen.is_kept])
 

@@ -13,10 +13,10 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR, TRANSLATOR, family_of
 from histogan_tf.data.given_images import config_for
-from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.image_set import ImageSet, find_class, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.device import prepare
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
@@ -147,7 +147,12 @@ def _of_label(synthetic: ImageSet, label: str | None, real: ImageSet) -> ImageSe
     """The images of a label of the real set's, if one is given and the images have labels."""
     if label is None or synthetic.labels is None:
         return synthetic
-    return synthetic.select(np.flatnonzero(synthetic.labels == label_number(label, real.class_names)))
+    name = real.class_names[label_number(label, real.class_names)]
+    number = find_class(name, synthetic.class_names)
+    if number is None:
+        classes = listing(synthetic.class_names) or "none"
+        raise UserError(f"--label={label}: the synthetic images have the classes {classes}, and none is {name!r}")
+    return synthetic.select(np.flatnonzero(synthetic.labels == number))
 
 
 def _output_directory(config: Config, beside: Path) -> Path:

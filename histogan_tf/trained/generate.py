@@ -12,6 +12,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
+from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.image_set import label_number
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
@@ -30,12 +31,14 @@ _BATCH = 256
 def generate_images(config: Config) -> None:
     """Makes --num_images images with a trained generator, and writes them to --output_dir.
 
-    PNG files are written to images/ or, if their labels are known, to sub-folders named after the labels' numbers.
+    PNG files are written to images/ or, if their labels are known, to sub-folders named after the labels' numbers, with
+    a classes.json that names the classes.
 
     Image number i depends only on --seed and i: a larger --num_images adds images to those of a smaller one.
 
     Raises:
-        UserError: if there is no such run, the label is unknown or the run has not learned it, or the results exist.
+        UserError: if there is no such run, the label is unknown or the run has not learned it, the results exist, or
+            the folder holds images whose labels are numbered otherwise.
     """
     (source,) = load_networks(config, kind=GENERATOR)
     sampler = sampler_of(source)
@@ -53,6 +56,8 @@ def generate_images(config: Config) -> None:
             name = "images" if label is None else str(label)
             path = output_directory / f"{name}.npz"
             writers.append(_NpzWriter(stack, path, labels if is_labelled else None, config.num_images))
+        if is_labelled:
+            write_class_file(output_directory, source.class_names)
         progress, num_written = stack.enter_context(Progress(config.num_images, 0, "image")), 0
         for images in images_in_turn(sampler, config.num_images, config.seed, label):
             for writer in writers:

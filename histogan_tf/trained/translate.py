@@ -14,8 +14,9 @@ import numpy as np
 
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import TRANSLATOR, family_of, models_of_kind
+from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.decoding import SUFFIXES, decode_image
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.image_set import ImageSet, find_class
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
@@ -68,6 +69,7 @@ def translate_dataset(config: Config) -> None:
         a sub-folder for each target label, or each source label with --keep_labels: the translations as PNG files,
             named after their source images.
         A2B.png, B2A.png: a sheet of sources and translations for each direction.
+        classes.json: the names of the labels.
         index.csv: a line for each source image, with the columns source, source_label, target_label, distance and file;
             file is empty if --min_distance or --top_fraction left the translation out.
 
@@ -98,6 +100,7 @@ def translate_dataset(config: Config) -> None:
     translators = [Translator(trained.network) for trained in networks]
     with written_aside(output_directory) as aside:
         aside.mkdir()
+        write_class_file(aside, dataset["class_names"])
         rows = []
         for job, translator in zip(jobs, translators, strict=True):
             rows += _translate_one_way(aside, image_set, job, translator, config)
@@ -184,8 +187,8 @@ def _jobs(config: Config, image_set: ImageSet, dataset: dict[str, Any]) -> list[
 
 def _class_number(image_set: ImageSet, name: str, label: int) -> int:
     """Returns the number of the class in the image set that has a domain's name or number; -1 if there is none."""
-    class_names = [class_name.casefold() for class_name in image_set.class_names]
-    return next((class_names.index(known) for known in (name.casefold(), str(label)) if known in class_names), -1)
+    found = (find_class(known, image_set.class_names) for known in (name, str(label)))
+    return next((number for number in found if number is not None), -1)
 
 
 def _translate_one_way(

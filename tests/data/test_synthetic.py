@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,53 @@ def test_images_npz_holds_both_labels(tmp_path):
     loaded = load(tmp_path)
     np.testing.assert_array_equal(loaded.images, images)
     assert loaded.labels.tolist() == [1, 0, 1]
+
+
+def write_classes(folder: Path, *names: str) -> None:
+    (folder / "classes.json").write_text(json.dumps({"class_names": names}))
+
+
+def test_classes_are_matched_by_name_where_another_dataset_numbers_them_otherwise(tmp_path, write_images):
+    idc = write_images(tmp_path / "0", 3, seed=1)
+    other = write_images(tmp_path / "1", 2, seed=2)
+    write_classes(tmp_path, "IDC", "non-idc")
+    loaded = load(tmp_path)
+    np.testing.assert_array_equal(loaded.images, np.concatenate([other, idc]))
+    assert loaded.labels.tolist() == [0, 0, 1, 1, 1] and loaded.class_names == NAMES
+    assert loaded.ids.tolist()[::4] == ["synthetic/1/000.png", "synthetic/0/002.png"]
+
+
+@pytest.mark.parametrize("form", ["archive of a label", "archive of all"])
+def test_labels_in_archives_are_matched_too(tmp_path, form):
+    images = random_images(3)
+    if form == "archive of a label":
+        np.savez(tmp_path / "2.npz", images=images)
+    else:
+        np.savez(tmp_path / "images.npz", images=images, labels=np.array([2, 2, 0]))
+    write_classes(tmp_path, "idc", "stroma", "non-idc")
+    expected = [0, 0, 0] if form == "archive of a label" else [0, 0, 1]
+    loaded = load(tmp_path)
+    np.testing.assert_array_equal(loaded.images, images)
+    assert loaded.labels.tolist() == expected and loaded.labels.dtype == np.int32
+
+
+def test_a_class_that_the_real_images_lack_is_refused(tmp_path, write_images):
+    write_images(tmp_path / "1", 3)
+    write_classes(tmp_path, "non-idc", "tumor")
+    with pytest.raises(UserError, match="label 1 is 'tumor', and the real images have the classes non-idc, idc"):
+        load(tmp_path)
+    write_classes(tmp_path, "tumor", "idc")  # none of the images is of the class that does not match
+    assert load(tmp_path).labels.tolist() == [1, 1, 1]
+
+
+def test_a_folder_that_does_not_name_its_classes_is_warned_of(tmp_path, write_images, caplog):
+    write_images(tmp_path / "1", 1)
+    load(tmp_path)
+    assert "has no classes.json that names its classes: taken as 1 = idc" in caplog.text
+    caplog.clear()
+    write_classes(tmp_path, *NAMES)
+    load(tmp_path)
+    assert not caplog.text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from histogan_tf.cli import command_line, commands, entry
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
+from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.metrics.generative import frechet_distance, squared_mmd
 from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import FeatureExtractor, FeatureNetwork, feature_extractor, random_extractor
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.synthesis.evaluation import _of_label
 from histogan_tf.training.dcgan_step import dcgan_generator
 from histogan_tf.training.generator_trainer import sampled_state
 from histogan_tf.training.sampling import Sampler
@@ -275,3 +278,15 @@ def test_a_run_is_measured_by_the_classifiers_features_with_weights_of_the_users
     evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=plain", *flags)
     chosen = parse("--features=resnet18", "--weights=random", "--classifier_size=32")
     check_numbers(read(tmp_path), real.images, samples(config, 24), feature_extractor(chosen, (16, 16, 3)))
+
+
+def test_a_label_is_chosen_among_given_patches_by_its_name():
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 4, 4, 3), np.uint8)
+    labels, ids = np.array([0, 0, 0, 1], np.int32), np.arange(4).astype(str)
+    real = ImageSet(images, labels, ids, None, "real", ("non-idc", "idc"))
+    synthetic = ImageSet(images, labels, ids, None, "patches", ("idc", "non-idc"))
+    assert _of_label(synthetic, "idc", real).ids.tolist() == ["0", "1", "2"]
+    assert _of_label(synthetic, "0", real).ids.tolist() == ["3"]
+    other = dataclasses.replace(synthetic, class_names=("idc", "stroma"))
+    with pytest.raises(UserError, match="the synthetic images have the classes idc, stroma, and none is 'non-idc'"):
+        _of_label(other, "0", real)

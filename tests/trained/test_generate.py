@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,8 @@ def test_the_seed_decides_and_more_images_go_on_where_fewer_ended(do, tmp_path):
 
 def test_one_label_goes_to_the_folder_of_its_number(do):
     output = do("generate", "idc", "--num_images=3", "--format=both")
-    assert sorted(path.name for path in output.iterdir()) == ["1", "1.npz"]
+    assert sorted(path.name for path in output.iterdir()) == ["1", "1.npz", "classes.json"]
+    assert json.loads((output / "classes.json").read_text()) == {"class_names": ["non-idc", "idc"]}
     with np.load(output / "1.npz") as archive:
         assert archive["labels"].tolist() == [1, 1, 1]
         assert archive["labels"].dtype == np.int32
@@ -77,12 +79,19 @@ def test_one_label_goes_to_the_folder_of_its_number(do):
 
 def test_a_conditional_run_makes_all_labels_or_the_chosen_one(do, tmp_path):
     output = do("generate", "conditional", "--num_images=5", "--format=both")
-    assert sorted(path.name for path in output.iterdir()) == ["0", "1", "images.npz"]
+    assert sorted(path.name for path in output.iterdir()) == ["0", "1", "classes.json", "images.npz"]
     assert [len(list((output / label).iterdir())) for label in "01"] == [3, 2]
     with np.load(output / "images.npz") as archive:
         assert archive["labels"].tolist() == [0, 1, 0, 1, 0]
     do("generate", "conditional", "--num_images=2", "--label=non-idc", f"--output_dir={tmp_path / 'chosen'}")
-    assert [path.name for path in (tmp_path / "chosen").iterdir()] == ["0"]
+    assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == ["0", "classes.json"]
+
+
+def test_labels_that_are_numbered_otherwise_do_not_go_into_one_folder(do, tmp_path):
+    (tmp_path / "classes.json").write_text('{"class_names": ["idc", "non-idc"]}')
+    with pytest.raises(UserError, match=r"images of the classes 0 \(idc\), 1 \(non-idc\), and these are 0 \(non-idc\)"):
+        do("generate", "idc", "--num_images=3", f"--output_dir={tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == ["classes.json"]
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(do, tmp_path):

@@ -10,12 +10,19 @@ import pytest
 
 from histogan_tf.cli import command_line
 from histogan_tf.data.decoding import decode_image
+from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import begin_run
 from histogan_tf.trained.generate import generate_images
-from histogan_tf.trained.translate import farthest, file_names, mean_squared_distances, translate_dataset
+from histogan_tf.trained.translate import (
+    _class_number,
+    farthest,
+    file_names,
+    mean_squared_distances,
+    translate_dataset,
+)
 from histogan_tf.training.cyclegan_step import CycleGANTrainer, Translator
 
 SHAPE = (32, 33, 3)
@@ -71,7 +78,14 @@ def test_the_runs_own_images_go_both_ways_under_their_names(run, tmp_path):
     output = tmp_path / "out"
     translate_dataset(run.config(f"--output_dir={output}"))
     cats, horses = ([f"{number:03d}.png" for number in range(count)] for count in (3, 5))
-    expected = ["A2B.png", "B2A.png", "index.csv", *(f"2/{name}" for name in cats), *(f"0/{name}" for name in horses)]
+    expected = [
+        "A2B.png",
+        "B2A.png",
+        "classes.json",
+        "index.csv",
+        *(f"2/{name}" for name in cats),
+        *(f"0/{name}" for name in horses),
+    ]
     assert files_below(output) == sorted(expected)
 
     rows = read_index(output)
@@ -95,6 +109,10 @@ def test_without_output_dir_translations_lie_in_the_run_and_serve_as_synthetic_i
     translate_dataset(run.config("--direction=A2B"))
     synthetic = load_synthetic(str(tmp_path / "runs/tiny/translated"), ["cat", "dog", "horse"])
     assert synthetic.labels.tolist() == [2, 2, 2]
+    renumbered = load_synthetic(str(tmp_path / "runs/tiny/translated"), ["Horse", "zebra", "dog"])
+    assert renumbered.labels.tolist() == [0, 0, 0]
+    with pytest.raises(UserError, match="label 2 is 'horse', and the real images have the classes cat, dog"):
+        load_synthetic(str(tmp_path / "runs/tiny/translated"), ["cat", "dog"])
     assert synthetic.image_shape == SHAPE
 
 
@@ -256,3 +274,13 @@ def test_the_farthest_are_kept(min_distance, top_fraction, kept):
 def test_file_names():
     assert file_names(["a/x.JPG", "b/y.v2.png", "7"]) == ["x.png", "y.v2.png", "7.png"]
     assert file_names(["a/x.jpg", "b/X.png"]) == ["00000-x.png", "00001-X.png"]
+
+
+def test_a_domain_is_found_by_its_exact_name_before_any_case():
+    images = ImageSet(
+        np.zeros((3, 4, 4, 3), np.uint8), np.arange(3, dtype=np.int32), np.arange(3).astype(str), None, "cells"
+    )
+    cells = dataclasses.replace(images, class_names=("Tumor", "stroma", "tumor"))
+    found = [_class_number(cells, name, 9) for name in ("tumor", "Tumor", "STROMA", "TUMOR")]
+    assert found == [2, 0, 1, -1]
+    assert _class_number(dataclasses.replace(images, class_names=("0", "1", "2")), "tumor", 1) == 1

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from histogan_tf.data.class_file import matching_class, read_class_file, write_class_file
+from histogan_tf.errors import UserError
+
+
+def test_names_come_back_in_their_order(tmp_path):
+    assert read_class_file(tmp_path) is None
+    write_class_file(tmp_path / "new", ("non-idc", "idc"))
+    assert json.loads((tmp_path / "new" / "classes.json").read_text()) == {"class_names": ["non-idc", "idc"]}
+    assert read_class_file(tmp_path / "new") == ("non-idc", "idc")
+    write_class_file(tmp_path / "new", ["non-idc", "idc"])  # a second network adds the images of another label
+
+
+def test_labels_that_are_numbered_otherwise_do_not_go_into_one_folder(tmp_path):
+    write_class_file(tmp_path, ("non-idc", "idc"))
+    told = r"holds images of the classes 0 \(non-idc\), 1 \(idc\), and these are 0 \(idc\), 1 \(non-idc\)"
+    with pytest.raises(UserError, match=told):
+        write_class_file(tmp_path, ("idc", "non-idc"))
+    assert read_class_file(tmp_path) == ("non-idc", "idc")
+
+
+@pytest.mark.parametrize("name", ["0", "1.npz", "images.npz"])
+def test_images_whose_classes_nobody_recorded_are_not_named_by_guess(tmp_path, name):
+    if name.endswith(".npz"):
+        np.savez(tmp_path / name, images=np.zeros((1, 2, 2, 3), np.uint8))
+    else:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    with pytest.raises(UserError, match=rf"holds images \({name}\) and no classes\.json"):
+        write_class_file(tmp_path, ("non-idc", "idc"))
+    assert not (tmp_path / "classes.json").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{}", '{"class_names": "ab"}', '{"class_names": [1, 2]}', '{"class_names": ["a", "a"]}', "\xff"],
+)
+def test_a_damaged_file_is_told(tmp_path, text):
+    (tmp_path / "classes.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"classes\.json cannot be read"):
+        read_class_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "classes", "expected"),
+    [
+        (("idc", "non-idc"), ("non-idc", "idc"), [1, 0]),
+        (("IDC", "Non-IDC"), ("non-idc", "idc"), [1, 0]),
+        (("stroma", "Tumor", "tumor"), ("tumor", "Tumor"), [None, 1, 0]),
+        (("IDC", "idc"), ("non-idc", "idc"), [None, 1]),
+        (("TUMOR", "stroma"), ("Tumor", "stroma", "tumor"), [None, 1]),
+        (("0", "1"), ("non-idc", "idc"), [None, None]),
+        (("idc",), (), [None]),
+    ],
+)
+def test_classes_are_matched_by_name_and_never_by_number(recorded, classes, expected):
+    assert [matching_class(number, recorded, classes) for number in range(len(recorded))] == expected
