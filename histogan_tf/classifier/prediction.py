@@ -25,6 +25,7 @@ from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Restorable
+from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.load import TrainedNetwork, load_networks
@@ -129,12 +130,12 @@ def classify(config: Config) -> None:
     extra = {"positive_class": trained.class_names[1]} | untrained_columns(trained.config)
     predict, num_done = Predictor(trained.network), 0
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "probability", *extra])
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow(["id", "probability", *extra])
         for ids, images in _read_in_turn(root, names, trained, config.strict):
             probabilities = predict(images)
             for name, probability in zip(ids, probabilities, strict=True):
-                writer.writerow({"id": name, "probability": f"{probability:.6f}", **extra})
+                writer.writerow(neutral_cells([name, f"{probability:.6f}", *extra.values()]))
             num_done += len(ids)
         if not num_done:
             raise UserError(f"none of the {len(names)} image files in {root!r} can be used; see the warnings above")

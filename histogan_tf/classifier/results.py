@@ -20,6 +20,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import neutral_cells, original_text
 from histogan_tf.runs.run_directory import is_exported_run, read_run, sole_writer
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def write_predictions(path: Path, predictions: Predictions, run_config: Config, 
         writer = csv.writer(file)
         writer.writerow([*_COLUMNS, *extra])
         for row in zip(predictions.ids, groups, predictions.labels, predictions.probabilities, strict=True):
-            writer.writerow([*row[:3], f"{row[3]:.6f}", *extra.values()])
+            writer.writerow(neutral_cells([*row[:3], f"{row[3]:.6f}", *extra.values()]))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -78,7 +79,7 @@ def read_predictions(path: Path) -> Predictions:
             rows = list(csv.DictReader(file))
         if not rows:
             raise ValueError("it holds no row")
-        columns = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
+        columns = {name: np.array([original_text(row[name] or "") for row in rows]) for name in _COLUMNS}
         labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(

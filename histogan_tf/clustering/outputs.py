@@ -17,6 +17,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.membership import CLUSTER_COLUMNS
 from histogan_tf.errors import UserError
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import neutral_cells
 
 _MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
 
@@ -149,4 +150,4 @@ def write_assignments(path: Path, clustering: Clustering, image_set: ImageSet) -
         for *known, cluster, distance in zip(
             image_set.ids, labels, patients, clustering.assignment, clustering.distance, strict=True
         ):
-            writer.writerow([*known, cluster, "" if np.isnan(distance) else f"{distance:.6g}"])
+            writer.writerow(neutral_cells([*known, cluster, "" if np.isnan(distance) else f"{distance:.6g}"]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError, listing
+from histogan_tf.runs.csv_cells import original_text
 
 CLUSTER_COLUMNS = ("id", "label", "patient", "cluster", "distance")
 
@@ -32,7 +33,10 @@ def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
                     f"{csv_path} has no column {listing(sorted(missing))}; give the clusters.csv of --mode=cluster, "
                     f"with the columns {listing(CLUSTER_COLUMNS)}"
                 )
-            rows = [(row["id"], _whole_number(row["cluster"], csv_path, reader.line_num)) for row in reader]
+            rows = [
+                (original_text(row["id"] or ""), _whole_number(row["cluster"], csv_path, reader.line_num))
+                for row in reader
+            ]
     except FileNotFoundError as error:
         raise UserError(f"no file {csv_path}; --mode=cluster writes it") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -19,6 +19,7 @@ from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.models.feature_extractors import feature_extractor
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import original_text
 from histogan_tf.synthesis import selection
 from histogan_tf.synthesis.selection import Selection
 from histogan_tf.trained.load import load_networks
@@ -92,7 +93,8 @@ def _sources(index: Path, real: ImageSet, synthetic: ImageSet) -> np.ndarray | N
     if not index.exists():
         return None
     with index.open(encoding="utf-8", newline="") as file:
-        source_of_file = {row["file"]: row["source"] for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    source_of_file = {original_text(row["file"]): original_text(row["source"]) for row in rows}
     numbers = {name: number for number, name in enumerate(real.ids.tolist())}
     return np.array([numbers[source_of_file[name.removeprefix("synthetic/")]] for name in synthetic.ids.tolist()])
 

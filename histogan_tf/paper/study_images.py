@@ -16,6 +16,7 @@ from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError
 from histogan_tf.models import cyclegan
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import neutral_cells
 
 LABELS = (0, 1)
 
@@ -78,7 +79,7 @@ def write_split(images: StudyImages, config: Config, directory: Path) -> None:
     with files.written_aside(directory / "split.csv") as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", "patient", "label", "part"))
-        writer.writerows(zip(whole.ids, groups, whole.labels, parts, strict=True))
+        writer.writerows(map(neutral_cells, zip(whole.ids, groups, whole.labels, parts, strict=True)))
     dataset = {
         "name": whole.name,
         "fingerprint": whole.fingerprint(),

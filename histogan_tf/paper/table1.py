@@ -23,6 +23,7 @@ from histogan_tf.metrics.classification import (
 from histogan_tf.metrics.repeats import mean_metrics
 from histogan_tf.paper.rows import BASELINE, ROWS
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import neutral_cells
 
 TABLE1_COLUMNS = (
     "precision",
@@ -227,4 +228,4 @@ def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
             cells += [against["differences"][name]["effect"] if against else None for name in TABLE1_COLUMNS]
             cells += [" ".join(f"{test['p_value']:.4g}" for test in against["mcnemar"]) if against else None]
             cells += [table["positive_class"]]
-            writer.writerow(cells)
+            writer.writerow(neutral_cells(cells))

@@ -18,6 +18,7 @@ from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
 from histogan_tf.metrics.generative import squared_radii
 from histogan_tf.reporting import pictures
+from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 
 REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
@@ -137,7 +138,7 @@ def write_selection(directory: Path, selection: Selection, ids: np.ndarray, imag
         for image_id, is_kept, score, reason in zip(
             ids, selection.is_kept, selection.scores, selection.reasons, strict=True
         ):
-            writer.writerow((image_id, int(is_kept), selection.rule, f"{score:.6g}", reason))
+            writer.writerow(neutral_cells((image_id, int(is_kept), selection.rule, f"{score:.6g}", reason)))
     for name, chosen in (("kept", selection.is_kept), ("rejected", ~selection.is_kept)):
         indices = np.flatnonzero(chosen)
         if len(indices):

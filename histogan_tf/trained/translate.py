@@ -21,6 +21,7 @@ from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
+from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.run_directory import output_folder, read_run
 from histogan_tf.trained.load import load_networks
@@ -296,7 +297,7 @@ def _write_index(path: Path, rows: Sequence[_Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_Row._fields)
-        writer.writerows(row._replace(distance=f"{row.distance:.8f}") for row in rows)
+        writer.writerows(neutral_cells(row._replace(distance=f"{row.distance:.8f}")) for row in rows)
 
 
 def _sheet(folder: Path, image_set: ImageSet, job: _Job, kept: np.ndarray) -> np.ndarray:

@@ -41,6 +41,23 @@ def test_predictions_come_back_from_their_file(tmp_path, train_config, groups):
     assert read.groups is None if groups is None else read.groups.tolist() == groups.tolist()
 
 
+def test_names_that_are_formulas_are_text_in_the_file_and_come_back(tmp_path, train_config):
+    made = make_predictions(num_images=4)
+    ids, patients = np.array(["=1+1.png", "-2", "+a/b.png", "'=x"]), np.array(["@p", "=p", "-1", "p"])
+    written = Predictions(ids, patients, made.labels, made.probabilities)
+    write_predictions(tmp_path / "predictions.csv", written, train_config(), ("a", "=b"))
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:2] for line in lines] == [
+        ["'=1+1.png", "'@p"],
+        ["-2", "'=p"],
+        ["'+a/b.png", "-1"],
+        ["''=x", "p"],
+    ]
+    assert all(",'=b," in line for line in lines)
+    read = read_predictions(tmp_path / "predictions.csv")
+    assert read.ids.tolist() == ids.tolist() and read.groups.tolist() == patients.tolist()
+
+
 def test_the_columns_are_those_promised(tmp_path, make_config, train_config):
     write_predictions(tmp_path / "a.csv", make_predictions(), make_config("--model=resnet18"), NAMES)
     assert (tmp_path / "a.csv").read_text().splitlines()[:2] == [
