@@ -13,11 +13,23 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return escaped(" ".join(super().__str__().split()))
+
+
+def escaped(text: str) -> str:
+    """Returns a text on one line, with line breaks, control characters and the like as escape sequences.
+
+    A name of a file can hold them, and would otherwise break a line of a log in two, or move the terminal's cursor.
+    """
+    return text if text.isprintable() else "".join(map(_escaped_character, text))
+
+
+def _escaped_character(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def listing(names: Iterable[object], most: int = 8) -> str:
-    """Returns the first `most` names, separated by commas, and the number of the others."""
-    names = [str(name) for name in names]
+    """Returns the first `most` names, escaped and separated by commas, and the number of the others."""
+    names = [escaped(str(name)) for name in names]
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names) - most} more)"

@@ -16,7 +16,8 @@ from histogan_tf.classifier.transfer import load_data
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.positive_class import positive_note
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, escaped
+from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.metrics.distances import nearest
 from histogan_tf.runs import files
@@ -84,8 +85,9 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
         for name, test in tests.items()
     ]
     table = metrics_table(metrics, baseline.class_names[1])
-    text = "\n".join([table, "", *(f"- {name}: {note}" for name, note in notes.items()), "", *verdicts])
-    logger.info("%s", text)
+    shown_notes = [escaped(f"- {name}: {note}") for name, note in notes.items()]
+    text = "\n".join([table, "", *shown_notes, "", *map(escaped, verdicts)])
+    logger.info("%s", Lines(text))
     files.write_text(directory / "comparison.md", text + "\n")
     result = {
         name: {"note": notes[name], "metrics": to_json(metrics[name])}

@@ -17,6 +17,7 @@ from histogan_tf.classifier.prediction import backbone_note, require_classifier,
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
@@ -123,7 +124,7 @@ def evaluate_run(
     metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
     note, positive = backbone_note(run_config), class_names[1]
     title = f"{directory.name}: {note}; {positive_note(class_names)}"
-    logger.info("%s\n%s", title, metrics_table({directory.name: metrics}, positive))
+    logger.info("%s\n%s", title, Lines(metrics_table({directory.name: metrics}, positive)))
     point = None
     if recall_at_least is not None:
         point = _operating_point(directory, predictions, recall_at_least, run_config, positive)
@@ -159,7 +160,7 @@ def _operating_point(
         predictions.labels, predictions.probabilities, threshold, groups=predictions.groups, seed=run_config.seed
     )
     logger.info("recall of at least %g on held-out training images: threshold %.4f", recall_at_least, threshold)
-    logger.info("%s", metrics_table({"operating point": metrics}, positive_class))
+    logger.info("%s", Lines(metrics_table({"operating point": metrics}, positive_class)))
     return {
         "recall_at_least": recall_at_least,
         "threshold": threshold,

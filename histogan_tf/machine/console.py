@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import histogan_tf
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, escaped
 
 package_logger = logging.getLogger(histogan_tf.__name__)
 
@@ -29,6 +29,7 @@ def log_to_console() -> None:
     """Prints the package's log on stdout, wrapped to the terminal's width if stdout is one."""
     package_logger.setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(escape_names)
     handler.setFormatter(_WrappingFormatter())
     package_logger.addHandler(handler)
     package_logger.propagate = False  # absl and TensorFlow hang handlers of their own on the root
@@ -37,13 +38,14 @@ def log_to_console() -> None:
 
 @contextlib.contextmanager
 def copied_to(handler: logging.Handler) -> Iterator[None]:
-    """Sends the package's log, from INFO on, and its details to a handler too.
+    """Sends the package's log, from INFO on, and its details to a handler too, with names escaped.
 
     A Python program that has not set up the package's logger sees warnings only, and goes on to do so: what is beneath
     its level reaches the handler alone.
     """
     shown_level, has_handlers = package_logger.getEffectiveLevel(), bool(package_logger.handlers)
     level, propagate = package_logger.level, package_logger.propagate
+    handler.addFilter(escape_names)
     copies = [handler]
     if shown_level > logging.INFO and propagate and not has_handlers:
         copies.append(_ToParent(shown_level))
@@ -60,6 +62,38 @@ def copied_to(handler: logging.Handler) -> Iterator[None]:
             package_logger.removeHandler(copy)
         package_logger.setLevel(level)
         package_logger.propagate = propagate
+
+
+class Lines(str):
+    """A text that the log shows in several lines, as a table; what is in it must be escaped already."""
+
+
+def escape_names(record: logging.LogRecord) -> bool:
+    """Escapes line breaks and control characters in what fills in the message of a record; a filter of handlers.
+
+    Names of files, classes and runs can hold them. The message itself and `Lines` keep their line breaks.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_with_escapes, record.args))
+    return True
+
+
+def _with_escapes(value: object) -> object:
+    if isinstance(value, Lines) or not isinstance(value, str | os.PathLike | BaseException):
+        return value
+    return _Escaped(value)
+
+
+class _Escaped(str):
+    """The escaped text of a value for %s; its `repr`, for %r, is that of the value, which is escaped by Python."""
+
+    def __new__(cls, value: object) -> _Escaped:
+        shown = super().__new__(cls, escaped(str(value)))
+        shown._repr = repr(value)
+        return shown
+
+    def __repr__(self) -> str:
+        return self._repr
 
 
 class _ToParent(logging.Handler):

@@ -12,6 +12,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.resnet_weights import load_backbone
 from histogan_tf.paper.estimate import machine_pace
@@ -98,7 +99,7 @@ def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> 
         "the plan, in %s:\n  %s\nin all about %.1f hours on this machine at its present load (it may take half or "
         "three times that), and %.2f GB of %.0f GB free; nothing was done",
         directory,
-        plain_table(rows).replace("\n", "\n  "),
+        Lines(plain_table(rows).replace("\n", "\n  ")),
         seconds / 3600,
         num_bytes / 1e9,
         free / 1e9,

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 
 from tabulate import SEPARATING_LINE, DataRow, TableFormat, tabulate
 
+from histogan_tf.errors import escaped
+
 
 def _rule(widths: Sequence[int], alignments: Sequence[str]) -> str:
     """Returns the line below a Markdown header, which says which columns are aligned to the right."""
@@ -36,7 +38,7 @@ def plain_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> s
         rows: the cells of each row; all rows have the same number of cells. A header is a row like the others.
         right: the numbers of the columns that are aligned to the right; the others are aligned to the left.
     """
-    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=_alignments(rows, right))
+    return tabulate(_escaped(rows), tablefmt="plain", disable_numparse=True, colalign=_alignments(rows, right))
 
 
 def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
@@ -46,9 +48,14 @@ def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -
         rows: the cells of each row; all rows have the same number of cells. The first row is the header.
         right: the numbers of the columns that are aligned to the right; the others are aligned to the left.
     """
-    header, *body = rows
+    header, *body = _escaped(rows)
     lines = [header, SEPARATING_LINE, *body]
     return tabulate(lines, tablefmt=_MARKDOWN, disable_numparse=True, colalign=_alignments(rows, right))
+
+
+def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns the rows with each cell on one line, whatever a class or a file in it is called."""
+    return [[escaped(cell) for cell in row] for row in rows]
 
 
 def _alignments(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:

@@ -17,6 +17,7 @@ from histogan_tf.data.image_set import ImageSet, find_class, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.console import Lines
 from histogan_tf.machine.device import prepare
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
@@ -139,7 +140,7 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
         )
     else:
         report = measure_synthesis(real.images, synthetic.images, extract, seed=config.seed)
-        logger.info("%s", report_table(report))
+        logger.info("%s", Lines(report_table(report)))
     return report_json(report, real.ids, synthetic.ids)["metrics"]
 
 
@@ -170,5 +171,5 @@ def _measure(
 ) -> SynthesisReport:
     report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
     write_synthesis_report(report, directory, real.images, images, real.ids, ids)
-    logger.info("%s\nsee %s", report_table(report), directory)
+    logger.info("%s\nsee %s", Lines(report_table(report)), directory)
     return report

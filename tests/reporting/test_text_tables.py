@@ -23,3 +23,9 @@ def test_markdown_says_which_columns_are_numbers():
         "| g_h4  | 50x50x3 |      1,603 |",
         "| ±     |         |          7 |",
     ]
+
+
+def test_a_cell_stays_on_one_line():
+    shown = markdown_table([["class", "n"], ["a\n| b", "1"]])
+    assert len(shown.splitlines()) == 3 and "a\\n| b" in shown
+    assert plain_table([["a\x1b[0m", "b"]]) == "a\\x1b[0m  b"

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import histogan_tf
 from histogan_tf.runs.csv_cells import neutral_cells, original_text
 
 
@@ -49,3 +51,11 @@ def test_each_text_comes_back_and_none_begins_as_a_formula(text):
     (row,) = csv.reader(file)
     assert original_text(row[1]) == text
     assert row[1][:1] not in tuple("=+-@\t\r\n") or float(row[1]) is not None
+
+
+def test_every_csv_file_of_the_package_is_written_so():
+    package = Path(histogan_tf.__file__).parent
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    writers = [path for path, text in texts.items() if "csv.writer(" in text or "csv.DictWriter(" in text]
+    assert len(writers) >= 7
+    assert [path.name for path in writers if texts[path].count("neutral_cells") < 2] == []
