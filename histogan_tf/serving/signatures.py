@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ MAX_COUNT = 256
 """The most images that one request may ask for."""
 
 _BATCHED_FILES = tf.TensorSpec((None,), tf.string)
+_STATUS_MEANING = "the status of a file that cannot be used says what to send instead"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,15 +133,24 @@ def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         in_range = tf.reduce_all(tf.abs(images) <= 1.0)
         return {"images": translate(sized(checked(images, in_range, "images must lie in [-1, 1]")))}
 
-    def translate_file(file: tf.Tensor) -> tf.Tensor:
-        images = sized(to_float(decode_bytes(file, channels))[tf.newaxis])
-        return tf.io.encode_png(to_uint8(translate(images))[0])
+    def read(file: tf.Tensor) -> tf.Tensor:
+        return sized(decode_bytes(file, channels)[tf.newaxis])[0]
+
+    def translate_file(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        in_its_place = tf.zeros((MIN_CYCLEGAN_SIZE, MIN_CYCLEGAN_SIZE, channels), tf.uint8)
+        image, is_usable = _attempted(read, file, in_its_place)
+        image.set_shape((None, None, channels))
+        png = tf.io.encode_png(to_uint8(translate(to_float(image)[tf.newaxis]))[0])
+        return tf.where(is_usable, png, b""), is_usable
+
+    size = f"any size from {MIN_CYCLEGAN_SIZE}x{MIN_CYCLEGAN_SIZE} pixels up"
 
     def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"png_bytes": _for_each(translate_file, image_bytes, tf.TensorSpec((), tf.string))}
+        results = tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.bool)
+        png_bytes, is_usable = _for_each(translate_file, image_bytes, results)
+        return {"png_bytes": png_bytes, "status": _status(is_usable, f"of {size}")}
 
     zeros = np.zeros((1, height, width, channels), np.float32)
-    size = f"any size from {MIN_CYCLEGAN_SIZE}x{MIN_CYCLEGAN_SIZE} pixels up"
     return {
         "serving_default": _signature(
             serving_default,
@@ -149,7 +160,7 @@ def _translator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         ),
         "image_bytes": _signature(
             image_bytes,
-            f"PNG or JPEG files, of {size} each, to PNG files",
+            f"PNG or JPEG files, of {size} each, to PNG files; {_STATUS_MEANING}, and its PNG file is empty",
             {"image_bytes": _png_request(zeros)},
             image_bytes=_BATCHED_FILES,
         ),
@@ -193,11 +204,15 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         probability = tf.sigmoid(network(images, training=False)[:, 0])
         return {"probability": probability, "label": tf.cast(probability >= THRESHOLD, tf.int32)}
 
-    def read(file: tf.Tensor) -> tf.Tensor:
-        return fit(decode_bytes(file, channels), trained)
+    def read(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        blank = tf.zeros(trained.image_shape, tf.uint8)
+        return _attempted(lambda file: fit(decode_bytes(file, channels), trained), file, blank)
 
     def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return serving_default(_for_each(read, image_bytes, tf.TensorSpec(trained.image_shape, tf.uint8)))
+        results = tf.TensorSpec(trained.image_shape, tf.uint8), tf.TensorSpec((), tf.bool)
+        images, is_usable = _for_each(read, image_bytes, results)
+        outputs = {name: tf.where(is_usable, values, -1) for name, values in serving_default(images).items()}
+        return outputs | {"status": _status(is_usable, "of the size and magnification of the training images")}
 
     zeros = np.zeros((1, height, width, channels), np.uint8)
     positive = trained.class_names[1]
@@ -211,14 +226,38 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         ),
         "image_bytes": _signature(
             image_bytes,
-            f"PNG or JPEG files, of the size and magnification of the training images, to {outputs}",
+            f"PNG or JPEG files, of the size and magnification of the training images, to {outputs}; "
+            f"{_STATUS_MEANING}, and its probability and label are -1",
             {"image_bytes": _png_request(to_float(zeros).numpy())},
             image_bytes=_BATCHED_FILES,
         ),
     }
 
 
-def _for_each(function: Callable, files: tf.Tensor, result: tf.TensorSpec) -> tf.Tensor:
+def _attempted(read: Callable, file: tf.Tensor, otherwise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads a file whose failure must not fail the whole batch, which may hold the images of other clients.
+
+    A graph can catch the error of an operation only inside a dataset. The server's log names the error.
+
+    Args:
+        read: a function from the content of a file, string (), to an image, uint8 (height, width, channels).
+        file: string ().
+        otherwise: the image in its place, if it cannot be read.
+
+    Returns:
+        The image, and whether it is that of the file, bool ().
+    """
+    attempts = tf.data.Dataset.from_tensors(file).map(read).ignore_errors(log_warning=True)
+    return attempts.reduce((otherwise, False), lambda _, image: (image, True))
+
+
+def _status(is_usable: tf.Tensor, size: str) -> tf.Tensor:
+    """Returns the status of each file, string (batch,): "" if it was used, or else what it should have been."""
+    reason = f"not used: send a whole PNG or JPEG file, {size}, of at most {MAX_PIXELS} pixels"
+    return tf.where(is_usable, "", reason)
+
+
+def _for_each(function: Callable, files: tf.Tensor, result: Any) -> Any:
     """Applies the function to one file at a time: sizes differ, and a batch of large images might not fit in memory."""
     return tf.map_fn(function, files, fn_output_signature=result, parallel_iterations=1)
 

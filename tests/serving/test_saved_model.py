@@ -91,13 +91,16 @@ def requests_and_answers(trained: TrainedNetwork, batch: int) -> dict[str, tuple
         images = network(to_float(given), training=False).numpy()
         return {
             "serving_default": ({"images": to_float(given).numpy()}, {"images": images}),
-            "image_bytes": ({"image_bytes": png_files(given)}, {"png_bytes": to_uint8(images).numpy()}),
+            "image_bytes": (
+                {"image_bytes": png_files(given)},
+                {"png_bytes": to_uint8(images).numpy(), "status": np.full(batch, b"")},
+            ),
         }
     probability = tf.sigmoid(network(given, training=False)[:, 0]).numpy()
     answer = {"probability": probability, "label": (probability >= 0.5).astype(np.int32)}
     return {
         "serving_default": ({"images": given}, answer),
-        "image_bytes": ({"image_bytes": png_files(given)}, answer),
+        "image_bytes": ({"image_bytes": png_files(given)}, answer | {"status": np.full(batch, b"")}),
     }
 
 
@@ -123,6 +126,9 @@ def test_a_process_without_this_program_gets_what_the_live_network_gives(saved_m
 
 
 def compare(name: str, got: np.ndarray, expected: np.ndarray, path: Path) -> None:
+    if name == "status":
+        assert got.tolist() == expected.tolist()
+        return
     if name == "png_bytes":
         got = decoded(got.astype(object))
     elif name == "images" and expected.dtype == np.uint8:
@@ -183,15 +189,50 @@ ZEROS = np.zeros((2, 5), np.float32)
         ("plain", "png_bytes", {"count": (1,), "seed": (2**31, tf.int64)}, "seed must be from 0 to 2147483647"),
         ("translator-A2B", "serving_default", {"images": (np.full((1, 40, 40, 3), 200.0, np.float32),)}, "in .-1, 1."),
         ("translator-A2B", "serving_default", {"images": (np.zeros((1, 9, 40, 3), np.float32),)}, "at least 32"),
-        ("translator-B2A", "image_bytes", {"image_bytes": ([b"GIF89a" + b"0" * 40],)}, "whole PNG or JPEG"),
-        ("classifier", "image_bytes", {"image_bytes": ([b""],)}, "whole PNG or JPEG"),
-        ("classifier", "image_bytes", {"image_bytes": (png_files(pixels((1, 36, 40, 3))),)}, "must have 40x36 pixels"),
-        ("classifier", "image_bytes", {"image_bytes": ([png_files(pixels((1, 40, 36, 3)))[0][:900]],)}, "PNG"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(served, model, signature, inputs, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         served(model, signature, **inputs)
+
+
+def unusable_files(fitting: bytes, other_size: bytes) -> dict[str, bytes]:
+    """Files that a server cannot use, by the reason."""
+    claims = fitting[:16] + (60000).to_bytes(4, "big") + (50000).to_bytes(4, "big") + fitting[24:]
+    return {
+        "nothing": b"",
+        "another kind": b"GIF89a" + b"0" * 40,
+        "cut off": fitting[:900],
+        "a JPEG without a picture": b"\xff\xd8\xff" + b"0" * 99,
+        "too many pixels": claims,
+        "another size": other_size,
+    }
+
+
+def test_a_bad_file_fails_neither_the_others_of_its_batch_nor_their_order(served):
+    given = pixels((3, 40, 36, 3))
+    good = png_files(given)
+    bad = unusable_files(good[0], png_files(pixels((1, 36, 40, 3)))[0])
+    files = [good[0], *bad.values(), good[1], b"", good[2]]
+    got = {name: value.numpy() for name, value in served("classifier", "image_bytes", image_bytes=(files,)).items()}
+    alone = {name: value.numpy() for name, value in served("classifier", "serving_default", images=(given,)).items()}
+    places = [0, len(bad) + 1, len(bad) + 3]
+    is_good = np.isin(np.arange(len(files)), places)
+    np.testing.assert_allclose(got["probability"][places], alone["probability"], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(got["label"][places], alone["label"])
+    assert (got["probability"][~is_good] == -1).all() and (got["label"][~is_good] == -1).all()
+    assert (got["status"][is_good] == b"").all()
+    told = b"not used: send a whole PNG or JPEG file, of the size and magnification of the training images, of at most"
+    assert all(status.startswith(told) for status in got["status"][~is_good])
+
+
+def test_a_bad_file_fails_no_other_translation(served):
+    good = png_files(pixels((1, 35, 40, 3)))[0]
+    bad = unusable_files(good, png_files(pixels((1, 9, 40, 3)))[0])
+    got = served("translator-A2B", "image_bytes", image_bytes=([*bad.values(), good],))
+    (alone,) = served("translator-A2B", "image_bytes", image_bytes=([good],))["png_bytes"].numpy()
+    assert got["png_bytes"].numpy().tolist() == [b""] * len(bad) + [alone]
+    assert [bool(status) for status in got["status"].numpy()] == [True] * len(bad) + [False]
 
 
 @pytest.mark.parametrize("shape", [(33, 47), (32, 32), (50, 50)])
