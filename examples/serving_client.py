@@ -10,31 +10,45 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
+import struct
 import urllib.error
+import urllib.parse
 import urllib.request
+import zlib
 from pathlib import Path
 
 SECONDS = 60.0
+MOST_BYTES = 2**28  # of an answer, of which more is not read
+MOST_PIXELS = 2**24  # of an image
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def images_by_rest(server: str, model: str, inputs: dict[str, int]) -> list[bytes]:
-    """Returns PNG files from http://SERVER/v1/models/MODEL; `inputs` are the inputs of the signature png_bytes."""
-    request = urllib.request.Request(
-        f"http://{server}/v1/models/{model}:predict",
-        json.dumps({"signature_name": "png_bytes", "inputs": inputs}).encode(),
-        {"Content-Type": "application/json"},
-    )
+    """Returns what http://SERVER/v1/models/MODEL says are PNG files; `inputs` are those of the signature png_bytes."""
     try:
+        request = urllib.request.Request(
+            f"http://{server}/v1/models/{urllib.parse.quote(model, safe='')}:predict",
+            json.dumps({"signature_name": "png_bytes", "inputs": inputs}).encode(),
+            {"Content-Type": "application/json"},
+        )
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
-            outputs = json.load(response)["outputs"]
+            answer = response.read(MOST_BYTES + 1)
     except urllib.error.HTTPError as error:
-        raise SystemExit(f"the server refused: {error.read().decode(errors='replace')}") from error
-    return [base64.b64decode(output["b64"]) for output in outputs]
+        raise failure(f"the server refused: {error.read(2000).decode(errors='replace')}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # of a URL that is none, a ValueError
+        raise failure(f"no answer from {server}: {getattr(error, 'reason', error) or type(error).__name__}") from error
+    if len(answer) > MOST_BYTES:
+        raise failure(f"the answer of {server} has more than {MOST_BYTES} bytes")
+    try:
+        return [base64.b64decode(output["b64"], validate=True) for output in json.loads(answer)["outputs"]]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise failure(f"the answer of {server} is not that of TF Serving ({type(error).__name__}: {error})") from error
 
 
 def images_by_grpc(server: str, model: str, inputs: dict[str, int]) -> list[bytes]:
-    """Returns PNG files from the PredictionService at SERVER; `inputs` are the inputs of the signature png_bytes."""
+    """Returns what the PredictionService at SERVER says are PNG files; `inputs` are those of `images_by_rest`."""
     import grpc
     import numpy as np
     import tensorflow as tf
@@ -51,8 +65,60 @@ def images_by_grpc(server: str, model: str, inputs: dict[str, int]) -> list[byte
         try:
             response = service.Predict(request, timeout=SECONDS)
         except grpc.RpcError as error:
-            raise SystemExit(f"the server refused: {error.details()}") from error
+            said = "no answer" if error.code() is grpc.StatusCode.UNAVAILABLE else "the server refused"
+            raise failure(f"{said}: {error.details()}") from error
     return list(response.outputs["png_bytes"].string_val)
+
+
+def failure(message: str) -> SystemExit:
+    """Returns the exception that ends the program with one line, whatever a server has put into the message."""
+    line = " ".join(message.split())[:500]
+    return SystemExit("".join(letter if letter.isprintable() else "?" for letter in line))
+
+
+def why_no_png(file: bytes) -> str:
+    """Returns why the bytes are not one whole PNG file and nothing else; "" if they are."""
+    if not file.startswith(PNG_START):
+        return "it does not begin as a PNG file does"
+    place, kinds = len(PNG_START), []
+    while place < len(file) and kinds[-1:] != [b"IEND"]:
+        if len(file) < place + 12:
+            return "it ends too early"
+        length, kind = struct.unpack_from(">I4s", file, place)
+        end = place + 8 + length
+        if len(file) < end + 4:
+            return "it ends too early"
+        if struct.unpack_from(">I", file, end)[0] != zlib.crc32(file[place + 4 : end]):
+            return "a checksum is wrong"
+        if not kinds:
+            width, height = struct.unpack_from(">II", file, place + 8) if (kind, length) == (b"IHDR", 13) else (0, 0)
+            if not 0 < width * height <= MOST_PIXELS:
+                return f"its size is not from 1 to {MOST_PIXELS} pixels"
+        kinds.append(kind)
+        place = end + 4
+    if kinds[-1:] != [b"IEND"] or b"IDAT" not in kinds:
+        return "it has no picture or no end"
+    return "" if place == len(file) else "something follows its end"
+
+
+def write(images: list[bytes], count: int, folder: Path) -> None:
+    """Writes all images as 000.png, 001.png, … or, if one cannot be written or is no PNG file, none of them."""
+    if len(images) != count:
+        raise failure(f"the server sent {len(images)} images where {count} were asked for; nothing was written")
+    for number, image in enumerate(images):
+        if reason := why_no_png(image):
+            raise failure(f"image {number} of the server is no PNG file ({reason}); nothing was written")
+    paths = [folder / f"{number:03d}.png" for number in range(count)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.exists() or path.is_symlink():
+                raise failure(f"{path} exists: choose another --output_dir; nothing was written")
+        for path, image in zip(paths, images, strict=True):
+            with path.open("xb") as file:
+                file.write(image)
+    except OSError as error:
+        raise failure(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,9 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
         "grpc": (images_by_grpc, "localhost:8500"),
     }[options.protocol]
     images = ask(options.server or default_server, options.model, inputs)
-    options.output_dir.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images):
-        (options.output_dir / f"{number:03d}.png").write_bytes(image)
+    write(images, options.count, options.output_dir)
     print(f"wrote {len(images)} images to {options.output_dir}")
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import http.server
 import importlib.util
+import io
 import json
+import struct
 import threading
+import zlib
 from concurrent import futures
 from pathlib import Path
 
@@ -54,7 +57,7 @@ def rest_server(saved_models):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -104,3 +107,104 @@ def test_what_the_server_says_reaches_the_user(client, request, tmp_path, protoc
     server = request.getfixturevalue(f"{protocol}_server")
     with pytest.raises(SystemExit, match=r"(?s)the server refused: .*count must be from 1 to 256"):
         client.main(["--model=plain", f"--protocol={protocol}", f"--server={server}", "--count=1000"])
+
+
+def png_file(size: tuple[int, int] = (4, 3)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 90)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.fixture
+def ask(client, tmp_path):
+    """Asks a server that answers with a status and a body for two images; returns the client's last words."""
+    served = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802
+            self.send_response(served["status"])
+            self.end_headers()
+            self.wfile.write(served["body"])
+
+        def log_message(self, *arguments) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def ask(body: bytes | list[bytes], status: int = 200) -> str:
+        if isinstance(body, list):
+            body = json.dumps({"outputs": [{"b64": base64.b64encode(file).decode()} for file in body]}).encode()
+        served.update(status=status, body=body)
+        flags = ["--model=a/b c", "--count=2", f"--output_dir={tmp_path / 'out'}"]
+        with pytest.raises(SystemExit) as stop:
+            client.main([*flags, f"--server=127.0.0.1:{server.server_port}"])
+        assert isinstance(stop.value.code, str) and stop.value.code.isprintable() and len(stop.value.code) <= 500
+        return stop.value.code
+
+    yield ask
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ([png_file()], "sent 1 images where 2 were asked for"),
+        ([png_file()] * 3, "sent 3 images where 2 were asked for"),
+        ([png_file(), b"MZ\x90 a program"], "image 1 of the server is no PNG file (it does not begin"),
+        ([png_file(), b""], "does not begin as a PNG"),
+        ([png_file(), png_file() + b"<script>"], "something follows its end"),
+        ([png_file(), png_file()[:-4]], "it ends too early"),
+        ([png_file(), png_file()[:8]], "no picture or no end"),
+        ([png_file(), png_file()[:-1] + b"x"], "a checksum is wrong"),
+        ([png_file()[:8] + chunk(b"IHDR", struct.pack(">II5x", 60000, 60000))] * 2, "its size is not from 1"),
+        ([png_file()[:8] + chunk(b"IDAT", b"x")] * 2, "its size is not from 1"),
+        ([png_file()[:33] + chunk(b"IEND", b"")] * 2, "no picture or no end"),
+        (b"", "is not that of TF Serving"),
+        (b"[" * 100_000, "is not that of TF Serving"),
+        (b"\xff\xfe{", "is not that of TF Serving"),
+        (b'{"outputs": 3}', "is not that of TF Serving"),
+        (b'{"outputs": [{"b64": "$$$"}, 1]}', "is not that of TF Serving"),
+        (b'{"outputs": {"b64": "aaaa"}}', "is not that of TF Serving"),
+        (b"null", "is not that of TF Serving"),
+    ],
+)
+def test_a_server_that_lies_gets_nothing_written(ask, tmp_path, body, told):
+    assert told in ask(body)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(ask, client, monkeypatch):
+    monkeypatch.setattr(client, "MOST_BYTES", 1000)
+    assert "more than 1000 bytes" in ask(b" " * 5000)
+
+
+def test_a_refusal_is_one_line_without_control_characters(ask):
+    assert ask(b'{"error": "a\n\x1b[2Jb"}', 400) == 'the server refused: {"error": "a ?[2Jb"}'
+
+
+def test_files_that_are_there_stay(ask, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "001.png").write_bytes(b"mine")
+    assert "001.png exists" in ask([png_file()] * 2)
+    assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [b"mine"]
+
+
+@pytest.mark.parametrize("flags", [["--server=127.0.0.1:9"], ["--server=127.0.0.1:99999"], ["--server=a b:\n"]])
+def test_a_server_that_is_down_is_one_line(client, flags, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        client.main(["--model=m", *flags, f"--output_dir={tmp_path / 'out'}"])
+    assert stop.value.code.startswith("no answer from ") and stop.value.code.isprintable()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_grpc_server_that_is_down_is_one_line(client, tmp_path):
+    pytest.importorskip("grpc")
+    with pytest.raises(SystemExit) as stop:
+        client.main(["--model=m", "--protocol=grpc", "--server=127.0.0.1:9", f"--output_dir={tmp_path / 'out'}"])
+    assert stop.value.code.startswith("no answer: ") and stop.value.code.isprintable()
