@@ -42,6 +42,7 @@ from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
+from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training.starting import Start, start_from
 
 logger = logging.getLogger(__name__)
@@ -230,6 +231,7 @@ def _train(
         if (directory / "metrics.json").exists():
             logger.info("%s is finished: use --mode=evaluate to measure it again", directory)
             return
+        record_settings(directory, config, 0)
         logger.info("backbone: %s; run directory %s", backbone_note(config), directory)
         cache = feature_cache(config, classifier.features, features_directory or directory / "features")
         _train_and_measure(config, classifier, directory, data, cache)

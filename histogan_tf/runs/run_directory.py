@@ -1,7 +1,8 @@
 """The run directory, which holds all files of a training run, and in which the other modes find the trained network.
 
 <checkpoint_dir>/<run>/
-  config.json     all settings, the dataset with its fingerprint, the patients, the run that it started from, versions
+  config.json     all settings and how they changed, the dataset with its fingerprint, the patients, the run that it
+                  started from, versions
   metrics.jsonl   the losses of each step
   log.txt         the messages on the terminal, and all settings and the layers of each network
   logs/           files for TensorBoard
@@ -52,8 +53,11 @@ class Run:
     def __init__(self, directory: Path, config: Config) -> None:
         import tensorflow as tf
 
+        from histogan_tf.runs.event_files import list_event_files
+
         self.directory = directory
         self._sample_directory = directory / config.sample_dir
+        self._earlier_event_files = list_event_files(directory / "logs")
         self._writer = tf.summary.create_file_writer(str(directory / "logs")) if is_chief() else None
         self._metrics_path = directory / "metrics.jsonl"
 
@@ -64,7 +68,14 @@ class Run:
 
     @chief_only
     def forget_after(self, step: int) -> None:
-        """Removes the losses of the steps after `step` from metrics.jsonl, as a resumed run repeats these steps."""
+        """Removes what was logged of the steps after `step`, as a resumed run makes these steps again.
+
+        That is, from metrics.jsonl and from the files for TensorBoard that were there before this object was made.
+        """
+        from histogan_tf.runs.event_files import forget_events_after
+
+        forget_events_after(self._earlier_event_files, step)
+        self._earlier_event_files = []
         rows = [row for row in read_metrics(self.directory) if row["step"] <= step]
         files.write_text(self._metrics_path, "".join(json.dumps(row) + "\n" for row in rows))
 

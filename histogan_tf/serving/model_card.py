@@ -122,18 +122,28 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
         facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
     facts["begun"] = trained.record["begun"]
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record["versions"].items())
-    facts["settings"] = ", ".join(
-        f"{field.name}={_shown(getattr(config, field.name))}"
+    listed = [
+        field.name
         for field in flag_fields()
-        if field.metadata["section"] in family.card_sections
-        and getattr(config, field.name) is not None
-        and field.name not in family.unlisted
+        if field.metadata["section"] in family.card_sections and field.name not in family.unlisted
+    ]
+    facts["settings"] = ", ".join(
+        f"{name}={_shown(getattr(config, name))}" for name in listed if getattr(config, name) is not None
     )
+    facts["earlier settings"] = "; ".join(_earlier(trained.record.get("continued", []), listed))
     if losses := read_metrics(trained.directory):
         facts["last losses"] = ", ".join(f"{name} {value:.4g}" for name, value in losses[-1].items())
     if config.precision != "float32":
         facts["precision"] = f"trained in {config.precision}, exported in float32"
     return facts
+
+
+def _earlier(continued: list[dict[str, Any]], listed: list[str]) -> Iterator[str]:
+    """Yields, for each time that the run went on with others of the listed settings, those that it had until then."""
+    for entry in continued:
+        before = [f"{name}={_shown(was)}" for name, (was, _) in entry["changed"].items() if name in listed]
+        if before:
+            yield f"until step {entry['step']}: {', '.join(before)}"
 
 
 def metric_files(directory: Path) -> list[Path]:
@@ -174,7 +184,7 @@ def _shown_metric(metric: dict[str, float | None]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "/".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _bullets(facts: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,22 @@ def as_portable(trained: TrainedNetwork) -> TrainedNetwork:
     """
     sections = {"network", "training"} | {family.section for family in FAMILIES.values()}
     kept = {field.name for field in flag_fields() if field.metadata["fixed"] or field.metadata["section"] in sections}
+    kept.discard("synthetic_dir")
     settings = Config.from_json(trained.record["settings"]).to_json()
-    settings = {name: _short(value) for name, value in settings.items() if name in kept and name != "synthetic_dir"}
+    settings = {name: _short(value) for name, value in settings.items() if name in kept}
     record = {**trained.record, "settings": settings, "step": trained.step}
+    if "continued" in record:
+        record["continued"] = [_kept_changes(entry, kept) for entry in record["continued"]]
     if origin := record.get("initialized_from"):
         record["initialized_from"] = {**origin, "run": _short(origin["run"])}
     name, config = trained.output_directory.name, Config.from_json(settings)
     return dataclasses.replace(trained, name=name, config=config, record=record)
+
+
+def _kept_changes(entry: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
+    """Returns an entry of the record's `continued` with the changes of those settings only that the export holds."""
+    changed = {name: list(map(_short, values)) for name, values in entry["changed"].items() if name in kept}
+    return {**entry, "changed": changed}
 
 
 def write_portable_run(networks: Sequence[TrainedNetwork], folder: Path, checkpoint: str = "last") -> str:

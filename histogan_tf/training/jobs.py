@@ -31,6 +31,7 @@ from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
+from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training import loop
 from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTrainer
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
@@ -174,6 +175,7 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         if start_step >= total_steps:
             logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
             return
+        record_settings(directory, config, start_step)
         schedule = loop.Schedule(
             steps_per_epoch=job.steps_per_epoch,
             total_steps=total_steps,

@@ -128,8 +128,8 @@ def run_loop(
             is_overdue = time.monotonic() - saved_at > 60 * schedule.ckpt_minutes
             if is_last or is_overdue or stop_signal or step % schedule.ckpt_freq == 0:
                 loss_log.flush()
+                run.flush()  # before the checkpoint, so that a run that goes on from it has the losses of all its steps
                 checkpoints.save(step)
-                run.flush()
                 saved_at = time.monotonic()
             if stop_signal:
                 break

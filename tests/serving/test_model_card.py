@@ -5,6 +5,7 @@ import json
 import shutil
 
 from histogan_tf.serving.model_card import epochs_made, write_model_card
+from histogan_tf.serving.portable_run import as_portable
 
 
 def card_of(trained, tmp_path) -> str:
@@ -38,6 +39,18 @@ def test_translators_and_classifiers_say_their_own(networks, tmp_path):
     assert (
         "- positive class: idc (label 1); probabilities, precision and recall are those of idc, against non-idc" in card
     )
+
+
+def test_settings_that_changed_while_the_run_went_on_are_told(networks, tmp_path):
+    plain = networks["plain"]
+    assert "earlier settings" not in card_of(plain, tmp_path)
+    changes = {"max_steps": [70, 200], "diffaugment": [["color"], None], "data_dir": ["/home/me", "data"]}
+    record = {**plain.record, "continued": [{"step": 70, "at": "2026-01-01T00:00:00+00:00", "changed": changes}]}
+    changed = dataclasses.replace(plain, record=record)
+    card = card_of(changed, tmp_path)
+    assert "- earlier settings: until step 70: max_steps=70, diffaugment=color\n" in card and "/home/me" not in card
+    (entry,) = as_portable(changed).record["continued"]
+    assert entry["step"] == 70 and entry["changed"] == {name: changes[name] for name in ("max_steps", "diffaugment")}
 
 
 def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
