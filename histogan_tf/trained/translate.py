@@ -119,14 +119,15 @@ def translate_dataset(config: Config) -> None:
 def _images_config(config: Config, run_config: Config) -> Config:
     """Returns the settings with which the images are loaded.
 
-    If --dataset was not given, the flags of the data that were not given are those of the run.
+    If --dataset was not given, the flags of the data that were not given are those of the run, except --positive_class:
+    images in another --data_path may have no such class, and domains are found by name.
     """
     if "dataset" in config.given:
         return config
     own = {
         field.name: getattr(run_config, field.name)
         for field in flag_fields()
-        if field.metadata["section"] == "data" and field.name not in config.given
+        if field.metadata["section"] == "data" and field.name not in {"positive_class", *config.given}
     }
     return dataclasses.replace(config, **own)
 

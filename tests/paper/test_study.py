@@ -55,6 +55,18 @@ def test_every_row_and_figure_is_there(table, page):
         assert heading in headings
 
 
+def test_the_positive_class_is_named_in_every_table(study, table, page):
+    assert table["positive_class"] == "idc"
+    assert json.loads((study / "study.json").read_text())["settings"]["positive_class"] == "idc"
+    assert json.loads((study / "split" / "dataset.json").read_text())["positive_class"] == "idc"
+    sections = page.split("<h2>")
+    for heading in ("Table 1", "Against Real", "Figure 7"):
+        assert "positive class: idc" in next(section for section in sections if section.startswith(heading)), heading
+    for name in ("dcgan", "ccan"):
+        classes = json.loads((study / "seed-42" / "synthetic" / name / "classes.json").read_text())
+        assert classes == {"class_names": ["non-idc", "idc"]}, name
+
+
 def test_the_table_follows_from_the_predictions(study, table):
     real = read_predictions(study / "seed-42" / f"classifier-{BASELINE}" / "predictions.csv")
     for row in table["rows"]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -284,3 +285,14 @@ def test_a_domain_is_found_by_its_exact_name_before_any_case():
     found = [_class_number(cells, name, 9) for name in ("tumor", "Tumor", "STROMA", "TUMOR")]
     assert found == [2, 0, 1, -1]
     assert _class_number(dataclasses.replace(images, class_names=("0", "1", "2")), "tumor", 1) == 1
+
+
+def test_unlabelled_images_elsewhere_need_no_positive_class(run, tmp_path, write_images):
+    path = Path(run.checkpoint_dir) / "tiny" / "config.json"
+    record = json.loads(path.read_text())
+    record["dataset"] |= {"class_names": ["non-idc", "idc"], "domains": [{"label": 0}, {"label": 1}]}
+    path.write_text(json.dumps(record))
+    write_images(tmp_path / "plain", 2, *SHAPE)
+    flags = (f"--data_path={tmp_path}/plain", "--direction=A2B", f"--output_dir={tmp_path}/out")
+    translate_dataset(run.config(*flags))
+    assert [row["target_label"] for row in read_index(tmp_path / "out")] == ["1", "1"]
