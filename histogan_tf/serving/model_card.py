@@ -10,7 +10,7 @@ from typing import Any
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, family_of
-from histogan_tf.errors import listing
+from histogan_tf.errors import escaped, listing
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.provenance import seen_patients
 from histogan_tf.runs.run_directory import read_metrics
@@ -188,4 +188,4 @@ def _shown(value: Any) -> str:
 
 
 def _bullets(facts: dict[str, str]) -> str:
-    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)
+    return "\n".join(f"- {name}: {escaped(fact)}" for name, fact in facts.items() if fact)

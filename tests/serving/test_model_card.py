@@ -41,6 +41,12 @@ def test_translators_and_classifiers_say_their_own(networks, tmp_path):
     )
 
 
+def test_a_class_name_never_breaks_a_line_of_the_card(networks, tmp_path):
+    plain = networks["plain"]
+    renamed = dataclasses.replace(plain, dataset={**plain.dataset, "class_names": ["a\n# b", "c\x1b[2J"]})
+    assert "- labels: 0 = a\\n# b, 1 = c\\x1b[2J\n" in card_of(renamed, tmp_path)
+
+
 def test_settings_that_changed_while_the_run_went_on_are_told(networks, tmp_path):
     plain = networks["plain"]
     assert "earlier settings" not in card_of(plain, tmp_path)
