@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from histogan_tf.cli import command_line, commands
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
+from histogan_tf.trained.generate import chosen_label
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +175,18 @@ def test_interpolation_begins_and_ends_at_latents_of_their_own_length():
         np.testing.assert_allclose(path[:, -1], end[:, 0])
     begin, end = (vector / np.linalg.norm(vector, axis=-1, keepdims=True) for vector in (begin, end))
     np.testing.assert_allclose(np.linalg.norm(_spherical(begin, end, fraction), axis=-1), 1.0)
+
+
+@pytest.mark.parametrize(("label", "number"), [("tumor", 2), ("Tumor", 0), ("STROMA", 1), ("1", 1)])
+@pytest.mark.parametrize("is_conditional", [True, False])
+def test_generate_takes_the_class_that_training_took(label, number, is_conditional):
+    names = ("Tumor", "stroma", "tumor")
+    trained_on = SimpleNamespace(label=None if is_conditional else label, conditional=is_conditional)
+    source = SimpleNamespace(config=trained_on, class_names=names, directory="run")
+    config = command_line.parse(["main.py", "--mode=generate", f"--label={label}"])
+    images = np.zeros((3, 16, 16, 3), np.uint8)
+    cells = ImageSet(images, np.arange(3, dtype=np.int32), np.arange(3).astype(str), None, "cells", names)
+    in_training = load_dataset(command_line.parse(["main.py", "--part=all", f"--label={label}"]), cells)
+    assert chosen_label(config, source) == number and in_training.labels.tolist() == [number]
+    with pytest.raises(UserError, match="--label=TUMOR"):
+        chosen_label(command_line.parse(["main.py", "--mode=generate", "--label=TUMOR"]), source)
