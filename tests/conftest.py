@@ -86,3 +86,24 @@ def write_images():
         return pixels
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    """Chromium without a window, as large as a phone; its console is in `get_log("browser")`."""
+    chromium, chromedriver = map(shutil.which, ("chromium", "chromedriver"))
+    if not (chromium and chromedriver):
+        pytest.skip("chromium or chromedriver is not installed")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"):
+        options.add_argument(f"--{flag}")
+    for flag in ("disable-quic", "disable-component-update", "disable-sync"):
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+    driver.set_window_size(390, 800)
+    yield driver
+    driver.quit()

@@ -97,6 +97,9 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python -m http.server --directory exports/dcgan3-idc-idc-web/1",
         "tensorboard --logdir checkpoints",
     ),
+    "reads what people answered; the tests of the quiz answer one": (
+        "python main.py --mode=evaluate --quiz=a.csv,b.csv",
+    ),
     "changes the reader's shell, and nothing else": (". .venv/bin/activate",),
     "runs these tests, or changes this code": (
         ".venv/bin/python -m pytest tests/training -x -q",
@@ -338,6 +341,8 @@ def made_small(arguments: list[str]) -> list[str]:
         more |= {"gf_dim": 2, "df_dim": 2, "num_blocks": 1, "batch_size": 4} | TINY["resnet18"]
     if config.eval_freq:
         more["eval_freq"] = 2
+    if config.mode == "quiz":
+        more["num_questions"] = NUM_IMAGES
     if "num_images" in config.given:
         more["num_images"] = NUM_IMAGES
     return arguments + [f"--{name}={value}" for name, value in more.items()]

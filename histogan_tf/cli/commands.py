@@ -18,6 +18,8 @@ from histogan_tf.paper.run_study import run_study
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.serving.export import export
 from histogan_tf.synthesis.evaluation import evaluate_folder, evaluate_generator
+from histogan_tf.synthesis.quiz import make_quiz
+from histogan_tf.synthesis.quiz_readers import compare_readers
 from histogan_tf.trained.generate import generate_images
 from histogan_tf.trained.translate import translate_dataset
 from histogan_tf.trained.visualize import visualize_latents
@@ -54,14 +56,17 @@ def perform(config: Config) -> None:
         "export": export,
         "describe": describe_dataset,
         "download": download,
+        "quiz": make_quiz,
     }
     commands[config.mode](config)
 
 
 def _evaluate(config: Config) -> None:
-    """Carries out --mode=evaluate on what the flags name: classifiers, a folder of images, a classifier or a GAN."""
+    """Carries out --mode=evaluate on what the flags name: classifiers, readers, images, a classifier or a GAN."""
     if config.compare:
         compare(config)
+    elif config.quiz:
+        compare_readers(config)
     elif config.synthetic_dir:
         evaluate_folder(config)
     elif family_of(read_run(config)[1].model).kind == CLASSIFIER:

@@ -19,6 +19,7 @@ MODES = (
     "export",
     "describe",
     "download",
+    "quiz",
 )
 FORMATS = ("png", "npz", "both")
 EXPORT_FORMATS = ("saved_model", "onnx", "web", "safetensors")
@@ -40,8 +41,8 @@ class CommandFlags:
     mode: str = flag(
         "train",
         "What to do: train a model; generate, translate, visualize, classify or export with a trained one; evaluate a "
-        "trained one or synthetic images; cluster, describe or download a dataset; or carry out the whole study of "
-        "the paper.",
+        "trained one, synthetic images or the answers to a quiz; cluster, describe or download a dataset; carry out "
+        "the whole study of the paper; or write a quiz, a page on which readers tell real patches from synthetic ones.",
         section="command",
         choices=MODES,
     )
@@ -55,8 +56,8 @@ class CommandFlags:
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")
     checkpoint: str = flag(
         "last",
-        "Checkpoint of a generator with which to generate, visualize, evaluate or export: the last one, or the best "
-        "one that --eval_freq found.",
+        "Checkpoint of a generator with which to generate, visualize, evaluate, export or make a quiz: the last one, "
+        "or the best one that --eval_freq found.",
         section="command",
         choices=("last", "best"),
     )

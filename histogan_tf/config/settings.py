@@ -16,6 +16,7 @@ from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, fa
 from histogan_tf.config.flag import check
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
+from histogan_tf.config.quiz_flags import QuizFlags
 from histogan_tf.config.run_flags import (
     EXPORT_FORMATS,
     FORMATS,
@@ -32,6 +33,7 @@ from histogan_tf.errors import UserError
 class Config(
     PaperFlags,
     ExportFlags,
+    QuizFlags,
     ClusterFlags,
     EvaluationFlags,
     TranslateFlags,
@@ -115,6 +117,7 @@ def resolve(config: Config) -> Config:
     family = family_of(config.model)
     _check_heeded(config, family)
     _check_distribution(config)
+    _check_quiz(config)
     config = _resolve_format(_resolve_sizes(config))
     return family.check(config, family.presets[config.model])
 
@@ -138,8 +141,10 @@ def _check_heeded(config: Config, family: Family) -> None:
             shown = ",".join(value) if isinstance(value, tuple) else value
             heeding = ", ".join(models_that_heed(name))
             raise UserError(f"--{name}={shown} is for {heeding}, not for {config.model}: leave --{name} out")
-    if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export"):
-        raise UserError(f"--checkpoint=best is for generate, visualize, evaluate and export, not --mode={config.mode}")
+    if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export", "quiz"):
+        raise UserError(
+            f"--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode={config.mode}"
+        )
 
 
 def _check_distribution(config: Config) -> None:
@@ -159,6 +164,18 @@ def _check_distribution(config: Config) -> None:
         raise UserError(
             "--sync_batch_norm needs several replicas: add --distribution=mirrored or --distribution=multi_worker, or "
             "leave --sync_batch_norm out"
+        )
+
+
+def _check_quiz(config: Config) -> None:
+    """Refuses lists that name nothing, and readers' answers with a command that does not read them."""
+    for name, example in (("quiz", "a.csv,b.csv"), ("quiz_sizes", "100,200,300")):
+        if getattr(config, name) == ():
+            raise UserError(f"--{name}= is empty: name one or more, such as --{name}={example}, or leave it out")
+    if config.quiz and config.mode != "evaluate":
+        raise UserError(
+            f"--quiz={','.join(config.quiz)} names readers' answers, which --mode=evaluate reads, not "
+            f"--mode={config.mode}; --mode=quiz, without --quiz, writes the page"
         )
 
 

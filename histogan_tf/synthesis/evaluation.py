@@ -55,18 +55,36 @@ def evaluate_generator(config: Config) -> None:
         raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
     (source,) = load_networks(config, kind=GENERATOR)
     label = chosen_label(config, source)
-    if is_pretrained(config.run):
-        real = _other_images(config, source)
-    else:
-        real = _training_images(config, source)
-        if source.config.conditional and label is not None:
-            real = real.select(np.flatnonzero(real.labels == label))
+    real = real_images_of(config, source, label)
     extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     images = sampler_of(source).numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
     directory = _output_directory(config, source.output_directory)
     _measure(real, images, ids, extract, config.seed, directory, source.output_directory / "features")
+
+
+def real_images_of(config: Config, source: TrainedNetwork, label: int | None) -> ImageSet:
+    """Returns the real images with which the images of a run are compared.
+
+    Args:
+        config: the flags of the command.
+        source: the generator of the run that --run names.
+        label: the label of the real images; None for all that the run was trained on.
+
+    Returns:
+        The images that the run was trained on or, for a run that comes with the program, those that the command names.
+
+    Raises:
+        UserError: if those images are not to be found any more, or if the command names none for a run that comes with
+            the program, or images of another size.
+    """
+    if is_pretrained(config.run):
+        return _other_images(config, source)
+    real = _training_images(config, source)
+    if source.config.conditional and label is not None:
+        real = real.select(np.flatnonzero(real.labels == label))
+    return real
 
 
 def _training_images(config: Config, source: TrainedNetwork) -> ImageSet:

@@ -149,7 +149,10 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
             "--ada_target=0.6 needs.*--diffaugment=dihedral,color or others of dihedral, color,.* cutout",
         ),
         ({"adversarial_loss": "hinge", "label_smoothing": 0.9}, "--label_smoothing=0.9: the hinge loss has no target"),
-        ({"checkpoint": "best"}, "--checkpoint=best is for generate, visualize, evaluate and export, not --mode=train"),
+        (
+            {"checkpoint": "best"},
+            "--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode=train",
+        ),
         (
             {"model": "cyclegan", "ema_decay": 0.99},
             "--ema_decay=0.99 is for dcgan1, dcgan2, dcgan3, projected, not for cyclegan",

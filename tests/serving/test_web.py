@@ -22,13 +22,10 @@ from histogan_tf.errors import UserError
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.serving import web
 
-CHROMIUM, CHROMEDRIVER, NPM = map(shutil.which, ("chromium", "chromedriver", "npm"))
+NPM = shutil.which("npm")
 SECONDS = 60  # to wait for the page at most
 
 needs_npm = pytest.mark.skipif(not NPM, reason="npm is not installed")
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER and NPM), reason="chromium, chromedriver or npm is not installed"
-)
 
 
 class _SilentHandler(http.server.SimpleHTTPRequestHandler):
@@ -54,23 +51,6 @@ def address(pages):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"):
-        options.add_argument(f"--{flag}")
-    for flag in ("disable-quic", "disable-component-update", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    driver.set_window_size(390, 800)
-    yield driver
-    driver.quit()
 
 
 class Page:
@@ -134,7 +114,7 @@ def assert_is_pythons_image(page: Page, network, label: int = 0) -> None:
     assert np.ptp(expected) > 100
 
 
-@needs_browser
+@needs_npm
 @pytest.mark.slow
 def test_an_image_appears_follows_the_sliders_and_is_pythons(browser, address, networks):
     page, network = Page(browser, f"{address}/plain-web/1/"), networks["plain"].network
@@ -173,7 +153,7 @@ def test_an_image_appears_follows_the_sliders_and_is_pythons(browser, address, n
     assert browser.get_log("browser") == []
 
 
-@needs_browser
+@needs_npm
 @pytest.mark.slow
 def test_a_conditional_generator_has_its_labels_and_grey_images(browser, address, networks):
     page, network = Page(browser, f"{address}/conditional-web/1/"), networks["conditional"].network
@@ -185,7 +165,7 @@ def test_a_conditional_generator_has_its_labels_and_grey_images(browser, address
     assert browser.get_log("browser") == []
 
 
-@needs_browser
+@needs_npm
 @pytest.mark.slow
 def test_the_image_can_be_downloaded(browser, address, tmp_path):
     page = Page(browser, f"{address}/plain-web/1/")
