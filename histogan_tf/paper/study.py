@@ -7,7 +7,8 @@
   description/      a description of the dataset: its classes and their mean colours (Figures 1 and 2)
   split/            which images are for training and which for validation
   clusters/         clusters of the training images of the positive class, label 1 (Figure 4)
-  seed-<seed>/      one repeat: its runs, its synthetic images in synthetic/ (Figure 3), their metrics in synthesis/
+  seed-<seed>/      one repeat: its runs, its synthetic images in synthetic/ (Figure 3), their metrics in synthesis/,
+                    and whether they belong to their labels in class_truth/
   features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
   table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
@@ -26,6 +27,7 @@ from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.transfer import train_classifier as train_classifier
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
+from histogan_tf.paper.class_truths import write_class_truth
 from histogan_tf.paper.configs import SMALL_DATA, TISSUE, StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.estimate import classifier_cost, sampling_cost, training_cost
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SELECTION_ROWS, SYNTHETIC, Row
@@ -201,6 +203,7 @@ class Study:
             yield self._classifier_stage(row, seed)
         for images in SYNTHETIC:
             yield self._synthesis_stage(images, seed)
+            yield self._class_truth_stage(images, seed)
 
     def _classifier_stage(self, row: Row, seed: int) -> Stage:
         synthetic_dir = None if row.images is None else self._configs.folder(seed) / "synthetic" / row.images
@@ -247,6 +250,18 @@ class Study:
         needs = ("split", self._source_stage(images, seed))
         return Stage(f"synthesis-{images}-seed-{seed}", "synthesis", settings, needs, outputs, measure)
 
+    def _class_truth_stage(self, images: str, seed: int) -> Stage:
+        output, synthetic_dir = (
+            f"seed-{seed}/class_truth/{images}.json",
+            self._configs.folder(seed) / "synthetic" / images,
+        )
+        config = self._configs.classifier(ROWS[0], seed, synthetic_dir=None)
+        settings = {"classifier_size": config.classifier_size, "precision": config.precision, "weights": self._backbone}
+        needs = ("split", self._source_stage(images, seed))
+        features = self._directory / "features"
+        run = functools.partial(write_class_truth, config, synthetic_dir, self._directory / output, features)
+        return Stage(f"class-truth-{images}-seed-{seed}", "synthesis", settings, needs, (output,), run)
+
     def _result_stages(self) -> Iterator[Stage]:
         """Yields the last stages: Figures 7 and 8 of the first repeat, Table 1, and the report."""
         first = self._configs.seeds[0]
@@ -267,7 +282,12 @@ class Study:
         run = functools.partial(write_table, self._directory, folders, positive_class, seed=self._config.seed)
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table")
-        needs += tuple(f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in self._configs.seeds)
+        needs += tuple(
+            f"{measure}-{images}-seed-{seed}"
+            for measure in ("synthesis", "class-truth")
+            for images in SYNTHETIC
+            for seed in self._configs.seeds
+        )
         shown = (
             *(f"{run}-{label}" for run in ("dcgan3", "small", "tissue") for label in LABELS),
             "dcgan3-conditional",

@@ -11,6 +11,7 @@ from histogan_tf.classifier.prediction import backbone_note, is_untrained
 from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
+from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
 from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
@@ -53,7 +54,7 @@ def write_study_report(directory: Path, config: Config) -> None:
         answer_made_from=_TABLE1,
         tables=(_table1(table, names), _differences(table, names)),
         figures=list(_figures(directory, folders[0], names)),
-        details=(_synthesis(directory, folders[0], names),),
+        details=(_synthesis(directory, folders[0], names), class_truth_report(directory, folders[0], names)),
         settings=_settings(study),
         settings_made_from=_STUDY,
         command=command_line(config),

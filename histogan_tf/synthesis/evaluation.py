@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extr
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
+from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
 from histogan_tf.synthesis.measure import (
     SynthesisReport,
     measure_synthesis,
@@ -58,10 +59,23 @@ def evaluate_generator(config: Config) -> None:
     real = real_images_of(config, source, label)
     extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
-    images = sampler_of(source).numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+    sampler = sampler_of(source)
+    images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
-    directory = _output_directory(config, source.output_directory)
-    _measure(real, images, ids, extract, config.seed, directory, source.output_directory / "features")
+    directory, cache_folder = _output_directory(config, source.output_directory), source.output_directory / "features"
+    _measure(real, images, ids, extract, config.seed, directory, cache_folder)
+    if label is not None or source.config.conditional:
+        labels = sampler.numbered_labels(0, num_images, label)
+        evaluate_class_truth(
+            _data_config(config, source),
+            images,
+            labels,
+            extract,
+            directory,
+            cache_folder,
+            seed=config.seed,
+            **_seen(config, source),
+        )
 
 
 def real_images_of(config: Config, source: TrainedNetwork, label: int | None) -> ImageSet:
@@ -89,14 +103,28 @@ def real_images_of(config: Config, source: TrainedNetwork, label: int | None) ->
 
 def _training_images(config: Config, source: TrainedNetwork) -> ImageSet:
     """Returns the images that a run was trained on, from where they lay then or where the command says."""
-    data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
-    real = load_dataset(dataclasses.replace(source.config, **data_flags))
+    real = load_dataset(_data_config(config, source))
     if real.fingerprint() != source.dataset["fingerprint"]:
         raise UserError(
             f"the images of {real.name!r} are not those that {source.directory} was trained on: say with --data_path "
             f"where those lie"
         )
     return real
+
+
+def _data_config(config: Config, source: TrainedNetwork) -> Config:
+    """Returns the flags of the real images: the run's, from where they lay then or where the command says they are."""
+    if is_pretrained(config.run):
+        return config
+    data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
+    return dataclasses.replace(source.config, **data_flags)
+
+
+def _seen(config: Config, source: TrainedNetwork) -> dict[str, Collection[str]]:
+    """Returns what is known of the images that a run was trained on: their ids, or their patients."""
+    if is_pretrained(config.run):
+        return {"seen_patients": seen_patients(source.record) or ()}
+    return {"seen_ids": _training_images(config, source).ids}
 
 
 def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
@@ -129,7 +157,19 @@ def evaluate_folder(config: Config) -> None:
     synthetic = _of_label(synthetic, config.label, real)
     extract = feature_extractor(config, real.image_shape)
     directory = _output_directory(config, Path(config.synthetic_dir).expanduser())
-    _measure(real, synthetic.images, synthetic.ids, extract, config.seed, directory, directory / "features")
+    cache_folder = directory / "features"
+    _measure(real, synthetic.images, synthetic.ids, extract, config.seed, directory, cache_folder)
+    if synthetic.labels is not None and config.label is None:
+        evaluate_class_truth(
+            config,
+            synthetic.images,
+            synthetic.labels,
+            extract,
+            directory,
+            cache_folder,
+            seed=config.seed,
+            seen_ids=real.ids,
+        )
 
 
 def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def test_synthetic_images_come_from_networks_of_their_own_repeat(stages, seed, i
     measured = stages[f"synthesis-{images}-seed-{seed}"]
     assert measured.needs == ("split", made.name)
     assert measured.outputs == tuple(f"seed-{seed}/synthesis/{images}-{label}" for label in (0, 1))
+    compared = stages[f"class-truth-{images}-seed-{seed}"]
+    assert (compared.needs, compared.outputs) == (("split", made.name), (f"seed-{seed}/class_truth/{images}.json",))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -98,7 +100,8 @@ def test_the_results_read_every_row_of_every_repeat(stages):
     assert set(stages["table"].needs) == {f"classifier-{row.name}-seed-{seed}" for row in ROWS for seed in SEEDS}
     needs = set(stages["report"].needs)
     assert {"describe", "cluster", "compare", "table"} <= needs
-    assert {f"synthesis-{images}-seed-{seed}" for images in SYNTHETIC for seed in SEEDS} <= needs
+    for measure in ("synthesis", "class-truth"):
+        assert {f"{measure}-{images}-seed-{seed}" for images in SYNTHETIC for seed in SEEDS} <= needs
     assert list(stages)[-1] == "report"
 
 

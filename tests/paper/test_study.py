@@ -106,12 +106,17 @@ def test_the_page_is_one_file_and_warns_of_what_it_is_made_of(page):
 def test_every_table_and_picture_names_a_file_of_the_study(study, page):
     tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
     captions = [re.findall(r"<caption>(.*?)</caption>", text, re.DOTALL) for text in tables]
-    assert [len(found) for found in captions] == [1, 1, 1]
+    assert [len(found) for found in captions] == [1, 1, 1, 1]
     files = [re.findall(r"<code>(.*?)</code>", caption) for (caption,) in captions]
     assert files[:2] == [["table1.json"], ["table1.json"]]
     synthesis = json.loads((study / files[2][0]).read_text())["metrics"]
     first_cell = re.search(r"<td>([^<]*)<small>", tables[2]).group(1)
     assert first_cell == f"{next(iter(synthesis.values()))['synthetic']['value']:.4g}"
+    truth = json.loads((study / files[3][0]).read_text())["accuracies"]
+    shown = re.findall(r"<td>([^<]*)<small>", tables[3])[:5]
+    wanted = [("real", "accuracy"), *(("gan_test", name) for name in ("accuracy", "label_0", "label_1"))]
+    wanted.append(("gan_train", "accuracy"))
+    assert shown == [f"{truth[row][name]['value']:.3f}" for row, name in wanted]
     pictures = [re.findall(r"<code>(.*?)</code>", text) for text in re.findall(r"<figcaption>(.*?)</figcaption>", page)]
     assert all(len(names) == 1 for names in pictures) and len(pictures) == page.count("<img ")
     for name in re.findall(r"<code>(.*?)</code>", page):
