@@ -74,7 +74,7 @@ def evaluate_generator(config: Config) -> None:
             directory,
             cache_folder,
             seed=config.seed,
-            **_seen(config, source),
+            **_seen(config, source, real, label),
         )
 
 
@@ -120,11 +120,15 @@ def _data_config(config: Config, source: TrainedNetwork) -> Config:
     return dataclasses.replace(source.config, **data_flags)
 
 
-def _seen(config: Config, source: TrainedNetwork) -> dict[str, Collection[str]]:
-    """Returns what is known of the images that a run was trained on: their ids, or their patients."""
+def _seen(config: Config, source: TrainedNetwork, real: ImageSet, label: int | None) -> dict[str, Collection[str]]:
+    """Returns what is known of the images that a run was trained on: their ids, or their patients.
+
+    Of those, `real` has the ones of a label, or all.
+    """
     if is_pretrained(config.run):
         return {"seen_patients": seen_patients(source.record) or ()}
-    return {"seen_ids": _training_images(config, source).ids}
+    has_all = label is None or not source.config.conditional
+    return {"seen_ids": real.ids if has_all else _training_images(config, source).ids}
 
 
 def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
