@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from histogan_tf.data.image_set import find_class
 from histogan_tf.errors import UserError, listing
 from histogan_tf.runs.files import write_json
@@ -88,3 +90,27 @@ def _numbered_images(directory: Path) -> list[str]:
 
 def _numbered(class_names: Sequence[str]) -> str:
     return listing((f"{number} ({name})" for number, name in enumerate(class_names)), most=20) or "none"
+
+
+def labels_among(labels: np.ndarray, recorded: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """Returns labels with the numbers that their classes have among other classes.
+
+    Args:
+        labels: int (num_images,), numbers of the classes in `recorded`.
+        recorded: the class names that the labels number.
+        class_names: the class names of the real images.
+
+    Returns:
+        int32 (num_images,).
+
+    Raises:
+        UserError: if a class of the labels is none of the real images'.
+    """
+    numbers = {int(label): matching_class(int(label), recorded, class_names) for label in np.unique(labels)}
+    for label, number in numbers.items():
+        if number is None:
+            raise UserError(
+                f"images were made as {recorded[label]!r}, and the real ones have the classes "
+                f"{listing(class_names) or 'none'}: give real images of the same classes"
+            )
+    return np.array([numbers[int(label)] for label in labels], np.int32)

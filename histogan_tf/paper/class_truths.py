@@ -13,6 +13,7 @@ from histogan_tf.classifier.features import feature_cache
 from histogan_tf.classifier.transfer import load_data
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import Lines
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
@@ -68,7 +69,7 @@ def write_class_truth(config: Config, synthetic_dir: Path, path: Path, features_
         files.write_json(path, {"not_measured": str(error)})
         return
     files.write_json(path, class_truth_json(truth))
-    logger.info("%s:\n%s", synthetic_dir.name, class_truth_table(truth, data.validation.class_names))
+    logger.info("%s:\n%s", synthetic_dir.name, Lines(class_truth_table(truth, data.validation.class_names)))
 
 
 def class_truth_report(directory: Path, folder: Path, class_names: Sequence[str]) -> ReportTable:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from histogan_tf.config import Config
+from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError
+from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import FeatureExtractor
 from histogan_tf.runs import files
 from histogan_tf.synthesis.class_truth import (
@@ -34,6 +36,7 @@ def evaluate_class_truth(
     data_config: Config,
     images: np.ndarray,
     labels: np.ndarray,
+    class_names: Sequence[str],
     extract: FeatureExtractor,
     directory: Path,
     cache_folder: Path,
@@ -52,6 +55,7 @@ def evaluate_class_truth(
         data_config: the flags of the dataset; its part, label and the like are not heeded.
         images: uint8 (num_images, height, width, channels), synthetic.
         labels: int32 (num_images,), what each was made for.
+        class_names: the names of these labels, by which they are matched to those of the real images.
         extract: the features on which the classifiers are trained.
         directory: for the file.
         cache_folder: where features of real images are kept for the next time.
@@ -64,6 +68,7 @@ def evaluate_class_truth(
     if whole.num_classes != 2 or whole.image_shape != images.shape[1:]:
         return
     try:
+        labels = labels_among(labels, class_names, whole.class_names)
         training, test, by = _split(whole, data_config.split_seed)
         test, num_seen = _unseen(whole, test, seen_ids, seen_patients)
         rng = np.random.default_rng(seed)
@@ -87,7 +92,7 @@ def evaluate_class_truth(
         patients,
         f"split by {by}; the generator may have seen {num_seen}" if num_seen else f"split by {by}",
         truth.num_synthetic,
-        class_truth_table(truth, whole.class_names),
+        Lines(class_truth_table(truth, whole.class_names)),
     )
 
 

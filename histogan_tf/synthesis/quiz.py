@@ -13,6 +13,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
+from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
@@ -20,6 +21,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.metrics.checks import check_images
 from histogan_tf.runs import files
+from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.synthesis.evaluation import real_images_of
 from histogan_tf.synthesis.quiz_html import Question, quiz_html, quiz_id
@@ -90,10 +92,11 @@ def _images_of_run(config: Config, num_synthetic: int) -> tuple[ImageSet, ImageS
     real = real_images_of(config, source, label)
     sampler = sampler_of(source)
     images = sampler.numbered(0, num_synthetic, config.seed, Purpose.GENERATED_LATENTS, label)
+    numbers = sampler.numbered_labels(0, num_synthetic, label)
     is_labelled = real.labels is not None and (label is not None or source.config.conditional)
     synthetic = ImageSet(
         images=images,
-        labels=sampler.numbered_labels(0, num_synthetic, label) if is_labelled else None,
+        labels=labels_among(numbers, source.class_names, real.class_names) if is_labelled else None,
         ids=np.array([f"{source.output_directory.name}/{config.seed}/{number}" for number in range(num_synthetic)]),
         groups=None,
         name="synthetic",
@@ -160,5 +163,5 @@ def _key(patches: Sequence[_Patch]) -> str:
     writer.writerow(["question", "truth", "label", "patch", "size"])
     for number, patch in enumerate(patches, start=1):
         question = patch.question
-        writer.writerow([number, question.origin, patch.label, patch.patch_id, question.size])
+        writer.writerow(neutral_cells([number, question.origin, patch.label, patch.patch_id, question.size]))
     return text.getvalue()

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.config import Config
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, escaped
+from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.reading import Estimate, guessed_right, kappa, proportion, rating_auc
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
@@ -93,7 +94,7 @@ def compare_readers(config: Config) -> None:
     }
     directory = Path(config.output_dir).expanduser() if config.output_dir else readers[0].path.parent / "evaluation"
     text = _report(readers[0], measures, agreement)
-    logger.info("%s", text)
+    logger.info("%s", Lines(text))
     files.write_text(directory / "readers.md", text + "\n")
     files.write_json(directory / "readers.json", _to_json(readers[0], measures, agreement))
     logger.info("readers: %s", directory)
@@ -183,8 +184,8 @@ def _report(reader: QuizAnswers, measures: _Measures, agreement: _Agreement) -> 
     rows += [[name, *map(_cell, found.values())] for name, found in measures.items()]
     rows += [["chance", *["0.50"] * len(names)]]
     lines = [
-        f"Quiz {reader.quiz}: {num_patches} patches, {num_synthetic} of them synthetic. 95 % intervals: Wilson's of "
-        f"shares, Newcombe's (method 5) of the AUC, 2000 resamples of the patches of kappa.",
+        f"Quiz {escaped(reader.quiz)}: {num_patches} patches, {num_synthetic} of them synthetic. 95 % intervals: "
+        f"Wilson's of shares, Newcombe's (method 5) of the AUC, 2000 resamples of the patches of kappa.",
         "",
         markdown_table(rows, right=range(1, len(names) + 1)),
         "",

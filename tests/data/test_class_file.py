@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from histogan_tf.data.class_file import matching_class, read_class_file, write_class_file
+from histogan_tf.data.class_file import labels_among, matching_class, read_class_file, write_class_file
 from histogan_tf.errors import UserError
 
 
@@ -61,3 +61,13 @@ def test_a_damaged_file_is_told(tmp_path, text):
 )
 def test_classes_are_matched_by_name_and_never_by_number(recorded, classes, expected):
     assert [matching_class(number, recorded, classes) for number in range(len(recorded))] == expected
+
+
+def test_labels_get_the_numbers_of_their_classes():
+    found = labels_among(np.int32([0, 1, 1, 0]), ("IDC", "non-idc"), ("non-idc", "idc"))
+    assert (found.tolist(), found.dtype) == ([1, 0, 0, 1], np.int32)
+    assert labels_among(np.int32([1, 1]), ("stroma", "idc"), ("non-idc", "idc")).tolist() == [1, 1]
+    with pytest.raises(
+        UserError, match="images were made as 'stroma', and the real ones have the classes non-idc, idc"
+    ):
+        labels_among(np.int32([0, 1]), ("stroma", "idc"), ("non-idc", "idc"))

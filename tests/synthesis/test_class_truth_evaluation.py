@@ -33,10 +33,12 @@ def whole() -> ImageSet:
     return load_dataset(parse("--phantom_images=300", "--part=all"))
 
 
-def measure(directory: Path, images: np.ndarray, labels: np.ndarray, *flags: str, **seen) -> dict:
+def measure(
+    directory: Path, images: np.ndarray, labels: np.ndarray, *flags: str, names=("non-idc", "idc"), **seen
+) -> dict:
     """What is measured against 300 phantom patches."""
     config = parse("--phantom_images=300", *flags)
-    evaluate_class_truth(config, images, labels, COLOURS, directory, directory / "features", seed=42, **seen)
+    evaluate_class_truth(config, images, labels, names, COLOURS, directory, directory / "features", seed=42, **seen)
     return read(directory)
 
 
@@ -65,6 +67,17 @@ def test_flags_that_choose_images_are_not_heeded(tmp_path, whole):
     made = (whole.images[:60], whole.labels[:60])
     chosen = ("--label=idc", "--part=validation", "--train_size=7")
     assert measure(tmp_path / "a", *made) == measure(tmp_path / "b", *made, *chosen)
+
+
+def test_labels_are_matched_by_the_names_of_their_classes(tmp_path, whole, caplog):
+    made = (whole.images[:60], whole.labels[:60])
+    straight, crossed = measure(tmp_path / "a", *made), measure(tmp_path / "b", *made, names=("IDC", "non-idc"))
+    found = [one["accuracies"]["gan_test"]["accuracy"]["value"] for one in (straight, crossed)]
+    assert found[0] > 0.7
+    assert found[1] == pytest.approx(1 - found[0])
+    with pytest.raises(FileNotFoundError):
+        measure(tmp_path / "c", *made, names=("stroma", "idc"))
+    assert "images were made as 'stroma', and the real ones have the classes non-idc, idc" in caplog.text
 
 
 def test_too_few_images_are_a_warning_and_not_the_end(tmp_path, whole, caplog):

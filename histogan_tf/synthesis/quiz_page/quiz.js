@@ -268,7 +268,8 @@ function guessedRight(numPatches) {
 // --- The file
 
 function download() {
-  const reader = element("reader").value.replace(/[^\p{L}\p{N} ._-]/gu, "").trim(); // nothing that a spreadsheet runs
+  // A name begins with a letter or digit and has no odd characters, so that no spreadsheet takes it for a formula.
+  const reader = element("reader").value.replace(/[^\p{L}\p{N} ._-]|^[^\p{L}\p{N}]+/gu, "").trim();
   const rows = questions.map(({ size }, number) => {
     const { origin, sure, width, seconds } = answers[number];
     return [quiz, reader, number + 1, size, width, origin, sure, originOf(number), seconds].join(",");
