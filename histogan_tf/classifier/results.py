@@ -22,7 +22,8 @@ from histogan_tf.metrics.classification import Metric, choose_threshold, evaluat
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells, original_text
-from histogan_tf.runs.run_directory import is_exported_run, read_run, sole_writer
+from histogan_tf.runs.locking import sole_writer
+from histogan_tf.runs.run_directory import is_exported_run, read_run
 
 logger = logging.getLogger(__name__)
 

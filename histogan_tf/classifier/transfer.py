@@ -41,7 +41,7 @@ from histogan_tf.models.resnet import ResNetClassifier, build_classifier
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, writing_run
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training.starting import Start, start_from
 
@@ -218,13 +218,13 @@ def _train(
         cpu_kernels=config.cpu_kernels,
     )
     start, initial = _initialize_backbone(config, classifier, data)
-    directory = begin_run(
-        config,
-        {**data.description(), "backbone": weights_fingerprint(classifier.features)},
-        patients=data.real.patients() if len(data.real) else None,
-        initialized_from=None if start is None else start.record,
-    )
-    with sole_writer(directory), workers.workers_watched():
+    with writing_run(config), workers.workers_watched():
+        directory = begin_run(
+            config,
+            {**data.description(), "backbone": weights_fingerprint(classifier.features)},
+            patients=data.real.patients() if len(data.real) else None,
+            initialized_from=None if start is None else start.record,
+        )
         if start is not None:
             start.tell()
             initial.save(0)  # from now on the run does not need the other one

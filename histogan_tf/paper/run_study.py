@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.data.positive_class import tell_positive_class
-from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.resnet_weights import load_backbone
@@ -21,7 +21,8 @@ from histogan_tf.paper.study import Study
 from histogan_tf.paper.study_images import find_images
 from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
-from histogan_tf.runs.run_directory import run_directory, sole_writer, versions
+from histogan_tf.runs.locking import Kind, folder_entries, sole_writer
+from histogan_tf.runs.run_directory import run_directory, versions
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
     if config.dry_run:
         _tell_plan(directory, stages, config.stages or STAGES)
         return
-    _prepare(directory, restart=config.restart)
-    with sole_writer(directory):
+    with sole_writer(directory, _study_kind(directory, stages), restart=config.restart):
         settings = dataclasses.replace(config, positive_class=images.whole.class_names[1]).to_json()
         files.write_json(directory / "study.json", {"settings": settings, "versions": versions()})
         runner = Stages(directory, stages)
@@ -64,18 +64,12 @@ def _backbone(config: Config) -> str:
     return weights_fingerprint(load_backbone(config.weights, seed=0, size=config.classifier_size))
 
 
-def _prepare(directory: Path, *, restart: bool) -> None:
-    is_study = (directory / "study.json").exists()
-    if directory.exists() and not is_study and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(
-            f"{directory} exists and is not a study of this program: choose another --run or --checkpoint_dir"
-        )
-    if restart and is_study:
-        files.remove(directory)
-        logger.info("--restart: removed %s", directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    if not is_study or restart:
-        files.write_json(directory / "study.json", {})  # marks the folder as a study from now on
+def _study_kind(directory: Path, stages: list[Stage]) -> Kind:
+    """Returns what a study's folder is known by, with all that this study or one with other repeats writes there."""
+    repeats = {path.name for path in directory.glob("seed-*") if re.fullmatch(r"seed-\d+", path.name)}
+    own = {"study.json", "log.txt", "stages", "features"}
+    outputs = folder_entries(output for stage in stages for output in stage.outputs)
+    return Kind("study", "study.json", frozenset({"settings", "versions"}), outputs | repeats | own)
 
 
 def _tell_plan(directory: Path, stages: list[Stage], kinds: tuple[str, ...]) -> None:

@@ -103,7 +103,7 @@ class Checkpoints:
 
     def _write(self, folder: Path) -> None:
         try:
-            files.remove_leftovers(self._directory)
+            files.remove_leftovers(self._directory, sole_writer=True)
             with files.written_aside(folder) as aside:
                 aside.mkdir()
                 self._checkpoint.write(str(aside / "state"))

@@ -23,17 +23,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.errors import UserError, listing
-from histogan_tf.machine.console import copied_to, details_logger
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
-from histogan_tf.runs.checkpoints import checkpoint_folders
+from histogan_tf.runs.locking import sole_writer
 from histogan_tf.runs.pretrained import find_directory, is_pretrained, require_run, results_name
 from histogan_tf.runs.weights_file import WEIGHTS_FILE
 
@@ -131,7 +129,8 @@ def begin_run(
 ) -> Path:
     """Makes the directory of a new run, or checks that an existing run has the same settings and data.
 
-    In a job of several workers, the chief makes the directory, and then every worker checks it.
+    `locking.sole_writer` must have locked the directory, and thrown an old run away if --restart says so. In a job of
+    several workers, the chief makes the directory, and then every worker checks it.
 
     Args:
         config: the resolved settings.
@@ -144,7 +143,7 @@ def begin_run(
         The run directory.
 
     Raises:
-        UserError: if the directory is a run with other settings, data or start, or exists and is not a run.
+        UserError: if the directory is a run with other settings, data or start.
     """
     directory = run_directory(config)
     if is_chief():
@@ -161,18 +160,26 @@ def begin_run(
     return directory
 
 
-def _prepare(directory: Path, config: Config, origins: Mapping[str, Any]) -> None:
+@contextlib.contextmanager
+def writing_run(config: Config) -> Iterator[None]:
+    """Locks the directory of a run that is to be trained, see `locking.sole_writer`; --restart throws an old run away.
+
+    Raises:
+        UserError: if another process is working on the run, or the directory holds something else or an exported run.
+    """
+    directory = run_directory(config)
     if is_exported_run(directory):
         raise UserError(
             f"{directory} is an exported run, which is not trained: start a new --run from it with "
             f"--init_from={directory}"
         )
-    if config.restart:
-        _throw_away(directory)
+    with sole_writer(directory, restart=config.restart):
+        yield
+
+
+def _prepare(directory: Path, config: Config, origins: Mapping[str, Any]) -> None:
     if (directory / "config.json").exists():
         return
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory} exists and is no run of this program: choose another --run or --checkpoint_dir")
     files.write_json(
         directory / "config.json",
         {
@@ -209,37 +216,6 @@ def output_folder(config: Config, name: str) -> Path:
 def is_exported_run(directory: Path) -> bool:
     """Returns whether a run was written by --mode=export --format=safetensors, and so has weights but no checkpoint."""
     return (directory / WEIGHTS_FILE).exists()
-
-
-@contextlib.contextmanager
-def sole_writer(directory: Path) -> Iterator[None]:
-    """Locks a run directory against other processes, and copies log messages to its log.txt, while the block runs.
-
-    In a job of several workers, only the chief does this.
-
-    Raises:
-        UserError: if another process has locked the run.
-    """
-    if not is_chief():
-        yield
-        return
-    lock = filelock.FileLock(directory / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise UserError(f"another process is training {directory}: wait for it, or choose another --run") from None
-    handler = logging.FileHandler(directory / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    try:
-        with copied_to(handler):
-            try:
-                yield
-            except UserError as error:
-                details_logger.error("%s", error)  # only for log.txt: the caller shows it on the console
-                raise
-    finally:
-        handler.close()
-        lock.release()
 
 
 def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
@@ -348,18 +324,6 @@ def _check_same(
             f"{directory} is a run with other settings ({'; '.join(differences)}): give the settings that it has, "
             f"choose another --run, or delete it with --restart"
         )
-
-
-def _throw_away(directory: Path) -> None:
-    if not directory.exists():
-        return
-    if not (directory / "config.json").exists() and any(directory.iterdir()):
-        raise UserError(f"--restart: {directory} is no run of this program and was not deleted; choose another --run")
-    checkpoints = checkpoint_folders(directory / "ckpt")
-    num_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    files.remove(directory)
-    newest = checkpoints[-1].name if checkpoints else "no checkpoint"
-    logger.info("--restart: removed %s (%s, %.1f MB)", directory, newest, num_bytes / 1e6)
 
 
 def versions() -> dict[str, str]:

@@ -30,7 +30,7 @@ from histogan_tf.machine.device import prepare
 from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, sole_writer
+from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, writing_run
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training import loop
 from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTrainer
@@ -162,8 +162,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
     own_checkpoints = run_directory(config) / "ckpt"
     start = start_from(config, job.trainer.state(), job.dataset, job.patients, own_checkpoints)
     origin = None if start is None else start.record
-    directory = begin_run(config, job.dataset, patients=job.patients, initialized_from=origin)
-    with sole_writer(directory), workers.workers_watched():
+    with writing_run(config), workers.workers_watched():
+        directory = begin_run(config, job.dataset, patients=job.patients, initialized_from=origin)
         run = Run(directory, config)
         checkpoints = Checkpoints(run.checkpoint_directory, job.trainer.state(), config.max_to_keep)
         start_step = checkpoints.restore()

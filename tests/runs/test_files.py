@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,12 +37,37 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
     assert (folder / "inner" / "file").read_text() == "x"
 
 
-def test_leftovers_are_removed_and_nothing_else(tmp_path: Path):
+def test_leftovers_of_dead_processes_are_removed_and_nothing_else(tmp_path: Path):
     files.write_text(tmp_path / "kept", "x")
-    (tmp_path / ".writing-1-folder").mkdir()
-    (tmp_path / ".writing-1-file").write_text("half")
+    here, dead = files._host(), 2**22 + 1  # larger than the largest number of a process
+    (tmp_path / f".writing-{here}-{dead}-folder").mkdir()
+    (tmp_path / f".writing-{here}-{dead}-file").write_text("half")
+    (tmp_path / ".writing-0a1b2c3d-7-old").write_text("half")
+    os.utime(tmp_path / ".writing-0a1b2c3d-7-old", (0, 0))
+    kept = {"kept", f".writing-{here}-{os.getppid()}-file", ".writing-0a1b2c3d-7-new", ".writing-paper.txt"}
+    for name in kept - {"kept"}:
+        (tmp_path / name).write_text("half")
     files.remove_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_killed_process_leaves_what_the_next_one_that_writes_there_removes(tmp_path: Path):
+    program = (
+        "import os, sys, pathlib; from histogan_tf.runs.files import written_aside\n"
+        "with written_aside(pathlib.Path(sys.argv[1])) as aside: aside.write_text('half'); os._exit(1)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "one"], check=False)
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == [".writing"]
+    files.write_text(tmp_path / "two", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["two"]
+
+
+def test_an_error_of_writing_names_the_file(tmp_path: Path):
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError("100 requested and 8 written")):
+        with pytest.raises(OSError, match="No space left on device") as caught, files.written_aside(tmp_path / "a"):
+            raise error
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path):

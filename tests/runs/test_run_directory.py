@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,26 +54,6 @@ def test_labels_that_are_numbered_otherwise_are_refused_with_the_flag_that_mends
     assert run_directory.read_run(tiny_config(*flags))[1].positive_class == "non-idc"
 
 
-def test_a_folder_that_is_no_run_is_never_touched(tiny_config, tmp_path: Path):
-    foreign = tmp_path / "thesis"
-    foreign.mkdir()
-    (foreign / "chapter1.txt").write_text("years of work")
-    for flags in (["--run=thesis"], ["--run=thesis", "--restart"]):
-        with pytest.raises(UserError, match="no run of this program"):
-            run_directory.begin_run(tiny_config(*flags), DATASET)
-    assert (foreign / "chapter1.txt").read_text() == "years of work"
-
-
-def test_restart_throws_the_run_away_and_says_so(tiny_config, caplog):
-    directory = run_directory.begin_run(tiny_config(), DATASET)
-    (directory / "ckpt" / "step-00000200").mkdir(parents=True)
-    run_directory.begin_run(tiny_config("--restart", "--z_dim=7"), DATASET)
-    assert "removed" in caplog.text
-    assert "step-00000200" in caplog.text
-    assert not (directory / "ckpt").exists()
-    assert json.loads((directory / "config.json").read_text())["settings"]["z_dim"] == 7
-
-
 def test_a_damaged_config_is_told(tiny_config):
     directory = run_directory.begin_run(tiny_config(), DATASET)
     (directory / "config.json").write_text('{"settings": ')
@@ -82,19 +61,6 @@ def test_a_damaged_config_is_told(tiny_config):
         run_directory.begin_run(tiny_config(), DATASET)
     with pytest.raises(UserError, match="config.json cannot be read"):
         run_directory.read_run(tiny_config())
-
-
-def test_one_process_writes_a_run(tiny_config):
-    directory = run_directory.begin_run(tiny_config(), DATASET)
-    with (
-        run_directory.sole_writer(directory),
-        pytest.raises(UserError, match="another process"),
-        run_directory.sole_writer(directory),
-    ):
-        pass
-    with run_directory.sole_writer(directory):
-        run_directory.logger.info("a line")
-    assert "INFO a line" in (directory / "log.txt").read_text()
 
 
 def test_reading_a_run_needs_no_model_flags_and_refuses_contradictions(tiny_config):
