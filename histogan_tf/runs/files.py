@@ -107,6 +107,14 @@ def remove_leftovers(folder: Path, *, sole_writer: bool = False) -> None:
                 remove(path)
 
 
+def discard(folder: Path) -> None:
+    """Removes a folder that marks something by its name: the name is gone at once, whatever a kill leaves of it."""
+    renamed = folder.with_name(f"{_PREFIX}{_host()}-{os.getpid()}-{folder.name}")
+    remove(renamed)
+    os.replace(folder, renamed)
+    remove(renamed)
+
+
 def is_unfinished(name: str) -> bool:
     """Returns whether a file or folder of this name is one that `written_aside` has not finished."""
     return _ASIDE_NAME.match(name) is not None

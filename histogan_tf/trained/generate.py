@@ -18,8 +18,8 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.reporting import pictures
-from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.run_directory import output_folder
+from histogan_tf.runs.together import finish_earlier, require_free, written_together
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.training.sampling import Sampler
 
@@ -32,7 +32,8 @@ def generate_images(config: Config) -> None:
     """Makes --num_images images with a trained generator, and writes them to --output_dir.
 
     PNG files are written to images/ or, if their labels are known, to sub-folders named after the labels' numbers, with
-    a classes.json that names the classes.
+    a classes.json that names the classes. All images appear together: if the program is killed before, none does, and
+    the same command goes on.
 
     Image number i depends only on --seed and i: a larger --num_images adds images to those of a smaller one.
 
@@ -44,18 +45,24 @@ def generate_images(config: Config) -> None:
     sampler = sampler_of(source)
     label = chosen_label(config, source)
     output_directory = output_folder(config, "generated")
+    made_by = {"run": str(source.directory), "step": source.step, "checkpoint": config.checkpoint, "label": label}
+    made_by |= {name: getattr(config, name) for name in ("num_images", "seed", "format")}
+    if finish_earlier(output_directory) == made_by:
+        logger.info("%d images were written to %s when the program was stopped", config.num_images, output_directory)
+        return
     labels = sampler.numbered_labels(0, config.num_images, label)
     is_labelled = label is not None or source.config.conditional
-    with contextlib.ExitStack() as stack:
+    folders = {int(number): str(number) for number in np.unique(labels)} if is_labelled else {0: "images"}
+    archive = f"{'images' if label is None else label}.npz"
+    has_png, has_npz = config.format in ("png", "both"), config.format in ("npz", "both")
+    for name in [*(folders.values() if has_png else ()), *([archive] if has_npz else ())]:
+        require_free(output_directory / name)
+    with written_together(output_directory, made_by) as aside, contextlib.ExitStack() as stack:
         writers: list[_PngWriter | _NpzWriter] = []
-        if config.format in ("png", "both"):
-            folders = {number: output_directory / str(number) for number in np.unique(labels)}
-            folders = folders if is_labelled else {0: output_directory / "images"}
-            writers.append(_PngWriter(stack, folders, config.num_images))
-        if config.format in ("npz", "both"):
-            name = "images" if label is None else str(label)
-            path = output_directory / f"{name}.npz"
-            writers.append(_NpzWriter(stack, path, labels if is_labelled else None, config.num_images))
+        if has_png:
+            writers.append(_PngWriter({label: aside / name for label, name in folders.items()}, config.num_images))
+        if has_npz:
+            writers.append(_NpzWriter(stack, aside / archive, labels if is_labelled else None, config.num_images))
         if is_labelled:
             write_class_file(output_directory, source.class_names)
         progress, num_written = stack.enter_context(Progress(config.num_images, 0, "image")), 0
@@ -114,36 +121,30 @@ def chosen_label(config: Config, source: TrainedNetwork) -> int | None:
 
 
 class _PngWriter:
-    """Writes each image as a PNG file to the folder of its label; the folders appear once all images are written."""
+    """Writes each image as a PNG file to the folder of its label."""
 
-    def __init__(self, stack: contextlib.ExitStack, folders: dict[int, Path], num_images: int) -> None:
+    def __init__(self, folders: dict[int, Path], num_images: int) -> None:
+        self._folders = folders
         for folder in folders.values():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(f"{folder} exists and is not empty: choose another --output_dir, or remove it")
-        self._aside = {label: stack.enter_context(written_aside(folder)) for label, folder in folders.items()}
-        for aside in self._aside.values():
-            aside.mkdir()
+            folder.mkdir()
         self._num_digits = max(5, len(str(num_images - 1)))
         self._count = 0
 
     def write(self, images: np.ndarray, labels: np.ndarray) -> None:
         for image, label in zip(images, labels, strict=True):
-            path = self._aside[int(label)] / f"{self._count:0{self._num_digits}d}.png"
+            path = self._folders[int(label)] / f"{self._count:0{self._num_digits}d}.png"
             pictures.to_pillow(image).save(path, format="PNG")
             self._count += 1
 
 
 class _NpzWriter:
-    """Writes one npz file batch by batch, which appears once all images are written.
+    """Writes one npz file batch by batch.
 
     It holds `images`, uint8 (num_images, height, width, channels), and, if known, `labels`, int32 (num_images,).
     """
 
     def __init__(self, stack: contextlib.ExitStack, path: Path, labels: np.ndarray | None, num_images: int) -> None:
-        if path.exists():
-            raise UserError(f"{path} exists: choose another --output_dir, or remove it")
-        aside = stack.enter_context(written_aside(path))
-        self._archive = stack.enter_context(zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED))
+        self._archive = stack.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_STORED))
         if labels is not None:
             with self._archive.open("labels.npy", "w") as file:
                 np.lib.format.write_array(file, labels, allow_pickle=False)

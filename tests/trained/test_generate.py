@@ -14,6 +14,7 @@ from histogan_tf.cli import command_line, commands
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
+from histogan_tf.runs import together
 from histogan_tf.trained.generate import chosen_label
 
 
@@ -190,3 +191,15 @@ def test_generate_takes_the_class_that_training_took(label, number, is_condition
     assert chosen_label(config, source) == number and in_training.labels.tolist() == [number]
     with pytest.raises(UserError, match="--label=TUMOR"):
         chosen_label(command_line.parse(["main.py", "--mode=generate", "--label=TUMOR"]), source)
+
+
+def test_the_same_command_goes_on_after_a_kill_between_two_files(do, tmp_path, monkeypatch):
+    flags = ["--num_images=3", "--format=both", f"--output_dir={tmp_path}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "finish_earlier", lambda directory: None)  # killed before the first file's last rename
+        do("generate", "conditional", *flags)
+    assert not (tmp_path / "0").exists()
+    do("generate", "conditional", *flags)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "classes.json", "images.npz"]
+    with pytest.raises(UserError, match="not empty"):
+        do("generate", "conditional", *flags)
