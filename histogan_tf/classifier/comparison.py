@@ -21,6 +21,7 @@ from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.metrics.distances import nearest
 from histogan_tf.runs import files
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.trained.load import load_networks
 
@@ -69,6 +70,14 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
     directory = Path(config.checkpoint_dir).expanduser() / baseline.name / "compared"
     if config.output_dir:
         directory = Path(config.output_dir).expanduser()
+    neighbours = [f"neighbours-{other.name}.png" for other in others]
+    names = ["comparison.json", "comparison.md", "comparison.png", *neighbours]
+    with own_results(directory, names, stale=r"neighbours-.*\.png"):
+        _compare_into(directory, config, runs, features_directory)
+
+
+def _compare_into(directory: Path, config: Config, runs: list[ComparedRun], features_directory: Path | None) -> None:
+    baseline, others = runs[0], runs[1:]
     labels, groups = baseline.predictions.labels, baseline.predictions.groups
     metrics = {
         run.name: evaluate_classifier(labels, run.predictions.probabilities, groups=groups, seed=config.seed)

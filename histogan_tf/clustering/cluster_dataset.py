@@ -7,10 +7,11 @@ from pathlib import Path
 
 from histogan_tf.clustering.clusters import assign_images, cluster_images
 from histogan_tf.clustering.model import load_model
-from histogan_tf.clustering.outputs import write_clusters
+from histogan_tf.clustering.outputs import FILE_NAMES, write_clusters
 from histogan_tf.config import Config
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
+from histogan_tf.runs.own_results import require_own_results
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,10 @@ def cluster_dataset(config: Config) -> None:
         UserError: if the dataset or the --vocabulary cannot be read, or flags contradict the vocabulary.
     """
     image_set = load_dataset(config)
+    label = f"-{config.label}" if config.label else ""
+    default_directory = Path(config.checkpoint_dir) / f"clusters-{image_set.name}{label}"
+    directory = Path(config.output_dir or default_directory).expanduser()
+    require_own_results(directory, FILE_NAMES)  # before the work, which may take minutes
     if config.vocabulary:
         ignored = sorted(set(_CLUSTERING_FLAGS) & config.given)
         if ignored:
@@ -35,9 +40,6 @@ def cluster_dataset(config: Config) -> None:
     else:
         settings = {name: getattr(config, name) for name in _CLUSTERING_FLAGS}
         result = cluster_images(image_set, seed=config.seed, num_workers=config.num_workers, **settings)
-    label = f"-{config.label}" if config.label else ""
-    default_directory = Path(config.checkpoint_dir) / f"clusters-{image_set.name}{label}"
-    directory = Path(config.output_dir or default_directory).expanduser()
     summary = write_clusters(result, image_set, directory, seed=config.seed)
     if summary["num_images_without_descriptors"]:
         logger.warning("%d images have no key points and are in cluster -1", summary["num_images_without_descriptors"])

@@ -15,10 +15,11 @@ from histogan_tf.clustering.model import save_model
 from histogan_tf.clustering.scores import KSelection, agreement, select_k
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.membership import CLUSTER_COLUMNS
-from histogan_tf.errors import UserError
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells
+from histogan_tf.runs.own_results import own_results
 
+FILE_NAMES = ("clusters.csv", "vocabulary.npz", "summary.json", "k_selection.png")  # beside the montages
 _MONTAGE_NAME = re.compile(r"cluster_(\d+|none)\.png")
 
 
@@ -37,22 +38,19 @@ def write_clusters(clustering: Clustering, image_set: ImageSet, output_dir: Path
         The contents of summary.json, see `summarize_clusters`.
 
     Raises:
-        UserError: if `output_dir` cannot be made.
+        UserError: if `output_dir` cannot be made, or holds a file of such a name that this program did not write.
     """
     assert len(clustering.assignment) == len(image_set), (len(clustering.assignment), len(image_set))
     output_dir = Path(output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{output_dir} cannot be made a directory: {error.strerror}; choose another --output_dir"
-        ) from error
+    names = [*FILE_NAMES, *(_montage_name(cluster) for cluster in np.unique(clustering.assignment).tolist())]
+    with own_results(output_dir, names, stale=_MONTAGE_NAME.pattern):
+        return _write_files(clustering, image_set, output_dir, seed)
+
+
+def _write_files(clustering: Clustering, image_set: ImageSet, output_dir: Path, seed: int) -> dict:
     selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
     summary = summarize_clusters(clustering, image_set, selection)
-    montage_paths = _write_montages(clustering, image_set, output_dir, seed)
-    for path in output_dir.iterdir():
-        if _MONTAGE_NAME.fullmatch(path.name) and path not in montage_paths:
-            path.unlink()
+    _write_montages(clustering, image_set, output_dir, seed)
     with files.written_aside(output_dir / "k_selection.png") as aside:
         montages.save_k_selection(aside, selection, clustering.model.num_clusters)
     with files.written_aside(output_dir / "vocabulary.npz") as aside:
@@ -110,9 +108,12 @@ def _describe_cluster(cluster: int, clustering: Clustering, known: dict[str, np.
     return description
 
 
-def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Path, seed: int) -> set[Path]:
-    """Writes a montage of each cluster that has images, and returns the paths of the montages."""
-    written = set()
+def _montage_name(cluster: int) -> str:
+    return "cluster_none.png" if cluster == NO_DESCRIPTORS else f"cluster_{cluster}.png"
+
+
+def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Path, seed: int) -> None:
+    """Writes a montage of each cluster that has images."""
     for cluster in _clusters(clustering):
         members = np.flatnonzero(clustering.assignment == cluster)
         if not len(members):
@@ -120,15 +121,13 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
         generator = np.random.default_rng([seed, cluster - NO_DESCRIPTORS])
         chosen = np.sort(generator.permutation(members)[: montages.MONTAGE_IMAGES])
         panels = {"random": image_set.images[chosen]}
-        name, title = "cluster_none.png", f"no descriptors (cluster -1): {len(members)} images"
+        title = f"no descriptors (cluster -1): {len(members)} images"
         if cluster != NO_DESCRIPTORS:
             nearest = members[np.argsort(clustering.distance[members], kind="stable")][: montages.MONTAGE_IMAGES]
             panels = {"nearest to the centre": image_set.images[nearest], **panels}
-            name, title = f"cluster_{cluster}.png", f"cluster {cluster}: {len(members)} images"
-        with files.written_aside(output_dir / name) as aside:
+            title = f"cluster {cluster}: {len(members)} images"
+        with files.written_aside(output_dir / _montage_name(cluster)) as aside:
             montages.save_montage(aside, title, panels)
-        written.add(output_dir / name)
-    return written
 
 
 def write_assignments(path: Path, clustering: Clustering, image_set: ImageSet) -> None:

@@ -22,6 +22,7 @@ from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
+from histogan_tf.runs.own_results import own_results
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ def describe_dataset(config: Config) -> None:
     _log(description)
     default_directory = Path(config.checkpoint_dir) / f"{Path(image_set.name).name}-description"
     directory = Path(config.output_dir or default_directory).expanduser()
-    files.write_json(directory / "description.json", description)
-    pictures.save_png(directory / "dataset.png", class_sheets.draw(image_set, survey.mean_colours, config.seed))
+    with own_results(directory, ("description.json", "dataset.png")):
+        files.write_json(directory / "description.json", description)
+        pictures.save_png(directory / "dataset.png", class_sheets.draw(image_set, survey.mean_colours, config.seed))
     logger.info("see dataset.png and description.json in %s", directory)
 
 

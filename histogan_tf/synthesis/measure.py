@@ -24,6 +24,7 @@ from histogan_tf.reporting import pictures
 from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
 from histogan_tf.runs.array_cache import ArrayCache
+from histogan_tf.runs.own_results import own_results
 
 REPORT_COLUMNS = ("synthetic", "floor", "ceiling")
 MIN_REAL_IMAGES = 2 * (generative.NUM_NEIGHBOURS + 1)
@@ -193,10 +194,12 @@ def write_synthesis_report(
         real_ids: str (num_real,).
         synthetic_ids: str (num_synthetic,).
     """
-    files.write_json(directory / "synthesis.json", report_json(report, real_ids, synthetic_ids))
-    shown = _nearest_first(report.copies)[:_SHEET_IMAGES]
-    cells = [_sheet_cell(report.copies, index, real_images, synthetic_images) for index in shown]
-    pictures.save_png(directory / "nearest_training.png", pictures.tile(np.stack(cells), _SHEET_COLUMNS, gap_pixels=6))
+    with own_results(directory, ("synthesis.json", "nearest_training.png")):
+        files.write_json(directory / "synthesis.json", report_json(report, real_ids, synthetic_ids))
+        shown = _nearest_first(report.copies)[:_SHEET_IMAGES]
+        cells = [_sheet_cell(report.copies, index, real_images, synthetic_images) for index in shown]
+        sheet = pictures.tile(np.stack(cells), _SHEET_COLUMNS, gap_pixels=6)
+        pictures.save_png(directory / "nearest_training.png", sheet)
 
 
 class _Draws:

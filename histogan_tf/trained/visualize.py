@@ -13,6 +13,7 @@ from histogan_tf.config.families import GENERATOR
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.reporting import pictures
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
@@ -30,7 +31,8 @@ def visualize_latents(config: Config) -> None:
     """Draws the picture that --visualize names, of a trained generator's latent space, into --output_dir.
 
     Raises:
-        UserError: if there is no such run, or --label is unknown or the run has not learned it.
+        UserError: if there is no such run, --label is unknown or the run has not learned it, or a file of the same name
+            as a picture is there that this program did not write.
     """
     (source,) = load_networks(config, kind=GENERATOR)
     directory = output_folder(config, "visualize")
@@ -43,7 +45,15 @@ def visualize_latents(config: Config) -> None:
         "walk_gif_merged": artist.walk_gif_merged,
         "interpolation": artist.interpolation,
     }
-    drawings[config.visualize]()
+    dimensions = range(source.config.z_dim)
+    names = {
+        "walk_sheets": [f"walk_{dimension:03d}.png" for dimension in dimensions],
+        "walk_gifs_random": [f"walk_random_{dimension:03d}.gif" for dimension in dimensions],
+        "walk_gifs": [f"walk_{dimension:03d}.gif" for dimension in dimensions],
+        "walk_gif_merged": ["walk_merged.gif"],
+    }
+    with own_results(directory, names.get(config.visualize, [f"{config.visualize}.png"])):
+        drawings[config.visualize]()
     logger.info("drew %s in %s", config.visualize, directory)
 
 

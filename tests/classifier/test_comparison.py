@@ -96,7 +96,7 @@ def test_output_goes_where_the_user_says(two_runs, make_config, tmp_path):
             "--mode=evaluate", "--compare=both,real", f"--checkpoint_dir={two_runs}", f"--output_dir={tmp_path}/out"
         )
     )
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+    names = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert names == {"comparison.json", "comparison.md", "comparison.png", "neighbours-real.png"}
 
 

@@ -8,6 +8,7 @@ from histogan_tf.clustering import assign_images, cluster_images, load_model, mo
 from histogan_tf.clustering.outputs import write_assignments
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.errors import UserError
+from histogan_tf.runs.own_results import own_results
 
 FILES = ["clusters.csv", "k_selection.png", "summary.json", "vocabulary.npz"]
 
@@ -17,7 +18,7 @@ def _montages(*names):
 
 
 def _contents(directory):
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".")}
 
 
 @pytest.fixture(scope="module")
@@ -84,23 +85,33 @@ def test_new_images_that_are_all_flat(clustering, textures, tmp_path):
     assert sorted(_contents(tmp_path)) == sorted(FILES + _montages("none"))
 
 
-def test_montages_of_an_earlier_clustering_go_and_other_files_stay(textures, written, tmp_path):
-    for name in ("cluster_7.png", "cluster_none.png", "cluster_of_mine.png", "notes.txt"):
+def test_montages_of_an_earlier_clustering_go_and_other_files_stay(clustering, textures, textures_and_flat, tmp_path):
+    for name in ("cluster_7.png", "cluster_of_mine.png", "notes.txt"):
         (tmp_path / name).touch()
+    write_clusters(clustering, textures_and_flat, tmp_path)
+    assert sorted(_contents(tmp_path)) == sorted(FILES + _montages("none", 0, 1, 2, 3, 7, "of_mine") + ["notes.txt"])
     write_clusters(cluster_images(textures, num_clusters=2, vocabulary_size=20), textures, tmp_path)
-    assert sorted(_contents(tmp_path)) == sorted(FILES + _montages(0, 1, "of_mine") + ["notes.txt"])
+    assert sorted(_contents(tmp_path)) == sorted(FILES + _montages(0, 1, 7, "of_mine") + ["notes.txt"])
+
+
+def test_a_file_of_the_user_is_not_overwritten(clustering, textures_and_flat, tmp_path):
+    (tmp_path / "summary.json").write_text("mine")
+    with pytest.raises(UserError, match="holds summary.json, which this program did not write"):
+        write_clusters(clustering, textures_and_flat, tmp_path)
+    assert _contents(tmp_path) == {"summary.json": b"mine"}
 
 
 def test_a_failure_leaves_whole_files(clustering, textures_and_flat, tmp_path, monkeypatch):
-    for name in FILES:
-        (tmp_path / name).write_text("earlier")
+    with own_results(tmp_path, FILES):
+        for name in FILES:
+            (tmp_path / name).write_text("earlier")
 
     def write_half(path, model):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(outputs, "save_model", write_half)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match="No space left"):
         write_clusters(clustering, textures_and_flat, tmp_path)
     contents = _contents(tmp_path)
     assert sorted(contents) == sorted(FILES + _montages("none", 0, 1, 2, 3))

@@ -116,3 +116,13 @@ def test_format_means_one_thing_to_export_and_another_to_generate():
         format_of("--mode=export", "--format=npz")
     with pytest.raises(UserError, match="--format=web: with --mode=generate, choose one of png, npz, both"):
         format_of("--mode=generate", "--format=web")
+
+
+def test_a_list_of_models_that_the_user_wrote_stays(tmp_path, caplog):
+    write_server_files(tmp_path)
+    write_server_files(tmp_path)
+    assert "stays as it is" not in caplog.text
+    (tmp_path / "models.config").write_text("model_config_list {}\n")
+    write_server_files(tmp_path)
+    assert (tmp_path / "models.config").read_text() == "model_config_list {}\n"
+    assert "models.config was not written by this program, and stays as it is" in caplog.text

@@ -124,7 +124,7 @@ def test_files_name_the_planted_copies(report, real, tmp_path):
     synthetic[5], synthetic[70] = real[9], np.rot90(real[30])
     real_ids, synthetic_ids = (np.array([f"{kind}/{i}.png" for i in range(80)]) for kind in ("real", "synthetic"))
     write_synthesis_report(report, tmp_path / "out", real, synthetic, real_ids[:60], synthetic_ids)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["nearest_training.png", "synthesis.json"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["nearest_training.png", "synthesis.json"]
     saved = json.loads((tmp_path / "out" / "synthesis.json").read_text(encoding="utf-8"))
     copies = saved["copies"]
     pairs = {pair["synthetic"]: pair["pixels"]["training"] for pair in copies["suspected"]}
