@@ -1,8 +1,11 @@
-"""The exception for mistakes that the user can mend, and how lists of names are shown in messages."""
+"""The exception for mistakes that the user can mend, how names are shown in messages, and what an error interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
+
+_WHILE = "while "
 
 
 class UserError(Exception):
@@ -33,3 +36,23 @@ def listing(names: Iterable[object], most: int = 8) -> str:
     names = [escaped(str(name)) for name in names]
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names) - most} more)"
+
+
+@contextlib.contextmanager
+def doing(activity: str) -> Iterator[None]:
+    """Adds to every exception that leaves the block what the block was doing, as a note.
+
+    Args:
+        activity: words that go on after "while", such as "reading the images".
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(_WHILE + activity)
+        raise
+
+
+def interrupted_activity(error: BaseException) -> str:
+    """Returns what was being done when an exception was raised, as `doing` noted it: the smallest part comes first."""
+    notes = [note.removeprefix(_WHILE) for note in getattr(error, "__notes__", ()) if note.startswith(_WHILE)]
+    return ", in ".join(notes)

@@ -3,66 +3,76 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 
 from histogan_tf.cli import command_line
-from histogan_tf.errors import UserError
-from histogan_tf.machine.console import log_to_console, quiet_tensorflow, wrap
+from histogan_tf.cli.failures import exit_with
+from histogan_tf.errors import doing
+from histogan_tf.machine.console import log_to_console, quiet_tensorflow, ready_streams
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "-?"}
-_USERS_OS_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command line. Exits with 0 when done, 2 after a user's mistake, 130 or 143 when stopped by a signal."""
+    """Runs one command line.
+
+    Exits with 0 when done, 2 after a user's mistake, 70 after a fault of the program, and 130 or 143 when stopped by a
+    signal. Every error is one line on stderr; that of a fault names a file with its traceback.
+    """
+    is_program = argv is None
     argv = list(sys.argv if argv is None else argv)
-    with _closed_pipe_ignored():
-        if _HELP_FLAGS.intersection(argv):
-            with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
-                text = command_line.help_text()
-            print(text)
-            sys.exit(0)
-        _run(argv)
+    ready_streams()
+    with _lost_readers_ignored():
+        try:
+            _run(argv)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            exit_with(error, argv)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            if is_program:  # an interrupt while Python ends would print a traceback; from now on it ends at once
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run(argv: Sequence[str]) -> None:
-    try:
-        log_to_console()
-        with quiet_tensorflow():
+    if _HELP_FLAGS.intersection(argv):
+        with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
+            text = command_line.help_text()
+        print(text)
+        return
+    log_to_console()
+    with quiet_tensorflow():
+        with doing("reading the flags"):
             config = command_line.parse(argv)
+        with doing("starting TensorFlow"):
             from histogan_tf.cli import commands
-        from histogan_tf.training.loop import Interrupted
-
-        try:
+            from histogan_tf.training.loop import Interrupted
+    try:
+        with doing(f"--mode={config.mode} with --model={config.model}, --run={config.run_name()}"):
             commands.run_command(config)
-        except Interrupted as stop:
-            sys.exit(stop.exit_code)
-    except UserError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.errno not in _USERS_OS_ERRORS:
-            raise
-        _fail(f"{error.filename or 'a file'}: {error.strerror}; the last checkpoint is good")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _fail(message: str) -> None:
-    print(wrap(f"error: {message}", sys.stderr), file=sys.stderr)
-    sys.exit(2)
+    except Interrupted as stop:
+        sys.exit(stop.exit_code)
 
 
 @contextlib.contextmanager
-def _closed_pipe_ignored() -> Iterator[None]:
-    """Exits silently if stdout's reader is gone, for instance after `python main.py --help | head -3`."""
+def _lost_readers_ignored() -> Iterator[None]:
+    """Lets the exit code stand if nobody reads stdout or stderr any more, as after `python main.py --help | head -3`.
+
+    Python flushes both streams once more at its end, and would print a traceback and change the exit code.
+    """
     try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
+        yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout once more at its end
         sys.exit(0)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # a closed pipe or a full disk, or a stream that was closed
+                with contextlib.suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

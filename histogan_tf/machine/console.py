@@ -25,6 +25,25 @@ details_logger.setLevel(logging.INFO)
 _FALLBACK_COLUMNS = 80
 
 
+def ready_streams() -> None:
+    """Makes stdin, stdout and stderr usable: opens those that are closed, and lets them print any character.
+
+    A file that is opened while stdout is closed would get its number, and TensorFlow's messages would go into it. A
+    character that the terminal's encoding lacks, as ASCII and cp932 lack many, is printed as its escape sequence.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
+            if getattr(sys, name) is None:
+                mode = "r" if number == 0 else "w"
+                setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's streams and those of tests have their own ways
+            stream.reconfigure(errors="backslashreplace")
+
+
 def log_to_console() -> None:
     """Prints the package's log on stdout, wrapped to the terminal's width if stdout is one."""
     package_logger.setLevel(logging.INFO)
@@ -146,13 +165,18 @@ def quiet_tensorflow() -> Iterator[None]:
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
+    try:
+        held_back = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # there is no place for temporary files: better noisy than not at all
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
+    with held_back:
         os.dup2(held_back.fileno(), 2)
         try:
             yield
-        except UserError:  # says all itself
+        except (UserError, KeyboardInterrupt):  # these say all themselves
             raise
         except BaseException:
             held_back.seek(0)

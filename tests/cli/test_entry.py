@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from histogan_tf.cli import commands, entry
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, doing, listing
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -65,23 +65,93 @@ def test_a_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, wr
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_the_system_refuses_is_one_line_too(monkeypatch, capsys):
-    def full_disk(config):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoints/run/log.txt")
+def failing(monkeypatch, error: BaseException) -> None:
+    """Lets the command raise an exception."""
 
-    monkeypatch.setattr(commands, "run_command", full_disk)
+    def fail(config):
+        raise error
+
+    monkeypatch.setattr(commands, "run_command", fail)
+
+
+class ResourceExhaustedError(Exception):
+    """Has the name of TensorFlow's own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/run/log.txt"), "runs/run/log.txt: No space left"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "a file, while --mode=train with --model=dcgan3"),
+        (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "x" * 300), "File name too long"),
+        (OSError(errno.ELOOP, os.strerror(errno.ELOOP), "link"), "link: Too many levels of symbolic links"),
+        (FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), b"caf\xe9"), "caf\\udce9: File exists"),
+        (MemoryError(), "not enough memory (while --mode=train"),
+        (ResourceExhaustedError("OOM when allocating a tensor"), "not enough memory"),
+        (ResourceExhaustedError("log.v2; No space left on device"), "the disk is full"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line_that_promises_no_checkpoint(monkeypatch, capsys, error, words):
+    failing(monkeypatch, error)
     code, _, stderr = run_main(monkeypatch, capsys)
-    assert code == 2
-    assert stderr == f"error: checkpoints/run/log.txt: {os.strerror(errno.ENOSPC)}; the last checkpoint is good\n"
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert stderr.startswith("error: ") and words in stderr
+    assert "checkpoint is good" not in stderr
 
 
-def test_our_own_bugs_keep_their_traceback(monkeypatch, capsys):
+def test_a_fault_of_the_program_is_one_line_that_names_what_was_done_and_where_the_traceback_is(
+    monkeypatch, capsys, tmp_path
+):
     def bug(config):
-        raise AssertionError("a bug")
+        with doing("training step 7"):
+            raise AssertionError("a\nbug")
 
     monkeypatch.setattr(commands, "run_command", bug)
-    with pytest.raises(AssertionError, match="a bug"):
-        run_main(monkeypatch, capsys)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, _, stderr = run_main(monkeypatch, capsys, "--model=dcgan1", "--run=mine")
+    assert (code, stderr.count("\n")) == (70, 1)
+    doing_what = "while training step 7, in --mode=train with --model=dcgan1, --run=mine: AssertionError: a bug"
+    assert stderr.startswith(f"error: {doing_what}. This is a fault of the program; please report it with the tr")
+    (path,) = tmp_path.iterdir()
+    assert str(path) in stderr
+    text = path.read_text(encoding="utf-8")
+    assert "'--run=mine'" in text and "in bug" in text and "AssertionError" in text
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    code, _, stderr = run_main(monkeypatch, capsys)
+    assert code == 70
+    assert "in bug" in stderr and stderr.splitlines()[-1].endswith("its traceback stands above")
+
+
+def test_an_interrupt_that_an_import_wraps_in_an_error_is_an_interrupt(monkeypatch, capsys):
+    error = ImportError("numpy could not be imported")
+    error.__cause__ = KeyboardInterrupt()
+    for raised in (KeyboardInterrupt(), error):
+        failing(monkeypatch, raised)
+        assert run_main(monkeypatch, capsys) == (130, "", "")
+
+
+@pytest.mark.slow
+def test_closed_streams_change_nothing(tmp_path: Path):
+    tiny = f"--gf_dim=1 --df_dim=1 --max_steps=1 --output_height=16 --batch_size=4 --checkpoint_dir={tmp_path}"
+    command = f"{sys.executable} main.py --model=dcgan1 --train_size=4 {tiny} <&- >&- 2>&-"
+    assert subprocess.run(command, shell=True, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
+    (log,) = tmp_path.rglob("log.txt")
+    assert "trained 1 steps" in log.read_text()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932"])
+def test_help_can_be_read_on_any_terminal(encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    program = [sys.executable, "main.py", "--help"]
+    result = subprocess.run(program, cwd=REPOSITORY, env=environment, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.decode(encoding).rstrip().count("--") > 50
+
+
+def test_a_pipe_that_is_closed_keeps_the_exit_code(tmp_path: Path):
+    program = f"{sys.executable} main.py --model=gan 2>&1 | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.stdout == "2\n"
 
 
 def test_an_unreadable_image_is_named_skipped_and_counted(tiny_config, tmp_path, write_images, caplog):

@@ -10,6 +10,7 @@ import pytest
 from histogan_tf.cli import command_line
 from histogan_tf.errors import UserError
 from histogan_tf.serving import export
+from histogan_tf.serving.server_files import write_server_files
 
 
 def files_below(folder: Path) -> list[str]:
