@@ -178,11 +178,16 @@ def _folder_name(path: str | os.PathLike[str]) -> str:
 
 
 def _import_tensorflow() -> None:
-    """Imports TensorFlow, which takes seconds at first, without the lines that its C++ code prints then."""
+    """Starts TensorFlow and Keras, which takes seconds at first, without the lines that their C++ code prints then."""
     import sys
 
-    if "tensorflow" not in sys.modules:
-        from histogan_tf.machine.console import quiet_tensorflow
+    from histogan_tf.machine.keras_settings import start_keras
 
-        with quiet_tensorflow():
-            import tensorflow  # noqa: F401
+    if "tensorflow" in sys.modules:
+        start_keras()
+        return
+    from histogan_tf.machine.console import quiet_tensorflow
+
+    with quiet_tensorflow():
+        start_keras()
+        import tensorflow  # noqa: F401

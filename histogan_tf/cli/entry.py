@@ -12,6 +12,7 @@ from histogan_tf.cli import command_line
 from histogan_tf.cli.failures import exit_with
 from histogan_tf.errors import doing
 from histogan_tf.machine.console import log_to_console, quiet_tensorflow, ready_streams
+from histogan_tf.machine.keras_settings import start_keras
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "-?"}
 
@@ -50,6 +51,7 @@ def _run(argv: Sequence[str]) -> None:
         with doing("reading the flags"):
             config = command_line.parse(argv)
         with doing("starting TensorFlow"):
+            start_keras()
             from histogan_tf.cli import commands
             from histogan_tf.training.loop import Interrupted
     try:

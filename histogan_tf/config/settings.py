@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,13 @@ from histogan_tf.config.run_flags import (
 )
 from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
+
+# The flags that name files and folders.
+_PATHS = (
+    *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
+    *("vocabulary", "weights", "init_from"),
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +105,7 @@ def resolve(config: Config) -> Config:
     """
     for field in flag_fields():
         check(field, getattr(config, field.name))
-    for name in ("run", "sample_dir"):
-        value = getattr(config, name)
-        if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
-            raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
+    _check_names(config)
     if (config.run or "").startswith(PRETRAINED_PREFIX) and config.mode in ("train", "paper"):
         raise UserError(
             f"--run={config.run} comes with the program and stays as it is: give your training a --run of its own, and "
@@ -120,6 +125,21 @@ def resolve(config: Config) -> Config:
     _check_quiz(config)
     config = _resolve_format(_resolve_sizes(config))
     return family.check(config, family.presets[config.model])
+
+
+def _check_names(config: Config) -> None:
+    """Refuses addresses where a file or folder is meant, and paths where a plain name is."""
+    for name in _PATHS:
+        value = getattr(config, name)
+        if value is not None and _URL.match(value):
+            raise UserError(
+                f"--{name}={value} is an address, and this program reads and writes files of this machine only: give "
+                f"a folder, into which the storage can be mounted or copied"
+            )
+    for name in ("run", "sample_dir"):
+        value = getattr(config, name)
+        if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
+            raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
 
 
 def _resolve_paper(config: Config) -> Config:

@@ -13,6 +13,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.machine.console import Lines
+from histogan_tf.machine.processor import machine_record
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.resnet_weights import load_backbone
 from histogan_tf.paper.estimate import machine_pace
@@ -22,7 +23,7 @@ from histogan_tf.paper.study_images import find_images
 from histogan_tf.reporting.text_tables import plain_table
 from histogan_tf.runs import files
 from histogan_tf.runs.locking import Kind, folder_entries, sole_writer
-from histogan_tf.runs.run_directory import run_directory, versions
+from histogan_tf.runs.run_directory import recorded_machine, run_directory, versions
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
         return
     with sole_writer(directory, _study_kind(directory, stages), restart=config.restart):
         settings = dataclasses.replace(config, positive_class=images.whole.class_names[1]).to_json()
-        files.write_json(directory / "study.json", {"settings": settings, "versions": versions()})
+        machine = recorded_machine(config) or machine_record()
+        record = {"settings": settings, "versions": versions(), "machine": machine}
+        files.write_json(directory / "study.json", record)
         runner = Stages(directory, stages)
         runner.tell_invalidated()
         runner.run(config.stages or STAGES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,11 +73,12 @@ class Checkpoints:
             return 0
         newest = folders[-1]
         try:
-            status = self._checkpoint.read(str(newest / "state"))
-            if partial:
-                status.assert_existing_objects_matched().expect_partial()
-            else:
-                status.assert_consumed()
+            with readable_path(newest) as folder:
+                status = self._checkpoint.read(str(folder / "state"))
+                if partial:
+                    status.assert_existing_objects_matched().expect_partial()
+                else:
+                    status.assert_consumed()
         except _UNREADABLE as error:
             reason = str(error).splitlines()[0][:200]
             remedy = f"the one before it, {folders[-2].name}" if len(folders) > 1 else "the start"
@@ -113,6 +116,29 @@ class Checkpoints:
                 f"the checkpoint {folder} cannot be written ({str(error).splitlines()[0][:200]}): make room or mend "
                 f"the folder, and run the same command again to go on from {older[-1].name if older else 'the start'}"
             ) from error
+
+
+@contextlib.contextmanager
+def readable_path(folder: Path) -> Iterator[Path]:
+    """Yields a path by which TensorFlow can read a checkpoint's folder: the folder itself, or a link to it.
+
+    TensorFlow takes the path for a pattern and does not find `runs [v2]`, which it has written.
+
+    Raises:
+        OSError: if no link can be made.
+    """
+    if is_path_for_tensorflow(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="histogan-") as links:
+        link = Path(links) / "checkpoint"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link
+
+
+def is_path_for_tensorflow(path: Path) -> bool:
+    """Returns whether TensorFlow finds what it has written at a path: not if the path looks like a pattern."""
+    return not set(path.as_posix()) & {"[", "\\"}
 
 
 def best_directory(directory: Path) -> Path:

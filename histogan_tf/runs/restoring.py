@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
 from histogan_tf.errors import UserError
-from histogan_tf.runs.checkpoints import Checkpoints, best_directory, checkpoint_folders
+from histogan_tf.runs.checkpoints import Checkpoints, best_directory, checkpoint_folders, readable_path
 from histogan_tf.runs.run_directory import is_exported_run, read_record
 from histogan_tf.runs.weights_file import WEIGHTS_FILE, network_name, networks_in, read_weights
 
@@ -77,7 +77,8 @@ def _kept_networks(directory: Path, checkpoint: str) -> set[str]:
         return networks_in(directory / WEIGHTS_FILE)
     newest = checkpoint_folders(_folder(directory, checkpoint))[-1]
     # Weights are stored under the first path that leads to them, which may be that of an optimizer.
-    graph = tf.train.load_checkpoint(str(newest / "state")).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    with readable_path(newest) as folder:
+        graph = tf.train.load_checkpoint(str(folder / "state")).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
     root = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes[0]
     return {network_name(child.local_name) for child in root.children}
 

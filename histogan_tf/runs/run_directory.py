@@ -29,6 +29,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.processor import machine_record, warn_of_other_machine
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
 from histogan_tf.runs.locking import sole_writer
@@ -37,6 +38,7 @@ from histogan_tf.runs.weights_file import WEIGHTS_FILE
 
 logger = logging.getLogger(__name__)
 
+_MOST_THREADS = 1024  # more than this in a record is damage
 _VERSIONED = ("tensorflow", "keras", "numpy")
 
 
@@ -157,7 +159,26 @@ def begin_run(
             f"that all hosts share"
         )
     _check_same(directory, config, dataset, initialized_from)
+    if is_chief() and (recorded := recorded_machine(config)):
+        warn_of_other_machine(recorded, str(directory))
     return directory
+
+
+def recorded_machine(config: Config) -> dict[str, Any] | None:
+    """Returns what `processor.machine_record` returned where the run or study was begun that a command goes on with.
+
+    None if the command begins a run, trains none, or the run has no such record.
+    """
+    if config.restart or config.mode not in ("train", "paper"):
+        return None
+    path = run_directory(config) / ("study.json" if config.mode == "paper" else "config.json")
+    try:
+        recorded = json.loads(path.read_bytes())["machine"]
+        num_threads = recorded["threads"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    is_number = isinstance(num_threads, int) and not isinstance(num_threads, bool)
+    return recorded if is_number and 1 <= num_threads <= _MOST_THREADS else None
 
 
 @contextlib.contextmanager
@@ -186,6 +207,7 @@ def _prepare(directory: Path, config: Config, origins: Mapping[str, Any]) -> Non
             "settings": config.to_json(),
             **origins,
             "versions": versions(),
+            "machine": machine_record(),
             "begun": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         },
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
+from histogan_tf.runs.checkpoints import is_path_for_tensorflow
 from histogan_tf.runs.files import written_aside
 from histogan_tf.serving.model_card import write_model_card
 from histogan_tf.serving.onnx_model import write_onnx
@@ -49,6 +50,8 @@ def export(config: Config) -> None:
         _export_one(run, export_directory / (run.name + _PORTABLE_SUFFIX), write, all_patients=True)
         return
     write_network, suffix = _WRITERS[config.format]
+    if config.format == "saved_model":
+        _check_readable([export_directory / (trained.name + suffix) for trained in networks])
     for trained in networks:
         _export_one(trained, export_directory / (trained.name + suffix), functools.partial(write_network, trained))
     if config.format == "saved_model":
@@ -86,6 +89,16 @@ def next_version(model_directory: Path) -> int:
     if not model_directory.is_dir():
         return 1
     return 1 + max((int(path.name) for path in model_directory.iterdir() if path.name.isdecimal()), default=0)
+
+
+def _check_readable(model_directories: Sequence[Path]) -> None:
+    """Refuses folders from which no TensorFlow, and so no TF Serving, could load a SavedModel."""
+    for directory in model_directories:
+        if not is_path_for_tensorflow(directory.absolute()):
+            raise UserError(
+                f"TensorFlow cannot load a model from {directory.absolute()}, whose name it takes for a pattern: give "
+                f"an --export_dir, and a run a name, without [ and \\"
+            )
 
 
 def _check_folder(export_directory: Path) -> None:

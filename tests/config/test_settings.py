@@ -184,3 +184,17 @@ def test_small_data_options_are_fixed_and_watching_is_not():
     fixed = {field.name for field in flag_fields() if field.metadata["fixed"]}
     assert {"adversarial_loss", "spectral_norm", "ema_decay", "diffaugment", "ada_target", "r1_gamma"} <= fixed
     assert not {"eval_freq", "checkpoint"} & fixed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"checkpoint_dir": "gs://bucket/runs"},
+        {"dataset": "https://example.org/images"},
+        {"mode": "generate", "output_dir": "s3://bucket"},
+        {"weights": "hf://timm/resnet18"},
+    ],
+)
+def test_addresses_are_refused_where_a_folder_is_meant(settings):
+    with pytest.raises(UserError, match="is an address.*give a folder"):
+        resolve(Config(**settings))

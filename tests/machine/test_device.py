@@ -42,3 +42,18 @@ def test_threads_that_cannot_be_set_any_more_are_told_of(tiny_config, monkeypatc
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
     device.prepare(tiny_config("--model=dcgan3"))
     assert "has begun with one thread for an operation, where this training takes a thread on each core" in caplog.text
+
+
+@pytest.mark.parametrize(("recorded", "num_cores", "intra_op"), [(4, 2, 4), (1, 2, 1), (2, 2, None)])
+def test_a_run_goes_on_with_the_threads_that_it_was_begun_with(
+    tiny_config, threads, monkeypatch, recorded, num_cores, intra_op
+):
+    monkeypatch.setattr(device, "num_usable_cores", lambda: num_cores)
+    device.prepare(tiny_config("--model=dcgan3"), {"threads": recorded})
+    assert threads == ({} if intra_op is None else {"intra_op": intra_op})
+
+
+def test_the_bytes_of_a_run_do_not_change_where_it_goes_on_with_the_same_threads(tiny_config, threads, monkeypatch):
+    monkeypatch.setattr(device, "num_usable_cores", lambda: 8)
+    device.prepare(tiny_config("--model=cyclegan"), {"threads": 4})
+    assert threads == {"intra_op": 4, "inter_op": 2}

@@ -116,3 +116,13 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_save(tmp_path: Path):
     assert checkpoints.restore() == 0
     checkpoints.save(1)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("name", ["runs [v2]", "a\\b", "a[b", "ü\n*?"])
+def test_any_name_of_a_folder_can_be_read_again(tmp_path: Path, name, monkeypatch):
+    Checkpoints(tmp_path / name, state(3.0)).save(5)
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / name, Path(name)):
+        restored = state(0.0)
+        assert Checkpoints(folder, restored).restore() == 5
+        assert restored["weight"].numpy().tolist() == [3.0, 3.0, 3.0]

@@ -127,3 +127,9 @@ def test_a_list_of_models_that_the_user_wrote_stays(tmp_path, caplog):
     write_server_files(tmp_path)
     assert (tmp_path / "models.config").read_text() == "model_config_list {}\n"
     assert "models.config was not written by this program, and stays as it is" in caplog.text
+
+
+def test_a_folder_from_which_tensorflow_cannot_load_is_refused(do_export, tmp_path):
+    with pytest.raises(UserError, match=r"cannot load a model from .*ex \[v1\].*--export_dir"):
+        do_export("plain", tmp_path / "ex [v1]")
+    assert not list(tmp_path.rglob("saved_model.pb"))
