@@ -2,6 +2,8 @@
 #                       data; with ARGS, run main.py with these flags instead
 # make test             install into .venv and run the tests of the program
 # make test-benchmarks  install into .venv and run the tests of benchmarks/; those of PyTorch need the extra `bench`
+# make fuzz             install into .venv and damage inputs at random, 10,000 times a kind: files, flags, flagfiles; another
+#                       number with HISTOGAN_FUZZ_EXAMPLES=N
 # make lint             install into .venv and check style
 # make web              write a run's page for the browser: make web ARGS='--run=NAME'
 PYTHON ?= python3
@@ -10,7 +12,7 @@ ARGS ?= --model=dcgan3 --epoch=50
 
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-.PHONY: run test test-benchmarks lint web install clean
+.PHONY: run test fuzz test-benchmarks lint web install clean
 
 install: $(VENV)/installed
 
@@ -30,6 +32,9 @@ test: install
 
 test-benchmarks: install
 	$(PYTEST) benchmarks/tests
+
+fuzz: install
+	HISTOGAN_FUZZ_EXAMPLES=$${HISTOGAN_FUZZ_EXAMPLES:-10000} $(PYTEST) -m fuzz
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -14,10 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from histogan_tf.cli import command_line
 from histogan_tf.config import Config
+
+# `make fuzz` sets a large number of examples, for the tests that do not set a number of their own.
+settings.register_profile(
+    "fuzz",
+    max_examples=int(os.environ.get("HISTOGAN_FUZZ_EXAMPLES", "50")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("fuzz")
 
 TINY = (
     "--gf_dim=4",

@@ -32,7 +32,7 @@ from histogan_tf.data.loading import load_parts
 from histogan_tf.data.perturbations import check_views
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.data.synthetic import load_synthetic, refuse_copies
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, doing
 from histogan_tf.machine import workers
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.feature_extractors import weights_fingerprint
@@ -204,7 +204,8 @@ def _train(
     config: Config, features_directory: Path | None, images: ImageSet | None, synthetic: ImageSet | None
 ) -> None:
     started = time.monotonic()
-    data = load_data(config, images, synthetic)
+    with doing("reading the images"):
+        data = load_data(config, images, synthetic)
     tell_positive_class(data.class_names)
     config = dataclasses.replace(config, positive_class=data.class_names[1])
     if config.perturbations:

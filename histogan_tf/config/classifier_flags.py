@@ -46,6 +46,7 @@ class ClassifierFlags:
         "Number of perturbed views of each training image to train on, besides the image itself; with --perturbations.",
         section="classifier",
         minimum=1,
+        maximum=1000,
     )
     fine_tune: str = flag(
         "none",

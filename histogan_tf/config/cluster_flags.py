@@ -11,8 +11,10 @@ from histogan_tf.config.flag import flag
 class ClusterFlags:
     """The flags with which images are described by SIFT and grouped into clusters."""
 
-    num_clusters: int = flag(4, "Number of clusters to make.", section="cluster", minimum=1)
-    vocabulary_size: int = flag(100, "Number of visual words in the vocabulary.", section="cluster", minimum=1)
+    num_clusters: int = flag(4, "Number of clusters to make.", section="cluster", minimum=1, maximum=100_000)
+    vocabulary_size: int = flag(
+        100, "Number of visual words in the vocabulary.", section="cluster", minimum=1, maximum=1_000_000
+    )
     upsample: int = flag(
         2,
         "Factor by which images are enlarged before SIFT, which finds few key points in small images.",
@@ -28,6 +30,7 @@ class ClusterFlags:
         "Threads for SIFT; one for each core if left out. The result does not depend on it.",
         section="cluster",
         minimum=1,
+        maximum=1024,
     )
     vocabulary: str | None = flag(
         None,

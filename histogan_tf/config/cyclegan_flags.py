@@ -48,6 +48,7 @@ class CycleGANFlags:
         "follows the new schedule from then on.",
         section="cyclegan",
         minimum=0,
+        maximum=1_000_000,
         fixed=False,
     )
 

@@ -69,16 +69,27 @@ class DataFlags:
         "Use only images of this cluster in --clusters; -1 holds the images without key points.",
         section="data",
         minimum=-1,
+        maximum=1_000_000,
     )
     train_size: int | None = flag(
-        None, "Use at most this number of images, drawn at random by --seed.", section="data", minimum=1
+        None,
+        "Use at most this number of images, drawn at random by --seed.",
+        section="data",
+        minimum=1,
+        maximum=1_000_000_000,
     )
     crop: bool = flag(
         False, "Cut --input_height x --input_width from the centre of every image before resizing.", section="data"
     )
-    input_height: int | None = flag(None, "Height of the centre crop in pixels.", section="data", minimum=1)
+    input_height: int | None = flag(
+        None, "Height of the centre crop in pixels.", section="data", minimum=1, maximum=100_000
+    )
     input_width: int | None = flag(
-        None, "Width of the centre crop in pixels; --input_height if left out.", section="data", minimum=1
+        None,
+        "Width of the centre crop in pixels; --input_height if left out.",
+        section="data",
+        minimum=1,
+        maximum=100_000,
     )
     output_height: int | None = flag(
         None,
@@ -109,6 +120,7 @@ class DataFlags:
         "by their names, sizes and some pixels.",
         section="data",
         minimum=0.0,
+        maximum=1_000_000.0,
     )
     strict: bool = flag(
         False,

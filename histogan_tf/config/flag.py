@@ -86,6 +86,32 @@ def help_of(field: dataclasses.Field) -> str:
     return help_text.format(entries="; ".join(f"{name}: {entry.help}" for name, entry in described.items()))
 
 
+def check_recorded(field: dataclasses.Field, value: Any) -> None:
+    """Checks a flag's value that a file records, where nothing has parsed it: its type too, and then as `check` does.
+
+    Raises:
+        UserError: if the flag cannot have this value.
+    """
+    if not _is_of_type(value, field.type):
+        raise UserError(f"the setting {field.name} is {value!r}, which is not of its type, {field.type}")
+    check(field, value)
+
+
+def _is_of_type(value: Any, annotation: str) -> bool:
+    """Returns whether a value is of the type that an annotation such as `tuple[int, ...] | None` names."""
+    kinds = annotation.split(" | ")
+    if value is None:
+        return "None" in kinds
+    kind = kinds[0]
+    if kind.startswith("tuple["):
+        item_kind = kind.removeprefix("tuple[").removesuffix(", ...]")
+        return isinstance(value, tuple) and all(_is_of_type(item, item_kind) for item in value)
+    if kind in ("int", "float"):
+        allowed = (int, float) if kind == "float" else int
+        return isinstance(value, allowed) and not isinstance(value, bool)
+    return isinstance(value, {"str": str, "bool": bool}[kind])
+
+
 def check(field: dataclasses.Field, value: Any) -> None:
     """Checks the value of a flag against the flag's choices and limits.
 

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from histogan_tf.config.flag import help_of
+from histogan_tf.config.flagfiles import expand_flagfiles
 from histogan_tf.config.settings import Config, flag_fields, resolve
 from histogan_tf.errors import UserError
 
@@ -28,14 +29,15 @@ def parse_flags(arguments: Sequence[str]) -> Config:
     Raises:
         UserError: for an unknown flag, a value that cannot be read or is not allowed, or a stray argument.
     """
+    if damaged := [argument for argument in arguments if "\0" in argument]:
+        raise UserError(f"{damaged[0]!r} holds a null character: leave it out")
     flag_values = flags.FlagValues()
     _define_flags(flag_values)
     try:
-        stray = flag_values(["", *arguments])[1:]
-    except (flags.Error, ValueError) as error:  # absl raises a ValueError for --nocrop=true
+        stray = flag_values(["", *expand_flagfiles(arguments)])[1:]
+    # absl raises a ValueError for --nocrop=true, and a TypeError for --nocrop=1
+    except (flags.Error, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{error} (--help lists the flags)") from error
-    except OSError as error:
-        raise UserError(f"cannot read the flagfile {error.filename!r}: {error.strerror}") from error
     if stray:
         raise UserError(f"unexpected argument {stray[0]!r}: every setting is a flag, --name=value; see --help")
     values = {field.name: flag_values[field.name].value for field in flag_fields()}

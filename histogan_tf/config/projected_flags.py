@@ -29,6 +29,7 @@ class ProjectedFlags:
         "Most channels of a feature map of the generator; they double from --gf_dim with each halving of the size.",
         section="projected",
         minimum=1,
+        maximum=4096,
     )
     num_modes: int = flag(
         128,

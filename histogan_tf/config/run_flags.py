@@ -81,6 +81,7 @@ class WatchingFlags:
         "Training steps from one sample sheet to the next; 200, or half an epoch if that is shorter, if left out.",
         section="watching",
         minimum=1,
+        maximum=1_000_000_000,
     )
     eval_freq: int = flag(
         0,
@@ -88,6 +89,7 @@ class WatchingFlags:
         "against the training images). The best checkpoint is kept besides the last one. 0 turns it off.",
         section="watching",
         minimum=0,
+        maximum=1_000_000_000,
     )
     min_recall: float = flag(
         0.0,
@@ -105,14 +107,17 @@ class WatchingFlags:
         maximum=4096,
     )
     sample_dir: str = flag("samples", "Name of the folder inside the run for the sample sheets.", section="watching")
-    ckpt_freq: int = flag(200, "Training steps from one checkpoint to the next.", section="watching", minimum=1)
+    ckpt_freq: int = flag(
+        200, "Training steps from one checkpoint to the next.", section="watching", minimum=1, maximum=1_000_000_000
+    )
     ckpt_minutes: float = flag(
         5.0,
         "Longest time from one checkpoint to the next, in minutes, even if --ckpt_freq steps take longer.",
         section="watching",
         minimum=0.0,
+        maximum=100_000.0,
     )
-    max_to_keep: int = flag(1, "Number of checkpoints to keep.", section="watching", minimum=1)
+    max_to_keep: int = flag(1, "Number of checkpoints to keep.", section="watching", minimum=1, maximum=1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +129,7 @@ class ResultFlags:
         "Number of images to generate; with --mode=visualize, images in a sheet or frames in a GIF.",
         section="generate and visualize",
         minimum=1,
+        maximum=10_000_000,
     )
     output_dir: str | None = flag(
         None, "Folder for the results; a folder inside the run if left out.", section="generate and visualize"

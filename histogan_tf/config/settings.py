@@ -14,7 +14,8 @@ from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
-from histogan_tf.config.flag import check
+from histogan_tf.config.family_rules import fill_in
+from histogan_tf.config.flag import check, check_recorded
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
 from histogan_tf.config.quiz_flags import QuizFlags
@@ -73,11 +74,19 @@ class Config(
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Config:
-        """Returns the Config that `to_json` wrote, in this version or an earlier one; unknown settings are left out."""
-        known = {field.name for field in flag_fields()}
-        settings = _as_written_today(settings)
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """Returns the Config that `to_json` wrote, in this version or an earlier one; unknown settings are left out.
+
+        Raises:
+            UserError: if a setting is not of the type of its flag, or has a value that the flag does not allow.
+        """
+        settings, values = _as_written_today(settings), {}
+        for field in flag_fields():
+            if field.name in settings:
+                value = settings[field.name]
+                values[field.name] = tuple(value) if isinstance(value, list) else value
+                check_recorded(field, values[field.name])
+        config = cls(**values)
+        return fill_in(config, family_of(config.model).presets[config.model])
 
 
 def _as_written_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -87,6 +96,8 @@ def _as_written_today(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     cross_entropy, although CycleGAN trained with least squares and the classifier with no adversarial loss.
     """
     model = settings.get("model")
+    if not isinstance(model, str):
+        return settings
     if "cpu_kernels" in settings or model in FAMILIES["dcgan"].presets or model not in MODELS:
         return settings
     return {**settings, "adversarial_loss": family_of(model).presets[model].get("adversarial_loss")}
@@ -136,10 +147,22 @@ def _check_names(config: Config) -> None:
                 f"--{name}={value} is an address, and this program reads and writes files of this machine only: give "
                 f"a folder, into which the storage can be mounted or copied"
             )
+    for name in ("checkpoint_dir", "sample_dir", "export_dir", "init_from"):
+        _require_utf8(name, getattr(config, name))
+    if config.mode in ("train", "paper"):
+        _require_utf8("run", config.run_name())
     for name in ("run", "sample_dir"):
         value = getattr(config, name)
         if value is not None and (value in ("", ".", "..") or value != os.path.basename(value)):
             raise UserError(f"--{name}={value!r}: give a plain folder name, without a path")
+
+
+def _require_utf8(name: str, value: str | None) -> None:
+    """Refuses a name that TensorFlow could not write to."""
+    try:
+        (value or "").encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}={value!r} is not in UTF-8: give another name") from None
 
 
 def _resolve_paper(config: Config) -> Config:

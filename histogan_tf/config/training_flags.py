@@ -16,7 +16,11 @@ class NetworkFlags:
     """The shape of the GANs."""
 
     z_dim: int | None = flag(
-        None, "Dimensions of the latent z; 100, and 128 for projected, if left out.", section="network", minimum=1
+        None,
+        "Dimensions of the latent z; 100, and 128 for projected, if left out.",
+        section="network",
+        minimum=1,
+        maximum=16_384,
     )
     z_dist: str | None = flag(
         None,
@@ -31,6 +35,7 @@ class NetworkFlags:
         "16).",
         section="network",
         minimum=1,
+        maximum=4096,
     )
     df_dim: int | None = flag(
         None,
@@ -38,12 +43,21 @@ class NetworkFlags:
         "discriminators' convolutions, 128 if left out.",
         section="network",
         minimum=1,
+        maximum=4096,
     )
     gfc_dim: int = flag(
-        1024, "Units of the conditional generator's fully connected layer.", section="network", minimum=1
+        1024,
+        "Units of the conditional generator's fully connected layer.",
+        section="network",
+        minimum=1,
+        maximum=65_536,
     )
     dfc_dim: int = flag(
-        1024, "Units of the conditional discriminator's fully connected layer.", section="network", minimum=1
+        1024,
+        "Units of the conditional discriminator's fully connected layer.",
+        section="network",
+        minimum=1,
+        maximum=65_536,
     )
     strides: tuple[int, ...] | None = flag(
         None,
@@ -89,6 +103,7 @@ class TrainingFlags:
         "Number of epochs in total, those of an earlier start included. A run that has made them is finished.",
         section="training",
         minimum=1,
+        maximum=1_000_000,
         fixed=False,
     )
     max_steps: int | None = flag(
@@ -96,6 +111,7 @@ class TrainingFlags:
         "Number of training steps in total after which to stop, whatever --epoch says.",
         section="training",
         minimum=1,
+        maximum=1_000_000_000,
         fixed=False,
     )
     batch_size: int | None = flag(
@@ -104,6 +120,7 @@ class TrainingFlags:
         "if left out.",
         section="training",
         minimum=1,
+        maximum=65_536,
     )
     init_from: str | None = flag(
         None,
@@ -221,6 +238,7 @@ class TrainingFlags:
         "parts into which its CPU is divided, to try it out; 2 if left out.",
         section="training",
         minimum=1,
+        maximum=64,
         fixed=False,
     )
     sync_batch_norm: bool = flag(

@@ -188,9 +188,23 @@ def _strategy(distribution: str, num_replicas: int | None) -> tf.distribute.Stra
     """
     if distribution == "none":
         return None
-    strategy = _mirrored(num_replicas) if distribution == "mirrored" else _multi_worker()
+    if distribution == "mirrored":
+        with _without_tf_config():  # TensorFlow would read it, and wait for the hosts that it names
+            strategy = _mirrored(num_replicas)
+    else:
+        strategy = _multi_worker()
     logger.info("--distribution=%s: %d replicas", distribution, strategy.num_replicas_in_sync)
     return strategy
+
+
+@contextlib.contextmanager
+def _without_tf_config() -> Iterator[None]:
+    text = os.environ.pop("TF_CONFIG", None)
+    try:
+        yield
+    finally:
+        if text is not None:
+            os.environ["TF_CONFIG"] = text
 
 
 def _mirrored(num_replicas: int | None) -> tf.distribute.MirroredStrategy:
@@ -247,7 +261,9 @@ def _read_tf_config(text: str | None) -> tuple[dict[str, list[str]], str, int]:
         addresses = [address for task in ("chief", "worker") for address in cluster.get(task, ())]
         hosts_and_ports = [address.rsplit(":", 1) for address in addresses]
         well_formed = all(host and 0 < int(port) < 2**16 for host, port in hosts_and_ports)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        well_formed &= all(isinstance(cluster.get(task, []), list) for task in ("chief", "worker"))
+        well_formed &= isinstance(kind, str)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"TF_CONFIG={text} cannot be understood ({error!r}): write it like {_EXAMPLE}") from error
     if not well_formed or set(cluster) - {"chief", "worker"} or len(cluster.get("chief", ())) > 1:
         raise UserError(

@@ -69,6 +69,15 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
     return ResNetBackbone.from_preset(str(folder), **options)
 
 
+def downloaded_imagenet() -> Path | None:
+    """Returns the folder of Hugging Face's cache that holds the weights `imagenet`; None if they are not downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [try_to_load_from_cache(IMAGENET_REPOSITORY, name) for name in (_CONFIG_FILE, _WEIGHTS_FILE)]
+    folders = {Path(path).parent for path in found if isinstance(path, str)}
+    return folders.pop() if len(folders) == 1 and all(isinstance(path, str) for path in found) else None
+
+
 def check_timm_folder(folder: Path) -> None:
     """Checks that a folder holds a complete timm checkpoint of a resnet18, before any of it is used.
 
@@ -118,9 +127,10 @@ def _read_architecture(path: Path) -> Any:
         config = json.loads(path.read_text(encoding="utf-8"))
         normalization = config.get("pretrained_cfg", {})
         mean, stddev = normalization.get("mean", IMAGENET_MEAN), normalization.get("std", IMAGENET_STDDEV)
-    except (OSError, ValueError, AttributeError) as error:
+        mean, stddev = list(mean), list(stddev)
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no timm config ({_first_line(error)}): {_HOW_TO_GET}") from error
-    if list(mean) != IMAGENET_MEAN or list(stddev) != IMAGENET_STDDEV:
+    if mean != IMAGENET_MEAN or stddev != IMAGENET_STDDEV:
         raise UserError(
             f"{path}: its network was trained on images normalized by mean {mean} and deviation {stddev}; only "
             f"ImageNet's {IMAGENET_MEAN} and {IMAGENET_STDDEV} are supported"

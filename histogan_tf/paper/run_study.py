@@ -15,9 +15,9 @@ from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.machine.console import Lines
 from histogan_tf.machine.processor import machine_record
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.models.resnet_weights import load_backbone
+from histogan_tf.models.resnet_weights import downloaded_imagenet, load_backbone
 from histogan_tf.paper.estimate import machine_pace
-from histogan_tf.paper.stages import Stage, Stages
+from histogan_tf.paper.stages import Stage, Stages, recorded_setting
 from histogan_tf.paper.study import Study
 from histogan_tf.paper.study_images import find_images
 from histogan_tf.reporting.text_tables import plain_table
@@ -41,8 +41,9 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
         UserError: for a mistake of the user.
     """
     images = find_images(config)
-    study = Study(config, images, _backbone(config), perform)
     directory = run_directory(config)
+    backbone = _known_backbone(config, directory) if config.dry_run else _backbone(config)
+    study = Study(config, images, backbone, perform)
     stages = study.stages()
     tell_positive_class(images.whole.class_names)
     if config.dry_run:
@@ -65,6 +66,19 @@ def _backbone(config: Config) -> str:
     if config.weights == "random":
         return "random"
     return weights_fingerprint(load_backbone(config.weights, seed=0, size=config.classifier_size))
+
+
+def _known_backbone(config: Config, directory: Path) -> str:
+    """Returns what `_backbone` does, without a network: a plan needs no weights.
+
+    If the weights are not downloaded yet, it returns the digest that the study has recorded, if it has.
+    """
+    if config.weights != "imagenet":
+        return _backbone(config)
+    if folder := downloaded_imagenet():
+        return _backbone(dataclasses.replace(config, weights=str(folder)))
+    logger.info("the pretrained weights are not on this machine yet: the study begins by downloading them")
+    return recorded_setting(directory, "backbone") or "not downloaded yet"
 
 
 def _study_kind(directory: Path, stages: list[Stage]) -> Kind:

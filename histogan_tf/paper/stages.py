@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, doing, listing
 from histogan_tf.paper.estimate import Cost
 from histogan_tf.runs import files
 
@@ -136,7 +136,8 @@ class Stages:
         files.write_json(self._record_path(stage), {**record, "outputs": None})
         started = time.monotonic()
         try:
-            stage.run()
+            with doing(f"the stage {stage.name}"):
+                stage.run()
         except UserError as error:
             raise UserError(f"in the stage {stage.name}: {error}") from error
         seconds = time.monotonic() - started
@@ -194,10 +195,11 @@ class Stages:
         path = self._record_path(stage)
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return record if {"settings", "inputs", "outputs"} <= record.keys() else None
+            tables = [record["settings"], record["inputs"], record["outputs"] or {}]
+            return record if all(isinstance(table, dict) for table in tables) else None
         except FileNotFoundError:
             return None
-        except (ValueError, AttributeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             logger.warning("%s is damaged: %s is done anew", path, stage.name)
             return None
 
@@ -210,3 +212,20 @@ class Stages:
             with absolute.open("rb") as file:
                 self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[key]
+
+
+def recorded_setting(directory: Path, name: str) -> str | None:
+    """Returns the text of a setting in the first record of a study that has it; None if none has.
+
+    Args:
+        directory: the study's directory.
+        name: the name of the setting.
+    """
+    for path in sorted((directory / "stages").glob("*.json")):
+        try:
+            found = json.loads(path.read_bytes())["settings"][name]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue
+        if isinstance(found, str):
+            return found
+    return None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, doing
 from histogan_tf.machine.workers import is_chief
 from histogan_tf.runs import files
 
@@ -107,7 +107,7 @@ class Checkpoints:
     def _write(self, folder: Path) -> None:
         try:
             files.remove_leftovers(self._directory, sole_writer=True)
-            with files.written_aside(folder) as aside:
+            with doing(f"writing the checkpoint {folder}"), files.written_aside(folder) as aside:
                 aside.mkdir()
                 self._checkpoint.write(str(aside / "state"))
         except (tf.errors.OpError, OSError) as error:

@@ -28,12 +28,13 @@ import numpy as np
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError
 from histogan_tf.machine.processor import machine_record, warn_of_other_machine
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.runs import files
 from histogan_tf.runs.locking import sole_writer
 from histogan_tf.runs.pretrained import find_directory, is_pretrained, require_run, results_name
+from histogan_tf.runs.record_checks import check_record, readable_rows
 from histogan_tf.runs.weights_file import WEIGHTS_FILE
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Run:
         """
         import tensorflow as tf
 
-        with self._metrics_path.open("a", encoding="utf-8") as file, self._writer.as_default():
+        path = self._metrics_path
+        with files.errors_named(path), path.open("a", encoding="utf-8") as file, self._writer.as_default():
             for step, losses in losses_by_step.items():
                 file.write(json.dumps({"step": step, **losses}) + "\n")
                 for name, value in losses.items():
@@ -292,12 +294,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"settings", "dataset"} - record.keys()
-        if is_exported_run(directory):
-            missing |= {"step"} - record.keys()
-        if missing:
-            raise ValueError(f"it has no {listing(sorted(missing))}")
-    except (OSError, ValueError, AttributeError) as error:
+        required = {"settings", "dataset"} | ({"step"} if is_exported_run(directory) else set())
+        check_record(record, frozenset(required))
+    except (OSError, ValueError, RecursionError, UserError) as error:
         raise UserError(f"{path} cannot be read ({error}): put a good copy in its place, or --restart") from error
     return record
 
@@ -305,17 +304,12 @@ def read_record(directory: Path) -> dict[str, Any]:
 def read_metrics(directory: Path) -> list[dict[str, float]]:
     """Returns the losses of each logged step of a run, in the order of steps.
 
-    A last line that is incomplete, as after a power failure, is left out.
+    Lines that are damaged, as the last one may be after a power failure, are left out.
 
     Returns:
         One dict for each step, with `step` and each loss by name.
     """
-    path = directory / "metrics.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return rows
+    return list(readable_rows(directory / "metrics.jsonl"))
 
 
 def _check_same(
@@ -336,8 +330,8 @@ def _check_same(
         differences = [f"the labels 0, 1, … were {', '.join(names[0])} and are now {', '.join(names[1])}{remedy}"]
     if not differences and saved["dataset"] != json.loads(json.dumps(dict(dataset))):
         differences = [f"the images were {saved['dataset']} and are now {dict(dataset)}"]
-    if not differences and initialized_from is not None and saved["initialized_from"] != initialized_from:
-        steps = [origin["step"] for origin in (saved["initialized_from"], initialized_from)]
+    if not differences and initialized_from is not None and saved.get("initialized_from") != initialized_from:
+        steps = [(origin or {}).get("step", 0) for origin in (saved.get("initialized_from"), initialized_from)]
         differences = [
             "the run in --init_from was another one, or had made {} steps and has now made {}".format(*steps)
         ]

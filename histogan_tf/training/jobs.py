@@ -23,7 +23,7 @@ from histogan_tf.data.given_images import config_for, flags_of
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import synthetic_of
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, doing
 from histogan_tf.machine import workers
 from histogan_tf.machine.console import details_logger
 from histogan_tf.machine.device import prepare
@@ -157,7 +157,8 @@ def train_network(config: Config, make_job: Callable[[Config], TrainingJob]) -> 
 
 
 def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -> None:
-    job = make_job(config)
+    with doing("reading the images and building the networks"):
+        job = make_job(config)
     total_steps = min(config.epoch * job.steps_per_epoch, config.max_steps or config.epoch * job.steps_per_epoch)
     own_checkpoints = run_directory(config) / "ckpt"
     start = start_from(config, job.trainer.state(), job.dataset, job.patients, own_checkpoints)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, doing
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.reporting import pictures
@@ -116,7 +116,8 @@ def run_loop(
     with progress, _stop_signals() as received:
         loss_log = _LossLog(run, checkpoints, progress)
         for step_tensor, *batch in batches:
-            result = trainer.train_step(step_tensor, *batch)
+            with doing(f"training step {step + 1}"):
+                result = trainer.train_step(step_tensor, *batch)
             step += 1
             loss_log.add(step, result.losses)
             stop_signal = int(of_all_workers(np.int64(received[0] if received else 0)).max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ def tf_config(cluster: object, kind: object = "worker", index: object = 0) -> st
         ("{", "cannot be understood"),
         ("[]", "cannot be understood"),
         ("{}", "cannot be understood"),
+        (tf_config({"worker": [7, 8]}, index=1e400), "cannot be understood"),
+        (tf_config(CLUSTER, kind=["worker"]), "addresses host:port"),
+        (tf_config({"worker": {"host1:2222": 0}}), "addresses host:port"),
         (tf_config({"worker": [7, 8]}), "cannot be understood"),
         (tf_config({"worker": ["host1", "host2"]}), "cannot be understood"),
         (tf_config({"worker": ["host1:0", "host2:2222"]}), "addresses host:port"),
@@ -99,3 +103,16 @@ def test_errors_of_one_worker_alone_stay_what_they_are():
 def test_flags_that_would_do_nothing_are_refused(flags, words):
     with pytest.raises(UserError, match=words):
         command_line.parse(["main.py", *flags])
+
+
+def test_the_replicas_of_one_host_need_no_tf_config(monkeypatch):
+    seen = []
+
+    class Strategy:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setenv("TF_CONFIG", "{")
+    monkeypatch.setattr(workers, "_mirrored", lambda count: seen.append(os.environ.get("TF_CONFIG")) or Strategy())
+    workers._strategy.__wrapped__("mirrored", 2)
+    assert seen == [None]
+    assert os.environ["TF_CONFIG"] == "{"

@@ -227,6 +227,13 @@ def test_weights_for_images_normalized_otherwise_are_refused(folder):
         check_timm_folder(folder)
 
 
+@pytest.mark.parametrize("config", [{"pretrained_cfg": {"mean": None}}, {"pretrained_cfg": {"std": 3}}, [], None])
+def test_a_timm_config_of_another_form_is_told(folder, config):
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="config.json is no timm config"):
+        check_timm_folder(folder)
+
+
 def test_without_a_network_the_error_says_what_to_download_and_where_to_put_it(monkeypatch, tmp_path):
     from huggingface_hub import constants
 

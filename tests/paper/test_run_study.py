@@ -11,9 +11,11 @@ from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.errors import UserError
+from histogan_tf.paper import run_study
 from histogan_tf.paper.configs import SMALL_DATA, TISSUE, StudyConfigs
 from histogan_tf.paper.configs import command_line as line_of
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SYNTHETIC
+from histogan_tf.paper.stages import recorded_setting
 from histogan_tf.paper.study_images import find_images
 
 REPOSITORY = Path(__file__).parents[2]
@@ -35,6 +37,26 @@ def test_a_dry_run_tells_every_stage_once_and_does_nothing(tmp_path: Path, caplo
     assert told == list(stages_of(config))
     assert "nothing was done" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_needs_no_network_for_weights_that_are_not_here(tmp_path: Path, caplog, study_config, monkeypatch):
+    def no_network(*arguments, **options):
+        raise AssertionError("a plan needs no weights")
+
+    monkeypatch.setattr(run_study, "load_backbone", no_network)
+    monkeypatch.setattr(run_study, "downloaded_imagenet", lambda: None)
+    config = study_config(tmp_path, "--dry_run", "--weights=imagenet")
+    assert run_study._known_backbone(config, tmp_path) == "not downloaded yet"
+    assert "the pretrained weights are not on this machine yet" in caplog.text
+
+
+def test_a_plan_knows_the_weights_that_the_study_has_recorded(tmp_path: Path):
+    records = tmp_path / "stages"
+    records.mkdir()
+    for name, text in (("a", "[]"), ("b", '{"settings": {"backbone": 3}}'), ("c", '{"settings": {"backbone": "1f"}}')):
+        (records / f"{name}.json").write_text(text)
+    assert recorded_setting(tmp_path, "backbone") == "1f"
+    assert recorded_setting(tmp_path, "other") is None
 
 
 def test_every_kind_that_can_be_asked_for_has_a_stage_and_every_output_one_writer(stages):
@@ -126,7 +148,7 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path, study_config):
     (tmp_path / "paper-phantom").mkdir()
     (tmp_path / "paper-phantom" / "thesis.txt").write_text("mine")
     for flags in ([], ["--restart"]):
-        with pytest.raises(UserError, match="is not a study of this program"):
+        with pytest.raises(UserError, match="is no study of this program"):
             commands.run_command(study_config(tmp_path, "--stages=split", *flags))
     assert (tmp_path / "paper-phantom" / "thesis.txt").read_text() == "mine"
 

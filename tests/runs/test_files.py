@@ -76,3 +76,8 @@ def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path):
     files.remove(tmp_path / "link")
     files.remove(tmp_path / "absent")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_names_that_are_not_utf8_come_back_from_json(tmp_path: Path):
+    files.write_json(tmp_path / "a.json", {"é": "caf\udce9.png"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"é": "caf\udce9.png"}

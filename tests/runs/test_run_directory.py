@@ -11,7 +11,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.runs import run_directory
 from histogan_tf.training.loop import save_sheet
 
-DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "fingerprint": "abc"}
+DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "class_names": [], "fingerprint": "abc"}
 
 
 def test_a_new_run_explains_itself(tiny_config):
