@@ -22,7 +22,8 @@ _REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.EFBIG, errno.EBUSY),
 }
-_GO_ON = "give the same command again: a training goes on from its last checkpoint or, without one, from the start"
+_AGAIN = "give the same command again"
+_GO_ON = f"{_AGAIN}: a training goes on from its last checkpoint or, without one, from the start"
 _SMALLER = (
     "take a smaller --batch_size, smaller images (--output_height) or fewer of them, or a machine with more memory"
 )
@@ -50,6 +51,7 @@ def exit_with(error: Exception, argv: Sequence[str]) -> NoReturn:
 def _mendable(error: Exception) -> str | None:
     """Returns the line about an error that the user can mend; None for a fault of the program."""
     activity = interrupted_activity(error)
+    again = _GO_ON if "--mode=train" in activity or "--mode=paper" in activity else _AGAIN
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -57,12 +59,12 @@ def _mendable(error: Exception) -> str | None:
     if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's; it may not be imported yet
         message = " ".join(str(error).split())[:200]
         if os.strerror(errno.ENOSPC) in str(error):
-            return f"the disk is full ({message}): make room, and {_GO_ON}"
+            return f"the disk is full ({message}): make room, and {again}"
         return f"there is not enough memory (while {activity}; {message}): {_SMALLER}"
     if isinstance(error, OSError) and error.errno in _FULL_DISK | _REFUSED:
         remedy = "make room there" if error.errno in _FULL_DISK else "mend that, or choose another place"
         where = error.filename if error.filename is not None else f"a file, while {activity}"
-        return f"{_shown(where)}: {error.strerror}; {remedy}, and {_GO_ON}"
+        return f"{_shown(where)}: {error.strerror}; {remedy}, and {again}"
     return None
 
 

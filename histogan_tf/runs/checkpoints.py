@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -80,7 +82,7 @@ class Checkpoints:
                 else:
                     status.assert_consumed()
         except _UNREADABLE as error:
-            reason = str(error).splitlines()[0][:200]
+            reason = _reason(error)
             remedy = f"the one before it, {folders[-2].name}" if len(folders) > 1 else "the start"
             raise UserError(
                 f"the checkpoint {newest} cannot be read ({reason}) and was left as it is: put a good copy in its "
@@ -113,7 +115,7 @@ class Checkpoints:
         except (tf.errors.OpError, OSError) as error:
             older = checkpoint_folders(self._directory)
             raise UserError(
-                f"the checkpoint {folder} cannot be written ({str(error).splitlines()[0][:200]}): make room or mend "
+                f"the checkpoint {folder} cannot be written ({_reason(error)}): make room or mend "
                 f"the folder, and run the same command again to go on from {older[-1].name if older else 'the start'}"
             ) from error
 
@@ -144,6 +146,15 @@ def is_path_for_tensorflow(path: Path) -> bool:
 def best_directory(directory: Path) -> Path:
     """Returns the folder in which the best checkpoint is kept, inside the folder of the last ones, `directory`."""
     return directory / "best"
+
+
+def _reason(error: Exception) -> str:
+    """Returns the first line of an error without TensorFlow's internal names; of one about a full disk, only that."""
+    full = os.strerror(errno.ENOSPC)
+    if full in str(error):
+        return full
+    lines = re.sub(r"\{\{.*?\}\} *", "", str(error)).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def checkpoint_folders(directory: Path) -> list[Path]:
