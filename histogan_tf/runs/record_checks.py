@@ -36,7 +36,9 @@ def check_record(record: Any, required: frozenset[str]) -> None:
     if origin is not None:
         is_whole = isinstance(origin, dict) and {"run", "model", "step", "dataset"} <= origin.keys()
         _require(is_whole and _is_texts(origin.get("patients"), optional=True), "its initialized_from is damaged")
-        _check_dataset(origin["dataset"])
+        dataset = origin["dataset"]
+        is_named = isinstance(dataset, dict) and isinstance(dataset.get("name"), str) and isinstance(origin["run"], str)
+        _require(is_named and _is_count(origin["step"], 0), "its initialized_from is damaged")
     if "step" in required:
         _require(_is_count(record["step"], 1), "its step is no number of steps")
     for name in ("versions", "machine"):

@@ -109,7 +109,8 @@ def test_a_run_tells_and_records_its_start_and_the_patients_of_all_its_sources(t
     path = tmp_path / "a" / "config.json"
     record = record_of(tmp_path / "a")
     assert record["patients"] == sorted(record["patients"]) and record["initialized_from"] is None
-    record["initialized_from"] = {"patients": ["from-before"]}
+    earlier = {"run": "before", "model": "dcgan1", "step": 9, "dataset": {"name": "x"}, "patients": ["from-before"]}
+    record["initialized_from"] = earlier
     path.write_text(json.dumps(record))
     train(tiny_config, "--run=b", "--init_from=a", "--max_steps=1")
     origin = record_of(tmp_path / "b")["initialized_from"]
