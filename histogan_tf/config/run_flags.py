@@ -61,7 +61,11 @@ class CommandFlags:
         section="command",
         choices=("last", "best"),
     )
-    restart: bool = flag(False, "Delete the run if it exists, and start anew.", section="command")
+    restart: bool = flag(
+        False,
+        "Delete the run if it exists, and start anew. Files in its folder that this program did not write stay.",
+        section="command",
+    )
     seed: int = flag(
         42,
         "Seed of all random draws except the split, which has --split_seed.",
