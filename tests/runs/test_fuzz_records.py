@@ -50,31 +50,33 @@ def _leaves(value, path=()):
 
 
 PLACES = list(_leaves(RECORD))
+_MISSING = object()
 
 
 def require_one_line(error: UserError) -> None:
     assert str(error) and "\n" not in str(error)
 
 
+def _with(value, place: tuple, new):
+    """The value with another one at a place, or without it if `new` is _MISSING; unchanged if the place is gone."""
+    if not place:
+        return new
+    key, inner = place[0], place[1:]
+    if isinstance(value, dict) and key in value:
+        changed = {name: _with(item, inner, new) if name == key else item for name, item in value.items()}
+        return {name: item for name, item in changed.items() if item is not _MISSING}
+    if isinstance(value, list) and isinstance(key, int):
+        changed = [_with(item, inner, new) if number == key else item for number, item in enumerate(value)]
+        return [item for item in changed if item is not _MISSING]
+    return value
+
+
 @st.composite
 def _damaged_records(draw) -> bytes:
-    """A record in which some values are others or missing, or bytes that are no record at all."""
-    record = json.loads(json.dumps(RECORD))
+    """A record in which some values are others or missing."""
+    record = RECORD
     for place in draw(st.lists(st.sampled_from(PLACES), max_size=3)):
-        if not place:
-            return json.dumps(draw(VALUES)).encode()
-        parent = record
-        for key in place[:-1]:
-            if not isinstance(parent, (dict, list)) or (isinstance(parent, dict) and key not in parent):
-                break
-            if isinstance(parent, list) and (not isinstance(key, int) or key >= len(parent)):
-                break
-            parent = parent[key]
-        else:
-            if isinstance(parent, dict) and draw(st.booleans()):
-                parent.pop(place[-1], None)
-            elif isinstance(parent, dict) or (isinstance(parent, list) and len(parent) > place[-1]):
-                parent[place[-1]] = draw(VALUES)
+        record = _with(record, place, draw(VALUES | st.just(_MISSING) if place else VALUES))
     return json.dumps(record).encode()
 
 
