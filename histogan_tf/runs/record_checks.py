@@ -41,6 +41,7 @@ def check_record(record: Any, required: frozenset[str]) -> None:
         _require(is_named and _is_count(origin["step"], 0), "its initialized_from is damaged")
     if "step" in required:
         _require(_is_count(record["step"], 1), "its step is no number of steps")
+    _require(isinstance(record.get("continued", []), list), "its continued is no list")
     for name in ("versions", "machine"):
         _require(isinstance(record.get(name, {}), dict), f"its {name} are no table")
 

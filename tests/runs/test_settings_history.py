@@ -6,7 +6,7 @@ from histogan_tf.config import Config
 from histogan_tf.runs.run_directory import begin_run, read_record, read_run
 from histogan_tf.runs.settings_history import record_settings
 
-DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "fingerprint": "abc"}
+DATASET = {"name": "phantom", "image_shape": [16, 16, 3], "class_names": [], "fingerprint": "abc"}
 
 
 def test_the_record_has_the_settings_with_which_the_run_goes_on_and_says_what_changed(tiny_config):

@@ -147,7 +147,7 @@ def test_a_run_without_a_checkpoint_is_told(do, checkpoint_dir):
 @pytest.mark.parametrize("run", ["plain", "conditional"])
 def test_visualize_draws_what_it_is_asked(do, option, names, run):
     output = do("visualize", run, f"--visualize={option}", "--num_images=20")
-    assert sorted(path.name for path in output.iterdir()) == names
+    assert sorted(path.name for path in output.glob("[!.]*")) == names
     for name in names:
         with Image.open(output / name) as picture:
             frames = getattr(picture, "n_frames", 1)
@@ -159,7 +159,7 @@ def test_visualize_draws_what_it_is_asked(do, option, names, run):
 
 def test_random_walks_draw_some_dimensions(do):
     output = do("visualize", "plain", "--visualize=walk_gifs_random", "--num_images=6")
-    names = {path.name for path in output.iterdir()}
+    names = {path.name for path in output.glob("[!.]*")}
     assert names
     assert names <= {f"walk_random_{dimension:03d}.gif" for dimension in range(3)}
 
