@@ -54,7 +54,7 @@ class Kind:
         return isinstance(content, dict) and self.keys <= content.keys()
 
 
-_RESULTS = ("generated", "translated", "visualize", "evaluation", "classified", "compared", "exported")
+_RESULTS = ("generated", "translated", "visualize", "evaluation", "quiz", "classified", "compared", "exported")
 _CLASSIFIER_FILES = ("training.json", "training_folds.csv", "predictions.csv", "metrics.json")
 _PLOTS = ("losses.png", "roc.png", "precision_recall.png", "reliability.png", "confusion_matrix.png")
 RUN = Kind(

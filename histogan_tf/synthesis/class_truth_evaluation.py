@@ -18,6 +18,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import FeatureExtractor
 from histogan_tf.runs import files
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.synthesis.class_truth import (
     FEWEST_OF_A_LABEL,
     LabelledFeatures,
@@ -80,7 +81,8 @@ def evaluate_class_truth(
         logger.warning("whether images belong to their label is not measured: %s", error)
         return
     result = class_truth_json(truth) | {"features": extract.name, "split_by": by, "num_real_seen": num_seen}
-    files.write_json(directory / "class_truth.json", result)
+    with own_results(directory, ("class_truth.json",)):
+        files.write_json(directory / "class_truth.json", result)
     number = truth.num_patients
     patients = "" if number is None else f" of {number} {'patient' if number == 1 else 'patients'}"
     logger.info(

@@ -22,6 +22,7 @@ from histogan_tf.machine.randomness import Purpose
 from histogan_tf.metrics.checks import check_images
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.synthesis.evaluation import real_images_of
 from histogan_tf.synthesis.quiz_html import Question, quiz_html, quiz_id
@@ -64,8 +65,9 @@ def make_quiz(config: Config) -> None:
     labels = {patch.label for patch in patches} - {""}
     subject = f"{labels.pop() + ' ' if len(labels) == 1 else ''}patches of {width}x{height} pixels"
     salt = np.random.default_rng([config.seed, len(patches)]).bytes(8).hex()
-    files.write_text(directory / "quiz.html", quiz_html(questions, subject, salt))
-    files.write_text(directory / "key.csv", _key(patches))
+    with own_results(directory, ("quiz.html", "key.csv")):
+        files.write_text(directory / "quiz.html", quiz_html(questions, subject, salt))
+        files.write_text(directory / "key.csv", _key(patches))
     logger.info(
         "quiz %s with %d %s: give your readers %s, but not key.csv, which says what each patch is",
         quiz_id(questions),

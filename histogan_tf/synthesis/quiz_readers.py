@@ -19,6 +19,7 @@ from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.reading import Estimate, guessed_right, kappa, proportion, rating_auc
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.synthesis.quiz_html import SURENESS
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,9 @@ def compare_readers(config: Config) -> None:
     directory = Path(config.output_dir).expanduser() if config.output_dir else readers[0].path.parent / "evaluation"
     text = _report(readers[0], measures, agreement)
     logger.info("%s", Lines(text))
-    files.write_text(directory / "readers.md", text + "\n")
-    files.write_json(directory / "readers.json", _to_json(readers[0], measures, agreement))
+    with own_results(directory, ("readers.md", "readers.json")):
+        files.write_text(directory / "readers.md", text + "\n")
+        files.write_json(directory / "readers.json", _to_json(readers[0], measures, agreement))
     logger.info("readers: %s", directory)
 
 
