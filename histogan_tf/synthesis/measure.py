@@ -1,8 +1,8 @@
 """Every metric of a set of synthetic images against real ones: measured, told, and written.
 
 Each metric comes in three columns, measured in the same way on the same number of images: of the synthetic images; of
-other real images (`floor`: what a perfect generator would reach), and of white noise (`ceiling`: what no training
-reaches).
+other real images (`floor`: what a perfect generator would reach), and of images that no training makes (`ceiling`):
+white noise, or for checkerboards real images whose pixels are repeated.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def measure_synthesis(
     metrics = {
         **draws.kernel_distance(f"kid-{extractor.name}-n{min(len(real_images), len(synthetic_images))}"),
         **draws.other_metrics(extractor.frechet_name, f"{extractor.name}-n{sample_size}"),
-        **_checkerboards(real_images, synthetic_images, noise, seed),
+        **_checkerboards(real_images, synthetic_images, seed),
     }
     settings = {
         "num_real": len(real_images),
@@ -127,7 +127,7 @@ def cached_features(images: np.ndarray, extractor: FeatureExtractor, folder: Pat
 
 def report_table(report: SynthesisReport) -> str:
     """The metrics as a table to read, and what was found of copies."""
-    rows = [("metric", "synthetic", "floor (real images)", "ceiling (noise)")]
+    rows = [("metric", "synthetic", "floor (real images)", "ceiling (noise; repeated pixels)")]
     rows += [(name, *(_cell(columns[column]) for column in REPORT_COLUMNS)) for name, columns in report.metrics.items()]
     num_synthetic, num_suspected = report.settings["num_synthetic"], int(report.copies.is_suspected.sum())
     return (
@@ -238,15 +238,13 @@ class _Draws:
             yield self._real[order[:size]], dict(zip(REPORT_COLUMNS, others, strict=True))
 
 
-def _checkerboards(
-    real: np.ndarray, synthetic: np.ndarray, noise: np.ndarray, seed: int
-) -> dict[str, dict[str, dict[str, float]]]:
+def _checkerboards(real: np.ndarray, synthetic: np.ndarray, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     metrics = {}
     for period in artefacts.fitting_periods(real.shape[1:]):
         scores = (
             artefacts.checkerboard_score(real, synthetic, period, seed=seed),
             artefacts.checkerboard_floor(real, period, seed=seed),
-            artefacts.checkerboard_score(real, noise, period, seed=seed),
+            artefacts.checkerboard_score(real, artefacts.repeated_pixels(real, period), period, seed=seed),
         )
         metrics[f"checkerboard-{period}px"] = {
             column: {"value": score.score, "low": score.low, "high": score.high}
