@@ -130,9 +130,13 @@ def report_table(report: SynthesisReport) -> str:
     rows = [("metric", "synthetic", "floor (real images)", "ceiling (noise; repeated pixels)")]
     rows += [(name, *(_cell(columns[column]) for column in REPORT_COLUMNS)) for name, columns in report.metrics.items()]
     num_synthetic, num_suspected = report.settings["num_synthetic"], int(report.copies.is_suspected.sum())
+    copies = report.copies
+    planted = [("kind of copy", f"found, of {copies.num_planted} planted")]
+    planted += [(kind, f"{rate:.0%}") for kind, rate in copies.planted_rates.items()]
     return (
         f"{plain_table(rows)}\nsuspected copies of training images: {num_suspected} of {num_synthetic} "
-        f"({2 * FALSE_ALARM_RATE * num_synthetic:.2g} expected by chance)"
+        f"({2 * FALSE_ALARM_RATE * num_synthetic:.2g} expected by chance)\n"
+        f"which copies the search by pixels finds among these training images:\n{plain_table(planted)}"
     )
 
 
@@ -159,6 +163,8 @@ def report_json(report: SynthesisReport, real_ids: np.ndarray, synthetic_ids: np
         "copies": {
             "num_suspected": int(copies.is_suspected.sum()),
             "num_expected_by_chance": 2 * FALSE_ALARM_RATE * len(synthetic_ids),
+            "num_planted": copies.num_planted,
+            "planted_rates": dict(copies.planted_rates),
             **{name: _space_json(space) for name, space in spaces.items()},
             "suspected": [
                 {
@@ -275,6 +281,7 @@ def _space_json(space: NearestTraining) -> dict[str, float]:
         "real_quantile_0.01": low,
         "real_quantile_0.5": middle,
         "num_suspected": int(space.is_suspected.sum()),
+        "num_left_out_real": space.num_left_out,
         "num_suspected_real": space.num_suspected_real,
     }
 

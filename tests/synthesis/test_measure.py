@@ -134,6 +134,8 @@ def test_files_name_the_planted_copies(report, real, tmp_path):
     assert copies["num_suspected"] == 2
     assert copies["num_expected_by_chance"] == pytest.approx(80 * 2e-4)
     assert copies["suspected"][0]["pixels"]["distance"] == 0
+    assert copies["num_planted"] == 60
+    assert copies["planted_rates"] == dict(report.copies.planted_rates)
     assert saved["metrics"] == {name: dict(columns) for name, columns in report.metrics.items()}
 
     sheet = np.array(Image.open(tmp_path / "out" / "nearest_training.png"))
@@ -149,10 +151,13 @@ def test_files_name_the_planted_copies(report, real, tmp_path):
 def test_table_says_it_in_words(report):
     lines = report_table(report).splitlines()
     assert lines[0].split()[:2] == ["metric", "synthetic"]
-    assert len(lines) == 1 + len(report.metrics) + 1
     cell = report.metrics["kid-quarters-n60"]["floor"]
     assert f"{cell['value']:.4g} ± {cell['deviation']:.2g}" in lines[1]
-    assert lines[-1] == "suspected copies of training images: 2 of 80 (0.016 expected by chance)"
+    assert "suspected copies of training images: 2 of 80 (0.016 expected by chance)" in lines
+    rates = report.copies.planted_rates
+    kind, rate = list(rates.items())[-1]
+    assert lines[-1].split("  ")[0] == kind and lines[-1].endswith(f" {rate:.0%}")
+    assert lines[-1 - len(rates)].endswith("found, of 60 planted")
 
 
 def test_grey_images_of_another_shape(tmp_path):
