@@ -69,6 +69,21 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
     return ResNetBackbone.from_preset(str(folder), **options)
 
 
+def are_at_hand(weights: str) -> bool:
+    """Returns whether pretrained weights can be loaded without a download.
+
+    Args:
+        weights: as in `load_backbone`. A folder counts even if nothing is there: loading it then says what is missing.
+            `random` does not count, because those weights are not pretrained.
+    """
+    if weights != "imagenet":
+        return weights != "random"
+    from huggingface_hub import try_to_load_from_cache
+
+    names = (_CONFIG_FILE, _WEIGHTS_FILE)
+    return all(isinstance(try_to_load_from_cache(IMAGENET_REPOSITORY, name), str) for name in names)
+
+
 def check_timm_folder(folder: Path) -> None:
     """Checks that a folder holds a complete timm checkpoint of a resnet18, before any of it is used.
 
