@@ -15,6 +15,7 @@ from histogan_tf.metrics.distances import Neighbours, row_blocks
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 BLUR_PIXELS = 1.5
+MORE_BLUR_PIXELS = 1.2  # of the second view of each training image, after the first blur
 MAX_SHIFT_PIXELS = 2
 ANGLES_DEGREES = (0.0, -4.0, 4.0)
 _COARSE_SIDE = 8
@@ -29,11 +30,11 @@ class PoseMatcher:
     """Training images, prepared for finding the ones that other images are most like in any pose.
 
     The distance of two images is sqrt(2 - 2 c), where c is the largest correlation of their blurred pixels over the
-    symmetries of a square, shifts of up to two pixels along each axis, and turns by 0 and 4 degrees, which also
-    find those by 2 and 6. Each colour's mean
-    is subtracted, so neither brightness nor contrast matters. It lies in [0, 2]. Images larger than 96 pixels are
-    reduced first, and shifts are of the reduced pixels. Only the 16 training images that are most alike in coarse
-    pixels are compared in all poses.
+    symmetries of a square, shifts of up to two pixels along each axis, and turns by 0 and 4 degrees, which also find
+    those by 2 and 6. Each colour's mean is subtracted, so neither brightness nor contrast matters. Each training image is
+    there twice, once blurred more, so that blurred copies are found. The distance lies in [0, 2]. Images of 96 pixels and
+    more are reduced first, and shifts are of the reduced pixels. Only the 16 training images that are most alike in
+    coarse pixels are compared in all poses.
     """
 
     def __init__(self, training_images: np.ndarray) -> None:
@@ -42,7 +43,12 @@ class PoseMatcher:
         coarse, views = [], []
         for planes in _prepared(training_images):
             coarse.append(_coarse(planes))
-            views.append(_unit(_sampled(planes, _shift_limit(planes), 0, 0)))
+            limit = _shift_limit(planes)
+            views.append(
+                np.stack(
+                    [_unit(_sampled(one, limit, 0, 0)) for one in (planes, _blur(planes, MORE_BLUR_PIXELS))], axis=1
+                )
+            )
         self._coarse, self._views = np.concatenate(coarse), np.concatenate(views)
 
     def __len__(self) -> int:
@@ -109,18 +115,17 @@ class PoseMatcher:
             poses = [_sampled(turned[number], limit, dy, dx, first_axis=2) for dy in shifts for dx in shifts]
             poses = np.concatenate(poses)  # (angles * shifts, channels, y, x)
             # The best symmetry of the image is undone on the training image instead: there are fewer of these.
-            views = [apply_symmetry(self._views[[one]], _INVERSE[it]) for one, it in zip(chosen, oriented, strict=True)]
+            views = [apply_symmetry(self._views[one], _INVERSE[it]) for one, it in zip(chosen, oriented, strict=True)]
             views = np.concatenate(views).transpose(0, 3, 1, 2)
             products = _flat(poses) @ _flat(views).T  # views have no mean, so poses may keep theirs
             found = (products / _lengths(poses, (2, 3))[:, None]).max(axis=0)
+            found = found.reshape(-1, 2).max(axis=1)  # the sharper and the blurrier view of each training image
             squares[number] = np.maximum(2 - 2 * found.astype(np.float64), 0)
         return squares
 
 
 def _prepared(images: np.ndarray) -> Iterator[np.ndarray]:
     """Yields blurred images, float32 (block, height, width, channels), in blocks of bounded memory."""
-    from scipy.ndimage import gaussian_filter
-
     factor = max(1, min(images.shape[1:3]) // _WORKING_SIDE)
     height, width = (size // factor for size in images.shape[1:3])
     # 32 images at least share a call, and the coarse comparison with all training images has as many rows.
@@ -128,13 +133,19 @@ def _prepared(images: np.ndarray) -> Iterator[np.ndarray]:
         pixels = images[rows, : height * factor, : width * factor].astype(np.float32)
         if factor > 1:
             pixels = pixels.reshape(-1, height, factor, width, factor, images.shape[3]).mean(axis=(2, 4))
-        blurred = gaussian_filter(pixels, (0, BLUR_PIXELS, BLUR_PIXELS, 0), mode="nearest")
+        blurred = _blur(pixels, BLUR_PIXELS)
         # Odd sizes have a middle pixel, around which every second pixel is taken, the same ones after a mirroring.
         if not height % 2:
             blurred = (blurred[:, 1:] + blurred[:, :-1]) / 2
         if not width % 2:
             blurred = (blurred[:, :, 1:] + blurred[:, :, :-1]) / 2
         yield blurred - blurred.mean(axis=(1, 2), keepdims=True)
+
+
+def _blur(planes: np.ndarray, sigma: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(planes, (0, sigma, sigma, 0), mode="nearest")
 
 
 def _coarse(planes: np.ndarray) -> np.ndarray:
