@@ -31,10 +31,11 @@ class PoseMatcher:
 
     The distance of two images is sqrt(2 - 2 c), where c is the largest correlation of their blurred pixels over the
     symmetries of a square, shifts of up to two pixels along each axis, and turns by 0 and 4 degrees, which also find
-    those by 2 and 6. Each colour's mean is subtracted, so neither brightness nor contrast matters. Each training image is
-    there twice, once blurred more, so that blurred copies are found. The distance lies in [0, 2]. Images of 96 pixels and
-    more are reduced first, and shifts are of the reduced pixels. Only the 16 training images that are most alike in
-    coarse pixels are compared in all poses.
+    those by 2 and 6. Each colour's mean is subtracted, so neither brightness nor contrast matters. Each training image
+    is there twice, once blurred more, so that blurred copies are found. The distance lies in [0, 2].
+
+    Images of 96 pixels and more are reduced first, and shifts are of the reduced pixels. Only the 16 training images
+    that are most alike in coarse pixels are compared in all poses.
     """
 
     def __init__(self, training_images: np.ndarray) -> None:
