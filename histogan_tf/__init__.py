@@ -156,8 +156,8 @@ def evaluate(images: ImageSet | np.ndarray, patches: ImageSet | np.ndarray, **fl
 
     Returns:
         For each metric by name, the columns "synthetic" (the patches), "floor" (other real images) and "ceiling"
-        (noise); each is a dict of `value` and either `deviation` over draws or bounds `low` and `high` of a 95 %
-        interval. They are the "metrics" of synthesis.json.
+        (noise; for checkerboards, real images whose pixels are repeated); each is a dict of `value` and either
+        `deviation` over draws or bounds `low` and `high` of a 95 % interval. They are the "metrics" of synthesis.json.
 
     Raises:
         UserError: if a flag is wrong, there are too few images, or their shapes differ.

@@ -64,9 +64,11 @@ class ClassifierFlags:
 class EvaluationFlags:
     """The flags with which classifiers and synthetic images are measured."""
 
-    features: str = flag(
-        "random",
-        "Network whose features the measures of synthetic images compare. {entries}.",
+    features: str | None = flag(
+        None,
+        "Network whose features the measures of synthetic images compare. {entries}. If left out: random, and resnet18 "
+        "as well where its pretrained weights are at hand, as a folder or in the cache of Hugging Face; random alone "
+        "where --mode=paper selects images.",
         section="evaluate",
         choices=_FEATURE_NETWORKS,
         described=_FEATURE_NETWORKS,

@@ -199,7 +199,8 @@ class TrainingFlags:
         0.0,
         "Target of ADA (published: 0.6). ADA applies each --diffaugment policy to a share of the images. The share "
         "rises while the mean sign of the discriminator's logits for real images is above the target, a mark of "
-        "overfitting, and falls while it is below. 0 applies each policy to all images.",
+        "overfitting, and falls while it is below. It lies between 0 and 1, and goes from 0 to 1 in 100,000 images at "
+        "the fastest (ada_kimg 100 of StyleGAN2-ADA). 0 applies each policy to all images.",
         section="training",
         minimum=0.0,
         maximum=1.0,

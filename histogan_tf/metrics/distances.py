@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from histogan_tf.errors import UserError
-from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
 # Elements of one block of pairs: 32 MiB of float64.
 BLOCK_ELEMENTS = 2**22
-_REFERENCES_AT_ONCE = 512
-
-PairwiseDistances = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Neighbours(NamedTuple):
@@ -46,45 +42,14 @@ def feature_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray
     return distance.cdist(queries, references, "sqeuclidean")
 
 
-def pixel_distances(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Returns mean squared differences in grey levels, in that orientation of a query that makes them smallest.
-
-    Tissue has no up, so a turned or mirrored copy is a copy. The orientations are those of `symmetries_that_fit`.
-    Inner products of whole numbers in float64 are exact.
+def nearest(queries: np.ndarray, references: np.ndarray | None, num_neighbours: int) -> Neighbours:
+    """Returns the nearest references of each query by Euclidean distance.
 
     Args:
-        queries: uint8 (num_queries, height, width, channels).
-        references: uint8 (num_references, height, width, channels).
-
-    Returns:
-        float64 (num_queries, num_references), in [0, 255**2].
-    """
-    symmetries = symmetries_that_fit(queries.shape[1:])
-    orientations = [_flat(apply_symmetry(queries, symmetry)) for symmetry in symmetries]
-    query_squares = np.einsum("ij,ij->i", orientations[0], orientations[0])[:, None]
-    nearest_yet = np.full((len(queries), len(references)), np.inf)
-    for start in range(0, len(references), _REFERENCES_AT_ONCE):
-        columns = slice(start, start + _REFERENCES_AT_ONCE)
-        block = _flat(references[columns])
-        products = np.max([oriented @ block.T for oriented in orientations], axis=0)
-        nearest_yet[:, columns] = query_squares + np.einsum("ij,ij->i", block, block) - 2 * products
-    return nearest_yet / orientations[0].shape[1]
-
-
-def nearest(
-    queries: np.ndarray,
-    references: np.ndarray | None,
-    num_neighbours: int,
-    pairwise: PairwiseDistances = feature_distances,
-) -> Neighbours:
-    """Returns the nearest references of each query.
-
-    Args:
-        queries: (num_queries, …).
-        references: (num_references, …); None for the queries themselves. A query is then not its own neighbour, but
+        queries: (num_queries, d).
+        references: (num_references, d); None for the queries themselves. A query is then not its own neighbour, but
             another query that equals it is.
         num_neighbours: the number of neighbours of each query, at least 1.
-        pairwise: a function that returns the squared distances of two sets, (num_queries, num_references).
 
     Raises:
         UserError: if there are fewer references than neighbours.
@@ -96,12 +61,12 @@ def nearest(
             f"{len(others)} images are too few for {num_neighbours} neighbours each: give at least "
             f"{num_neighbours + len(others) - num_others}"
         )
-    # scikit-learn's NearestNeighbors takes no distances in blocks, as those of pixels are. Its brute force, by inner
-    # products, put 10 of 100 copies among 1,200 phantom patches (--features=random) at a distance of 0; this puts all.
+    # The brute force of scikit-learn's NearestNeighbors, by inner products, put 10 of 100 copies among 1,200 phantom
+    # patches (--features=random) at a distance of 0; this puts all.
     squares = np.empty((len(queries), num_neighbours))
     indices = np.empty((len(queries), num_neighbours), np.int64)
     for rows in row_blocks(len(queries), len(others)):
-        block = pairwise(queries[rows], others)
+        block = feature_distances(queries[rows], others)
         if references is None:
             block[np.arange(len(block)), np.arange(rows.start, rows.start + len(block))] = np.inf
         found = np.argpartition(block, num_neighbours - 1, axis=1)[:, :num_neighbours]
@@ -109,7 +74,3 @@ def nearest(
         indices[rows] = np.take_along_axis(found, order, axis=1)
         squares[rows] = np.take_along_axis(block, indices[rows], axis=1)
     return Neighbours(squares, indices)
-
-
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1).astype(np.float64)

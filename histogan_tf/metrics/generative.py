@@ -14,6 +14,7 @@ from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
 
 NUM_NEIGHBOURS = 5  # Naeem et al. 2020, section 4.3
+REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
 
 
 class ManifoldMetrics(NamedTuple):
@@ -112,6 +113,34 @@ def manifold_metrics(real: np.ndarray, synthetic: np.ndarray, num_neighbours: in
         density=float(np.mean(num_balls) / num_neighbours),
         coverage=float(np.mean(is_covered)),
     )
+
+
+def realism_scores(real: np.ndarray, synthetic: np.ndarray, num_neighbours: int = REALISM_NEIGHBOURS) -> np.ndarray:
+    """Returns how far inside the manifold of the real images each synthetic image lies, float64 (num_synthetic,).
+
+    Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equation
+    3: the realism of an image is the largest quotient, over real images, of the radius of a real image's ball (to its
+    num_neighbours-th nearest other) and the distance to that real image. It is at least 1 inside a ball. Balls larger
+    than the median are left out, because those of outliers hold almost anything; so about half of other real images
+    reach 1. An image on the very spot of a real one has infinite realism.
+
+    Args:
+        real: the features of real images, (num_real, d).
+        synthetic: the features of synthetic images, (num_synthetic, d).
+        num_neighbours: the number of neighbours that a real image's ball reaches to, at least 1.
+
+    Raises:
+        UserError: if there are no more real images than neighbours, features hold NaN, or their d differ.
+    """
+    real, synthetic = checked_pair(real, synthetic)
+    radii = squared_radii(real, num_neighbours)
+    is_small = radii <= np.median(radii)
+    scores = np.empty(len(synthetic))
+    for rows in row_blocks(len(synthetic), int(is_small.sum())):
+        squares = feature_distances(synthetic[rows], real[is_small])
+        quotients = np.divide(radii[is_small], squares, out=np.full_like(squares, np.inf), where=squares > 0)
+        scores[rows] = np.sqrt(quotients.max(axis=1))
+    return scores
 
 
 def squared_radii(features: np.ndarray, num_neighbours: int) -> np.ndarray:

@@ -48,7 +48,9 @@ def build_cyclegan_generator(
 ) -> keras.Model:
     """Builds the ResNet generator: c7s1-64, d128, d256, residual blocks R256, u128, u64, c7s1-3 (section 7.2).
 
-    Images whose sides are not multiples of 4 are padded by reflection, and the outputs are cropped to the same size.
+    Images whose sides are not multiples of 4 are padded by reflection, and the outputs are cropped to the same size. Of
+    other images, the output is that of the authors' PyTorch code with the same weights: convolutions of stride 2 see a
+    zero on every side, and transposed ones leave out the first row and column.
 
     Args:
         image_shape: (height, width, channels), both sides at least `MIN_CYCLEGAN_SIZE` pixels.
@@ -81,7 +83,8 @@ def build_cyclegan_generator(
     x = network.normalize(x, name=f"c7s1-{num_filters}", activation=layers.ReLU)
     for level in range(1, _NUM_DOWNSAMPLINGS + 1):
         filters = num_filters * 2**level
-        x = network.conv(x, filters, 3, strides=2, padding="same", name=f"d{filters}")
+        x = network.zero_pad(x, name=f"d{filters}")
+        x = network.conv(x, filters, 3, strides=2, name=f"d{filters}")
         x = network.normalize(x, name=f"d{filters}", activation=layers.ReLU)
     for block in range(1, num_blocks + 1):
         x = network.residual_block(x, name=f"R{filters}-{block}")
@@ -187,15 +190,16 @@ class _Layers:
         if upsampling == "resize":
             x = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision, name=f"{name}-resize")(x)
             return self.conv(x, filters, 3, reflection=_margin(1), name=name)
-        return self._classes.transposed_conv(
+        x = self._classes.transposed_conv(
             filters,
             3,
             strides=2,
-            padding="same",
             kernel_initializer=self._normal(),
             dtype=self._precision,
             name=f"{name}-conv",
         )(x)
+        # As the authors' padding=1, output_padding=1 do; Keras's "same" would leave out the last row and column.
+        return layers.Cropping2D(((1, 0), (1, 0)), dtype=self._precision, name=f"{name}-crop")(x)
 
 
 def _leaky_relu(**kwargs) -> keras.Layer:

@@ -17,6 +17,7 @@ import numpy as np
 
 from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.resnet_weights import are_at_hand
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from histogan_tf.config import Config
 
 INCEPTION_SIZE = 299
+RESNET_FEATURES = "resnet18"  # how the names of the features of a ResNet-18 begin
 # The address from which keras.applications downloads the weights, and the digest by which it checks them.
 INCEPTION_WEIGHTS_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
@@ -238,7 +240,7 @@ def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> Featu
     compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""
     return FeatureExtractor(
-        name=f"resnet18{untrained}-bilinear{config.classifier_size}",
+        name=f"{RESNET_FEATURES}{untrained}-bilinear{config.classifier_size}",
         fingerprint=weights_fingerprint(features),
         function=lambda images: compute(images).numpy(),
         batch_size=INFERENCE_BATCH,
@@ -272,8 +274,26 @@ FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
 }
 
 
+def feature_extractors(config: Config, image_shape: tuple[int, int, int]) -> list[FeatureExtractor]:
+    """Returns the extractor that --features asks for; if left out, `random`, and `resnet18` if weights are there.
+
+    One feature space is no verdict: random features hardly notice a checkerboard, those of ImageNet see classes.
+
+    Args:
+        config: the resolved flags.
+        image_shape: the (height, width, channels) of the images.
+
+    Raises:
+        UserError: if the weights of an extractor cannot be loaded.
+    """
+    extractors = [feature_extractor(config, image_shape)]
+    if config.features is None and are_at_hand(config.weights):
+        extractors.append(resnet_extractor(config, image_shape))
+    return extractors
+
+
 def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
-    """Returns the extractor that --features asks for.
+    """Returns the extractor that --features asks for; `random` if it is left out.
 
     Args:
         config: the resolved flags.
@@ -282,7 +302,7 @@ def feature_extractor(config: Config, image_shape: tuple[int, int, int]) -> Feat
     Raises:
         UserError: if its weights cannot be loaded.
     """
-    return FEATURE_NETWORKS[config.features].build(config, image_shape)
+    return FEATURE_NETWORKS[config.features or "random"].build(config, image_shape)
 
 
 def _as_rgb(images: np.ndarray) -> np.ndarray:

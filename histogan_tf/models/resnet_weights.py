@@ -78,6 +78,16 @@ def downloaded_imagenet() -> Path | None:
     return folders.pop() if len(folders) == 1 and all(isinstance(path, str) for path in found) else None
 
 
+def are_at_hand(weights: str) -> bool:
+    """Returns whether pretrained weights can be loaded without a download.
+
+    Args:
+        weights: as in `load_backbone`. A folder counts even if nothing is there: loading it then says what is missing.
+            `random` does not count, because those weights are not pretrained.
+    """
+    return weights != "random" and (weights != "imagenet" or downloaded_imagenet() is not None)
+
+
 def check_timm_folder(folder: Path) -> None:
     """Checks that a folder holds a complete timm checkpoint of a resnet18, before any of it is used.
 

@@ -6,12 +6,14 @@ gradient passes through the norm as in the paper's equation 12, and it starts fr
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
 from histogan_tf.models.reflection import ReflectedConv2D
 
 _EPSILON = 1e-12
+_FIRST_ITERATIONS = 15
 
 
 class SpectralKernel:
@@ -19,7 +21,8 @@ class SpectralKernel:
 
     The singular values are those of the kernel reshaped to a matrix (all inputs, outputs). Each forward pass of
     training makes one step of power iteration (the paper's algorithm 1), whose vector u is a weight of the layer and is
-    saved in checkpoints.
+    saved in checkpoints. 15 steps are made when the layer is built, as PyTorch's spectral_norm does, so that the first
+    steps of training already see a kernel of norm 1.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -27,6 +30,11 @@ class SpectralKernel:
         self.u = self.add_weight(
             name="u", shape=(1, self._kernel.shape[-1]), initializer="ones", trainable=False, autocast=False
         )
+        matrix, u = ops.convert_to_numpy(self._matrix()), np.ones(self.u.shape, np.float32)
+        for _ in range(_FIRST_ITERATIONS):
+            v = u @ matrix.T
+            u = v @ matrix / max(np.linalg.norm(v @ matrix), _EPSILON)
+        self.u.assign(u)
 
     @property
     def kernel(self):

@@ -253,7 +253,8 @@ def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTab
     metrics = [name.split("-n")[0] for name in next(iter(reports.values()))["metrics"]]
     text = (
         "Synthetic images compared with real training images of the same label, of the first repeat. Below each value: "
-        "the value of other real images (that of a perfect generator), and that of white noise."
+        "the value of other real images (that of a perfect generator), and that of white noise, or for checkerboards "
+        "of real images whose pixels are repeated."
     )
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows, made_from)

@@ -20,7 +20,7 @@ from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.console import Lines
 from histogan_tf.machine.device import prepare
 from histogan_tf.machine.randomness import Purpose
-from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractor
+from histogan_tf.models.feature_extractors import RESNET_FEATURES, FeatureExtractor, feature_extractors
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
@@ -57,13 +57,14 @@ def evaluate_generator(config: Config) -> None:
     (source,) = load_networks(config, kind=GENERATOR)
     label = chosen_label(config, source)
     real = real_images_of(config, source, label)
-    extract = feature_extractor(config, real.image_shape)  # first, for making many images takes minutes
+    extractors = feature_extractors(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
     images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
     directory, cache_folder = _output_directory(config, source.output_directory), source.output_directory / "features"
-    _measure(real, images, ids, extract, config.seed, directory, cache_folder)
+    warnings = _warnings(source, extractors)
+    _measure(real, images, ids, extractors, config.seed, directory, cache_folder, warnings)
     if label is not None or source.config.conditional:
         labels = sampler.numbered_labels(0, num_images, label)
         evaluate_class_truth(
@@ -71,7 +72,7 @@ def evaluate_generator(config: Config) -> None:
             images,
             labels,
             source.class_names,
-            extract,
+            extractors[0],
             directory,
             cache_folder,
             seed=config.seed,
@@ -160,17 +161,17 @@ def evaluate_folder(config: Config) -> None:
     real = load_dataset(config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
     synthetic = _of_label(synthetic, config.label, real)
-    extract = feature_extractor(config, real.image_shape)
+    extractors = feature_extractors(config, real.image_shape)
     directory = _output_directory(config, Path(config.synthetic_dir).expanduser())
     cache_folder = directory / "features"
-    _measure(real, synthetic.images, synthetic.ids, extract, config.seed, directory, cache_folder)
+    _measure(real, synthetic.images, synthetic.ids, extractors, config.seed, directory, cache_folder)
     if synthetic.labels is not None and config.label is None:
         evaluate_class_truth(
             config,
             synthetic.images,
             synthetic.labels,
             synthetic.class_names,
-            extract,
+            extractors[0],
             directory,
             cache_folder,
             seed=config.seed,
@@ -196,14 +197,14 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
     prepare(config)
     real = load_dataset(config, images)
     synthetic = _of_label(synthetic, config.label, real)
-    extract = feature_extractor(config, real.image_shape)
+    extractors = feature_extractors(config, real.image_shape)
     if config.output_dir:
         directory = Path(config.output_dir).expanduser()
         report = _measure(
-            real, synthetic.images, synthetic.ids, extract, config.seed, directory, directory / "features"
+            real, synthetic.images, synthetic.ids, extractors, config.seed, directory, directory / "features"
         )
     else:
-        report = measure_synthesis(real.images, synthetic.images, extract, seed=config.seed)
+        report = measure_synthesis(real.images, synthetic.images, extractors, seed=config.seed)
         logger.info("%s", Lines(report_table(report)))
     return report_json(report, real.ids, synthetic.ids)["metrics"]
 
@@ -224,16 +225,33 @@ def _output_directory(config: Config, beside: Path) -> Path:
     return Path(config.output_dir).expanduser() if config.output_dir else beside / "evaluation"
 
 
+def _warnings(source: TrainedNetwork, extractors: list[FeatureExtractor]) -> tuple[str, ...]:
+    """Returns a warning if a generator was trained against the network that its images are measured with."""
+    run = source.config
+    if "backbone" not in family_of(run.model).card_sections:
+        return ()
+    is_trained = run.weights != "random"
+    return tuple(
+        f"{run.run} was trained against the features of a ResNet-18, so distances of {extractor.name} flatter it: "
+        f"trust those of other features"
+        for extractor in extractors
+        if extractor.name.startswith(RESNET_FEATURES) and is_trained == ("untrained" not in extractor.name)
+    )
+
+
 def _measure(
     real: ImageSet,
     images: np.ndarray,
     ids: np.ndarray,
-    extract: FeatureExtractor,
+    extractors: list[FeatureExtractor],
     seed: int,
     directory: Path,
     cache_folder: Path,
+    warnings: tuple[str, ...] = (),
 ) -> SynthesisReport:
-    report = measure_synthesis(real.images, images, extract, seed=seed, cache_folder=cache_folder)
+    report = measure_synthesis(real.images, images, extractors, seed=seed, cache_folder=cache_folder, warnings=warnings)
     write_synthesis_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", Lines(report_table(report)), directory)
+    for warning in warnings:
+        logger.warning("%s", warning)
     return report

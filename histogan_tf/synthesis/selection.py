@@ -15,13 +15,12 @@ import numpy as np
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.checks import checked_pair
-from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
-from histogan_tf.metrics.generative import squared_radii
+from histogan_tf.metrics.distances import nearest
+from histogan_tf.metrics.generative import REALISM_NEIGHBOURS, realism_scores
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 
-REALISM_NEIGHBOURS = 3  # Kynkäänniemi et al. 2019, section 4
 _SHEET_IMAGES = 100
 
 
@@ -72,11 +71,8 @@ def select_realistic(
 ) -> Selection:
     """Keeps images inside the manifold of the real ones: those of a realism score of at least 1.
 
-    Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019, equation
-    3: the realism of an image is the largest quotient, over real images, of the radius of a real image's ball (to its
-    num_neighbours-th nearest other) and the distance to that real image. Balls larger than the median are left out, for
-    those of outliers hold almost anything; so the rule is strict, and of other real images it would keep about half.
-    An image on the very spot of a real one has infinite realism.
+    `realism_scores` of metrics/generative.py tells what the score is. The rule is strict: of other real images it would
+    keep about half.
 
     Args:
         real_features: (num_real, d), of training images of one label.
@@ -86,14 +82,7 @@ def select_realistic(
     Raises:
         UserError: no more real images than neighbours; NaN; different d.
     """
-    real, synthetic = checked_pair(real_features, synthetic_features)
-    radii = squared_radii(real, num_neighbours)
-    is_small = radii <= np.median(radii)
-    scores = np.empty(len(synthetic))
-    for rows in row_blocks(len(synthetic), int(is_small.sum())):
-        squares = feature_distances(synthetic[rows], real[is_small])
-        quotients = np.divide(radii[is_small], squares, out=np.full_like(squares, np.inf), where=squares > 0)
-        scores[rows] = np.sqrt(quotients.max(axis=1))
+    scores = realism_scores(real_features, synthetic_features, num_neighbours)
     return _by_score("realism", scores, 1.0, "realism")
 
 

@@ -206,7 +206,7 @@ def _moved(uniform: tf.Tensor, size: int, is_reflected: bool = False) -> tf.Tens
 
     If that is outside, the 1 is at the mirrored place, or, unless `is_reflected`, the row holds only 0.
     """
-    furthest = round(size / 8)
+    furthest = _half_up(size / 8)
     shift = tf.cast(tf.floor(uniform * (2 * furthest + 1)), tf.int32) - furthest
     pixels = tf.range(size) - shift[:, None]
     if is_reflected:
@@ -214,9 +214,14 @@ def _moved(uniform: tf.Tensor, size: int, is_reflected: bool = False) -> tf.Tens
     return tf.one_hot(pixels, size)
 
 
+def _half_up(number: float) -> int:
+    """Returns a positive number rounded as in DiffAugment's code, int(number + 0.5); round() takes 2.5 to 2."""
+    return int(number + 0.5)
+
+
 def _window(uniform: tf.Tensor, size: int) -> tf.Tensor:
     """Returns bool (batch, size): whether a pixel is in a window of half the size, centred on a random pixel."""
-    width = round(size / 2)
+    width = _half_up(size / 2)
     first = tf.cast(tf.floor(uniform * (size + (1 - width % 2))), tf.int32)[:, None] - width // 2
     pixels = tf.range(size)
     return (first <= pixels) & (pixels < first + width)

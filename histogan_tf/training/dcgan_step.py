@@ -119,15 +119,17 @@ class DCGANTrainer(GeneratorTrainer):
     def _update_discriminator(
         self, step: tf.Tensor, real_images: tf.Tensor, fake_images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        discriminate = functools.partial(self._discriminate, labels=labels)
+        def judge_real(images: tf.Tensor) -> tf.Tensor:
+            return self._discriminate(self._as_seen(images, Purpose.REAL_NOISE, step), labels)
+
         with tf.GradientTape() as tape:
-            seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step)
-            real_logits = discriminate(seen_real_images)
-            seen_fake_images = self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step)
-            fake_logits = discriminate(seen_fake_images)
+            real_logits = judge_real(real_images)
+            fake_logits = self._discriminate(
+                self._as_seen(tf.stop_gradient(fake_images), Purpose.FAKE_NOISE, step), labels
+            )
             terms = self._adversarial_loss.discriminator_terms(real_logits, fake_logits, self._config.label_smoothing)
             penalties = {
-                name: weight * penalty(discriminate, seen_real_images, seen_fake_images)
+                name: weight * penalty(judge_real, real_images, tf.stop_gradient(fake_images))
                 for name, (weight, penalty) in self._penalties.items()
             }
             loss = replicas.share_of_loss(tf.add_n([terms["d_loss"], *penalties.values()]))

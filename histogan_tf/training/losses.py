@@ -182,17 +182,16 @@ def _mean_softplus_of_difference(lower_logits: tf.Tensor, higher_logits: tf.Tens
     return tf.reduce_mean(tf.nn.softplus(tf.cast(lower_logits, tf.float32) - tf.cast(higher_logits, tf.float32)))
 
 
-def r1_penalty(
-    discriminate: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor, fake_images: tf.Tensor
-) -> tf.Tensor:
+def r1_penalty(judge: Callable[[tf.Tensor], tf.Tensor], real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
     """Returns half the mean squared norm of the logits' gradient with respect to the real images.
 
     R1 of Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, equation 9, without gamma.
-    With batch norm in the discriminator, an image's gradient contains its influence on the logits of other images.
+    With batch norm in the discriminator, an image's gradient contains its influence on the logits of other images. The
+    gradient goes through the augmentation to the image itself, as in the code of StyleGAN2-ADA (Karras et al. 2020).
 
     Args:
-        discriminate: a function from images to logits.
-        real_images: float (batch, height, width, channels).
+        judge: a function from images to the discriminator's logits; it augments them and adds noise first.
+        real_images: float (batch, height, width, channels), before augmentation and noise.
         fake_images: not used.
 
     Returns:
@@ -200,7 +199,7 @@ def r1_penalty(
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(real_images)
-        logits = tf.reduce_sum(discriminate(real_images))
+        logits = tf.reduce_sum(judge(real_images))
     gradient = tape.gradient(logits, real_images)
     return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
 
@@ -263,9 +262,10 @@ class Penalty:
     """A term that is added to a DCGAN's discriminator loss, and logged under its name in the table.
 
     Attributes:
-        function: a function of the discriminator (itself a function from images to logits) and of the real and the fake
-            images that the discriminator sees, each (batch, height, width, channels). It returns a float32 scalar. The
-            fake images pass no gradient to the generator.
+        function: a function of the discriminator and of the real and the fake images, each (batch, height, width,
+            channels) and not augmented. The discriminator is a function from images to logits, which augments the
+            images and adds noise first, with the draws of the real images. The result is a float32 scalar. The fake
+            images pass no gradient to the generator.
         weight_flag: the name of the flag that holds the penalty's weight; at 0 the penalty is not computed.
     """
 

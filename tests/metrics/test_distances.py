@@ -1,4 +1,4 @@
-"""Nearest neighbours and pixel distances against brute force."""
+"""Nearest neighbours against brute force."""
 
 import itertools
 
@@ -7,11 +7,7 @@ import pytest
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import distances
-from histogan_tf.metrics.distances import feature_distances, nearest, pixel_distances, row_blocks
-
-
-def random_images(seed, *shape):
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+from histogan_tf.metrics.distances import feature_distances, nearest, row_blocks
 
 
 @pytest.mark.parametrize(("num_rows", "num_columns", "block"), [(7, 3, 6), (7, 100, 6), (1, 1, 1), (12, 2, 8)])
@@ -42,25 +38,6 @@ def test_equal_features_far_from_the_origin_are_at_distance_zero():
     squares = feature_distances(features, features.copy())
     np.testing.assert_array_equal(np.diag(squares), 0.0)
     np.testing.assert_array_equal(squares, squares.T)
-
-
-@pytest.mark.parametrize("shape", [(6, 6, 3), (4, 6, 1)])
-@pytest.mark.parametrize("references_at_once", [1, 512])
-def test_pixel_distances_are_the_best_of_all_orientations(monkeypatch, shape, references_at_once):
-    monkeypatch.setattr(distances, "_REFERENCES_AT_ONCE", references_at_once)
-    queries, references = random_images(1, 5, *shape), random_images(2, 4, *shape)
-    found = pixel_distances(queries, references)
-    for (i, query), (j, reference) in itertools.product(enumerate(queries), enumerate(references)):
-        oriented = [np.rot90(side, turns) for side in (query, query[:, ::-1]) for turns in range(4)]
-        fitting = [candidate for candidate in oriented if candidate.shape == reference.shape]
-        assert len(fitting) == (8 if shape[0] == shape[1] else 4)
-        assert found[i, j] == min(np.mean((candidate.astype(float) - reference) ** 2) for candidate in fitting)
-
-
-def test_pixel_distance_of_black_and_white_is_the_whole_range():
-    black, white = np.zeros((1, 5, 7, 3), np.uint8), np.full((1, 5, 7, 3), 255, np.uint8)
-    assert pixel_distances(black, white) == 255**2
-    assert pixel_distances(white, white) == 0
 
 
 @pytest.mark.parametrize(("references", "needed"), [(None, 5), (np.zeros((3, 2)), 4)])

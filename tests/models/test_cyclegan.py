@@ -1,7 +1,10 @@
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.lib.stride_tricks import sliding_window_view
 
 from histogan_tf.errors import UserError
 from histogan_tf.models import cyclegan
@@ -225,3 +228,60 @@ def test_too_small_images_are_refused(build, size):
 def test_unknown_upsampling_is_refused():
     with pytest.raises(UserError, match="upsampling='bilinear' is unknown: choose one of transposed, resize"):
         small_generator(upsampling="bilinear")
+
+
+def published_generator(image: np.ndarray, weights: Iterator[np.ndarray]) -> np.ndarray:
+    """The ResnetGenerator of the authors' PyTorch code in NumPy, on (channels, height, width), with one residual block.
+
+    Weights come in that code's order and shapes: a convolution's (outputs, inputs, height, width), a transposed one's
+    (inputs, outputs, height, width), then its bias; then scale and offset of the instance normalization.
+    """
+
+    def padded(x, pixels, mode):
+        return np.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels)), mode=mode)
+
+    def convolve(x, stride=1):
+        kernel, bias = next(weights), next(weights)
+        windows = sliding_window_view(x, kernel.shape[2:], axis=(1, 2))[:, ::stride, ::stride]
+        return np.einsum("iyxhw,oihw->oyx", windows, kernel) + bias[:, None, None]
+
+    def convolve_transposed(x):  # ConvTranspose2d(kernel_size=3, stride=2, padding=1, output_padding=1)
+        kernel, bias = next(weights), next(weights)
+        height, width = x.shape[1:]
+        full = np.zeros((kernel.shape[1], 2 * height + 2, 2 * width + 2))
+        for row in range(3):
+            for column in range(3):
+                place = full[:, row : row + 2 * height : 2, column : column + 2 * width : 2]
+                place += np.einsum("iyx,io->oyx", x, kernel[:, :, row, column])
+        return full[:, 1 : 2 * height + 1, 1 : 2 * width + 1] + bias[:, None, None]
+
+    def normalize(x):
+        scale, offset = next(weights)[:, None, None], next(weights)[:, None, None]
+        centred = x - x.mean(axis=(1, 2), keepdims=True)
+        return scale * centred / np.sqrt(x.var(axis=(1, 2), keepdims=True) + 1e-5) + offset
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    x = relu(normalize(convolve(padded(image, 3, "reflect"))))
+    for _ in range(2):
+        x = relu(normalize(convolve(padded(x, 1, "constant"), stride=2)))
+    residual = relu(normalize(convolve(padded(x, 1, "reflect"))))
+    x = x + normalize(convolve(padded(residual, 1, "reflect")))
+    for _ in range(2):
+        x = relu(normalize(convolve_transposed(x)))
+    return np.tanh(convolve(padded(x, 3, "reflect")))
+
+
+@pytest.mark.parametrize("cpu_kernels", [False, True])
+def test_a_generator_with_the_authors_weights_gives_their_output(cpu_kernels):
+    generator = small_generator((32, 40), num_filters=4, cpu_kernels=cpu_kernels)
+    rng = np.random.default_rng(2)
+    generator.set_weights([rng.normal(0, 0.3, weight.shape) for weight in generator.get_weights()])
+    weights = [np.float64(weight) for weight in generator.get_weights()]
+    weights = [weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight for weight in weights]
+    image = rng.uniform(-1, 1, (1, 32, 40, 3)).astype(np.float32)
+    expected = published_generator(image[0].transpose(2, 0, 1).astype(np.float64), iter(weights)).transpose(1, 2, 0)
+    for training in (False, True):
+        np.testing.assert_allclose(generator(image, training=training)[0], expected, atol=1e-4)
+    assert np.std(expected) > 0.3

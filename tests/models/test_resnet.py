@@ -274,3 +274,17 @@ def test_bfloat16_keeps_features_and_logits_in_float32(whole_folder, classifier)
     features, exact = mixed.features(images), classifier.features(images)
     assert features.dtype == mixed.network(images).dtype == tf.float32
     np.testing.assert_allclose(features, exact, atol=0.1 * float(tf.math.reduce_std(exact)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "cached", "expected"),
+    [
+        ("random", True, False),
+        ("some/folder", False, True),
+        ("imagenet", True, True),
+        ("imagenet", False, False),
+    ],
+)
+def test_weights_at_hand_need_no_download(monkeypatch, weights, cached, expected):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "/a/file" if cached else None)
+    assert resnet_weights.are_at_hand(weights) == expected

@@ -67,3 +67,15 @@ def test_u_is_a_float32_weight_under_mixed_precision():
     assert [weight.dtype for weight in layer.weights] == ["float32"] * 3
     assert [weight.path.rsplit("/", 1)[-1] for weight in layer.non_trainable_weights] == ["u"]
     assert isinstance(layer, keras.layers.Dense)
+
+
+def test_a_new_layer_has_made_fifteen_power_iterations():
+    kernel = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
+    layer = SpectralDense(5, kernel_initializer=keras.initializers.Constant(kernel))
+    layer.build((None, 6))
+    u = np.ones(5)
+    for _ in range(15):
+        u = kernel.T @ (kernel @ u)
+    np.testing.assert_allclose(layer.u.numpy()[0], u / np.linalg.norm(u), rtol=1e-4)
+    largest = np.linalg.svd(layer.kernel.numpy(), compute_uv=False)[0]
+    assert largest == pytest.approx(1.0, abs=0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from histogan_tf.models import feature_extractors
 from histogan_tf.models.feature_extractors import FeatureExtractor, FeatureNetwork, feature_extractor, random_extractor
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Checkpoints
+from histogan_tf.synthesis import evaluation
 from histogan_tf.synthesis.evaluation import _of_label
 from histogan_tf.training.dcgan_step import dcgan_generator
 from histogan_tf.training.generator_trainer import sampled_state
@@ -290,3 +292,28 @@ def test_a_label_is_chosen_among_given_patches_by_its_name():
     other = dataclasses.replace(synthetic, class_names=("idc", "stroma"))
     with pytest.raises(UserError, match="the synthetic images have the classes idc, stroma, and none is 'non-idc'"):
         _of_label(other, "0", real)
+
+
+def test_two_feature_spaces_where_pretrained_weights_are_at_hand(monkeypatch, tmp_path):
+    monkeypatch.setattr(feature_extractors, "are_at_hand", lambda weights: weights == "imagenet")
+    monkeypatch.setattr(feature_extractors, "resnet_extractor", lambda config, image_shape: random_extractor())
+    shape = (16, 16, 3)
+    assert len(feature_extractors.feature_extractors(parse(), shape)) == 2
+    assert len(feature_extractors.feature_extractors(parse("--features=random"), shape)) == 1
+    assert len(feature_extractors.feature_extractors(parse("--weights=random"), shape)) == 1
+
+
+def test_distances_of_the_network_that_a_generator_was_trained_against_carry_a_warning():
+    resnet, untrained, random = (
+        FeatureExtractor(name, "0", lambda images: images)
+        for name in ("resnet18-bilinear224", "resnet18-untrained-bilinear32", "random")
+    )
+
+    def warnings_of(*flags):
+        return evaluation._warnings(SimpleNamespace(config=parse("--run=mine", *flags)), [resnet, untrained, random])
+
+    (warning,) = warnings_of("--model=projected", "--weights=some/folder")
+    assert warning.startswith("mine was trained against the features of a ResNet-18") and resnet.name in warning
+    (warning,) = warnings_of("--model=projected", "--weights=random")
+    assert untrained.name in warning
+    assert warnings_of("--model=dcgan1") == ()

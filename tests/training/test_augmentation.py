@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from histogan_tf.config import Config
 from histogan_tf.config.training_flags import DIFFAUGMENT_POLICIES
+from histogan_tf.training import augmentation
 from histogan_tf.training.augmentation import (
     POLICIES,
     AdaptiveAugmentation,
@@ -170,3 +172,19 @@ def test_p_stays_a_probability(logit, start):
         augmentation.adapt(tf.constant(step, tf.int64), tf.fill((4, 1), logit))
     assert float(augmentation.probability) == pytest.approx(round(start))
     assert set(augmentation.state()) == {"ada_probability", "ada_sum_of_signs"}
+
+
+@pytest.mark.parametrize(
+    ("size", "furthest", "width"), [(20, 3, 10), (36, 5, 18), (50, 6, 25), (25, 3, 13), (12, 2, 6)]
+)
+def test_ranges_are_rounded_half_up_as_at_the_source(size, furthest, width):
+    assert augmentation._half_up(size / 8) == furthest
+    shifted = augmentation._moved(tf.constant([0.0, 0.999]), size)
+    np.testing.assert_array_equal(np.flatnonzero(np.sum(shifted[0], axis=1)), np.arange(0, size - furthest))
+    np.testing.assert_array_equal(np.flatnonzero(np.sum(shifted[1], axis=1)), np.arange(furthest, size))
+    assert np.sum(augmentation._window(tf.constant([0.5]), size)) == width
+
+
+def test_the_help_tells_the_speed_of_ada():
+    field = Config.__dataclass_fields__["ada_target"]
+    assert f"from 0 to 1 in {augmentation._ADA_IMAGES:,} images" in field.metadata["help"]

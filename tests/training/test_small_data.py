@@ -40,10 +40,11 @@ def plain_step(trainer: DCGANTrainer, config, images: tf.Tensor) -> dict[str, fl
         real = seen(to_float(images), Purpose.REAL_AUGMENTATION)
         real_logits = discriminate(real)
         fake_logits = discriminate(seen(generator({"z": latents}, training=True), Purpose.FAKE_AUGMENTATION))
+        unchanged = to_float(images)
         with tf.GradientTape() as inner:
-            inner.watch(real)
-            logits = discriminate(real)
-        squares = tf.reduce_sum(inner.gradient(logits, real) ** 2, axis=(1, 2, 3))
+            inner.watch(unchanged)
+            logits = discriminate(seen(unchanged, Purpose.REAL_AUGMENTATION))
+        squares = tf.reduce_sum(inner.gradient(logits, unchanged) ** 2, axis=(1, 2, 3))
         penalty = config.r1_gamma / 2 * tf.reduce_mean(squares)
         d_loss = tf.reduce_mean(tf.maximum(0.0, 1 - real_logits)) + tf.reduce_mean(tf.maximum(0.0, 1 + fake_logits))
         total = d_loss + penalty

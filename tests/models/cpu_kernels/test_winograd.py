@@ -69,12 +69,14 @@ def test_it_is_the_convolution_and_its_transpose(tile, size, kernel_size, stride
         ({"size": (50, 50), "kernel_size": (5, 5), "stride": 1, "padding": "SAME"}, 4, 64, 128),
     ],
 )
-def test_where_it_is_faster_float32_comes_within_1e_5(shape, num_images, channels, filters):
+def test_where_it_is_faster_float32_comes_as_near_as_documented(shape, num_images, channels, filters):
     winograd = faster_than_plain(_axes(**shape), num_images, channels, filters)
     inputs = _random(0, (num_images, *shape["size"], channels), tf.float32)
     kernel = 0.02 * _random(1, (*shape["kernel_size"], channels, filters), tf.float32)
     plain = lambda inputs, kernel: tf.nn.conv2d(inputs, kernel, shape["stride"], shape["padding"])  # noqa: E731
-    assert 0 < max(_differences(winograd.convolve, plain, inputs, kernel)) < 1e-5
+    of_outputs, of_inputs_gradient, of_kernel_gradient = _differences(winograd.convolve, plain, inputs, kernel)
+    assert 0 < max(of_outputs, of_inputs_gradient) < 1e-5
+    assert 0 < of_kernel_gradient < 5e-5
 
 
 @pytest.mark.parametrize(
