@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
+from histogan_tf.data.damage import find_damage, find_png_chunk_damage
 from histogan_tf.errors import UserError
 from histogan_tf.machine.parallel import map_in_order
 
@@ -25,6 +26,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"II*\0", b"MM\0*")  # long enough to say that a file is meant as such
 _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> channels
 # Chunks that change how a PNG is shown: transparency, animation, EXIF orientation (which ImageMagick stores as text).
 _PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile")
@@ -51,7 +53,8 @@ def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
         uint8 (height, width, channels): one channel if the file is grey, else three (RGB).
 
     Raises:
-        UnusableImageError: if the file is not such an image, is damaged, or exceeds Pillow's limit of 89 megapixels.
+        UnusableImageError: if the file is not such an image, is damaged by the checks of its format (see `damage`), or
+            exceeds Pillow's limit of 89 megapixels.
     """
     try:
         content = file.read() if hasattr(file, "read") else _read_file(file)
@@ -60,10 +63,14 @@ def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
+            if damage := find_damage(content, image):
+                raise ValueError(damage)
             ImageOps.exif_transpose(image, in_place=True)
             return _to_array(image)
     except UnidentifiedImageError as error:
-        raise UnusableImageError("not a PNG, JPEG, TIFF, BMP or WebP image") from error
+        is_known = content.startswith(_SIGNATURES)
+        reason = "it is damaged: its header cannot be read" if is_known else "not a PNG, JPEG, TIFF, BMP or WebP image"
+        raise UnusableImageError(reason) from error
     except MemoryError:
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything, from OSError to struct.error
@@ -79,14 +86,16 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
 def _decode_plain_png(content: bytes) -> np.ndarray | None:
     """Returns the pixels of a plain PNG (8-bit grey or RGB, no extra chunks); None for any other file.
 
-    OpenCV takes half of Pillow's time and runs on all cores. A damaged PNG gives None too: Pillow then says what is
-    wrong with it.
+    OpenCV takes half of Pillow's time and runs on all cores. A damaged PNG gives None too: `find_damage` then says what
+    is wrong with it.
     """
     channels = _PLAIN_PNGS.get(content[24:26])
     if channels is None or not content.startswith(_PNG_SIGNATURE) or any(extra in content for extra in _PNG_EXTRAS):
         return None
     width, height = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
     if not 0 < width * height <= Image.MAX_IMAGE_PIXELS:
+        return None
+    if find_png_chunk_damage(content):  # OpenCV would print it, and Pillow would not always notice
         return None
     import cv2
 
