@@ -18,7 +18,7 @@ from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
-from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.file_search import list_images
 from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled

@@ -47,10 +47,11 @@ class DataFlags:
     )
     part: str | None = flag(
         None,
-        "Part of the 67/33 split to use. If left out: train for a dataset with labels, so that no GAN sees the images "
-        "that a classifier is validated on; all for a dataset without labels.",
+        "Part of the split to use: of the 67/33 split, or of a dataset whose folders are its split (such as train/, "
+        "val/ and test/). If left out: train for a dataset with labels or such folders, so that no GAN sees the images "
+        "that a classifier is validated on; all for any other dataset.",
         section="data",
-        choices=("train", "validation", "all"),
+        choices=("train", "validation", "test", "all"),
     )
     split_seed: int = flag(
         42, "Seed of the split into train and validation.", section="data", minimum=0, maximum=2**32 - 1

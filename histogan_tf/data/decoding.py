@@ -22,7 +22,7 @@ logger = logging.getLogger("histogan_tf")
 # Crops and resizes one image: uint8 (height, width, channels) in and out; raises UnusableImageError if it cannot.
 Prepare = Callable[[np.ndarray], np.ndarray]
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -14,7 +14,7 @@ from histogan_tf.data.class_file import CLASS_FILE, matching_class, read_class_f
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.file_search import list_images
 from histogan_tf.errors import UserError, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
