@@ -31,6 +31,9 @@ _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> c
 # Chunks that change how a PNG is shown: transparency, animation, EXIF orientation (which ImageMagick stores as text).
 _PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile")
 
+_TIFF_PHOTOMETRIC, _TIFF_MIN_IS_WHITE = 262, 0
+_MOST_IN_16_BITS = 2**16 - 1
+
 
 class UnusableImageError(Exception):
     """Raised when one image cannot be used. `gather` skips the image with a warning, or stops if it is strict."""
@@ -40,14 +43,17 @@ class UnwantedImageError(UnusableImageError):
     """Raised for an image that a flag leaves out; `gather` skips it without a warning, also if it is strict."""
 
 
-def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
+def decode_image(
+    file: str | os.PathLike[str] | BinaryIO, tell_brightest: Callable[[int], None] | None = None
+) -> np.ndarray:
     """Returns the first frame of a PNG, JPEG, TIFF, BMP or WebP file, turned upright by its EXIF orientation.
 
-    Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits. Palette, CMYK and
-    16-bit colour images become 8-bit RGB.
+    Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits, and inverted if the
+    file says that its smallest value is white. Palette, CMYK and 16-bit colour images become 8-bit RGB.
 
     Args:
         file: the path, or a file opened for reading bytes.
+        tell_brightest: called with the largest value in a 16-bit grey file, before it is scaled or inverted.
 
     Returns:
         uint8 (height, width, channels): one channel if the file is grey, else three (RGB).
@@ -65,7 +71,10 @@ def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
                 raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
             if damage := find_damage(content, image):
                 raise ValueError(damage)
+            is_inverted = image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
             ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I;16"):
+                return _scale_to_8_bits(np.asarray(image), is_inverted, tell_brightest)
             return _to_array(image)
     except UnidentifiedImageError as error:
         is_known = content.startswith(_SIGNATURES)
@@ -105,10 +114,18 @@ def _decode_plain_png(content: bytes) -> np.ndarray | None:
     return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
+def _scale_to_8_bits(pixels: np.ndarray, is_inverted: bool, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+    """Returns 16-bit grey pixels, (height, width), as uint8 (height, width, 1), rounded to the nearest."""
+    if tell_brightest:
+        tell_brightest(int(pixels.max()))
+    pixels = pixels.astype(np.uint32)
+    if is_inverted:
+        pixels = _MOST_IN_16_BITS - pixels
+    return ((pixels + 128) // 257).astype(np.uint8)[..., np.newaxis]
+
+
 def _to_array(image: Image.Image) -> np.ndarray:
     """Returns the pixels of an image that Pillow has opened: uint8 (height, width, 1 or 3)."""
-    if image.mode.startswith("I;16"):
-        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., np.newaxis]
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers, which do not say what value is black and what is white")
     is_grey = image.mode in ("1", "L", "LA", "La")

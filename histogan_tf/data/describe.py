@@ -48,6 +48,8 @@ def describe_dataset(config: Config) -> None:
             raise UserError(f"--mode=describe describes the whole dataset: leave --{name} out")
     image_set = loading.find_dataset(config)
     survey = survey_images(image_set)
+    if image_set.is_lazy:
+        image_set.images.source.warn_if_dark()
     if len(survey.errors) == len(image_set):
         raise UserError(f"none of the {len(image_set)} images can be read: {next(iter(survey.errors.values()))}")
     description = summarize_survey(image_set, survey, config)

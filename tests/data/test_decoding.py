@@ -82,6 +82,14 @@ class TestDecode:
             decode_image(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]]
         )
 
+    @pytest.mark.parametrize(("photometric", "expected"), [(0, [255, 155, 0]), (1, [0, 100, 255])])
+    def test_16_bit_tiff_whose_smallest_value_is_white_is_inverted(self, photometric, expected):
+        pixels = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
+        content = bytearray(encoded(pixels, "TIFF").getvalue())
+        entry = content.index(struct.pack("<HHI", 262, 3, 1))  # the tag, its type and its count
+        content[entry + 8 : entry + 10] = struct.pack("<H", photometric)
+        assert decode_image(io.BytesIO(bytes(content)))[0, :, 0].tolist() == expected
+
     @pytest.mark.parametrize("dtype", [np.int32, np.float32])
     def test_32_bit_pixels_have_no_known_range(self, dtype):
         with pytest.raises(UnusableImageError, match="32-bit"):

@@ -49,6 +49,34 @@ def test_files_are_decoded_as_elsewhere_in_the_program(kind, shape):
         np.testing.assert_array_equal(decode_grey(file)[..., 0], grey)
 
 
+@pytest.mark.parametrize("num_values", [2**16, 2**12])
+def test_16_bit_grey_is_rounded_as_elsewhere(num_values):
+    pixels = np.random.default_rng(2).integers(0, num_values, (9, 7)).astype(np.uint16)
+    file = file_of(pixels, "PNG")
+    expected = ((pixels.astype(int) + 128) // 257)[..., np.newaxis]
+    np.testing.assert_array_equal(decode_file(io.BytesIO(file)), expected)
+    np.testing.assert_array_equal(decode_grey(file), expected)
+    np.testing.assert_array_equal(decode_colour(file), np.repeat(expected, 3, axis=-1))
+
+
+@pytest.mark.parametrize("num_colours", [2, 4, 16, 200])
+def test_palettes_and_black_and_white_are_decoded_as_elsewhere(num_colours):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(9, 7, 3)).quantize(num_colours).save(buffer, "PNG")
+    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), decode_file(io.BytesIO(buffer.getvalue())))
+    bits = file_of(noise(9, 7) > num_colours, "PNG")
+    np.testing.assert_array_equal(decode_grey(bits), decode_file(io.BytesIO(bits)))
+
+
+def test_transparent_colours_of_a_small_palette_show_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", bits=1, transparency=1)
+    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), [[[10, 20, 30], [255, 255, 255]]])
+
+
 def test_transparent_pixels_show_white():
     pixels = noise(6, 5, 4)
     pixels[0, :, 3], pixels[1, :, 3] = 0, 255
