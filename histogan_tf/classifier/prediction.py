@@ -20,6 +20,7 @@ from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images
 from histogan_tf.errors import UserError
+from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
@@ -114,6 +115,7 @@ def classify(config: Config) -> None:
         UserError: if there is no such run or folder, if no image can be used, or if one is of another size than those
             that the classifier was trained on.
     """
+    limit_decoding(config.memory_budget_gb)
     if not config.data_path:
         raise UserError("--mode=classify needs --data_path, a folder of images")
     root = os.path.expandvars(os.path.expanduser(config.data_path))

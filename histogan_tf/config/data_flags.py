@@ -118,7 +118,8 @@ class DataFlags:
         4.0,
         "Gigabytes of memory that the images may take; if they need more, they are read from disk batch by batch. It "
         "cannot change once a run has begun: a run recognizes images in memory by all their pixels, and images on disk "
-        "by their names, sizes and some pixels.",
+        "by their names, sizes and some pixels. The files that are decoded at one time may take as much beside them, "
+        "and at least 0.25: a file that alone would take more is refused.",
         section="data",
         minimum=0.0,
         maximum=1_000_000.0,

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from histogan_tf.config import Config
 from histogan_tf.data.damage import find_damage, find_png_chunk_damage
 from histogan_tf.errors import UserError
+from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.parallel import map_in_order
 
 logger = logging.getLogger("histogan_tf")
@@ -30,6 +31,10 @@ _SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"II*\0", b"MM\0*")  # long enou
 _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> channels
 # Chunks that change how a PNG is shown: transparency, animation, EXIF orientation (which ImageMagick stores as text).
 _PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile")
+
+_BYTES_PER_PIXEL = 22  # at the peak: of all formats and kinds, WebP and PNGs with transparency took the most, 21
+_SMALL_PIXELS = 2**20
+_MOST_PIXELS_A_SIDE = 65_535  # as many as a JPEG may have
 
 _TIFF_PHOTOMETRIC, _TIFF_MIN_IS_WHITE = 262, 0
 _MOST_IN_16_BITS = 2**16 - 1
@@ -60,7 +65,7 @@ def decode_image(
 
     Raises:
         UnusableImageError: if the file is not such an image, is damaged by the checks of its format (see `damage`), or
-            exceeds Pillow's limit of 89 megapixels.
+            exceeds Pillow's limit of 89 megapixels, 65,535 pixels a side, or the memory of --memory_budget_gb.
     """
     try:
         content = file.read() if hasattr(file, "read") else _read_file(file)
@@ -69,22 +74,40 @@ def decode_image(
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
-            if damage := find_damage(content, image):
-                raise ValueError(damage)
-            is_inverted = image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I;16"):
-                return _scale_to_8_bits(np.asarray(image), is_inverted, tell_brightest)
-            return _to_array(image)
+            with _memory_for(*image.size):
+                return _decode_opened(image, content, tell_brightest)
     except UnidentifiedImageError as error:
         is_known = content.startswith(_SIGNATURES)
         reason = "it is damaged: its header cannot be read" if is_known else "not a PNG, JPEG, TIFF, BMP or WebP image"
         raise UnusableImageError(reason) from error
-    except MemoryError:
+    except (MemoryError, UnusableImageError):
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything, from OSError to struct.error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnusableImageError(reason) from error
+
+
+def _decode_opened(image: Image.Image, content: bytes, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+    if damage := find_damage(content, image):
+        raise ValueError(damage)
+    is_inverted = image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16"):
+        return _scale_to_8_bits(np.asarray(image), is_inverted, tell_brightest)
+    return _to_array(image)
+
+
+def _memory_for(width: int, height: int) -> contextlib.AbstractContextManager[None]:
+    """Waits until an image may be decoded; one of up to a megapixel does not wait.
+
+    Raises:
+        UnusableImageError: if it is too long a strip, or takes more memory than --memory_budget_gb allows.
+    """
+    if max(width, height) > _MOST_PIXELS_A_SIDE:  # decoders take memory and time for each row
+        raise UnusableImageError(f"its {height}x{width} pixels are more than {_MOST_PIXELS_A_SIDE} a side")
+    if width * height <= _SMALL_PIXELS:
+        return contextlib.nullcontext()
+    return DECODING.taking(_BYTES_PER_PIXEL * width * height)
 
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:
@@ -108,10 +131,11 @@ def _decode_plain_png(content: bytes) -> np.ndarray | None:
         return None
     import cv2
 
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.size != height * width * channels:
-        return None
-    return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    with _memory_for(width, height):
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.size != height * width * channels:
+            return None
+        return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def _scale_to_8_bits(pixels: np.ndarray, is_inverted: bool, tell_brightest: Callable[[int], None] | None) -> np.ndarray:

@@ -116,6 +116,21 @@ class ImageSet:
         num_skipped = self.num_skipped + len(self) - len(kept)
         return dataclasses.replace(self._with_images(images, kept), num_skipped=num_skipped)
 
+    def sample_in_memory(self, most: int, seed: int) -> ImageSet:
+        """Returns the set in memory if it is there, else at most `most` of its images, drawn at random, in their order.
+
+        Args:
+            most: the number of lazy images that may be read, at least 1.
+            seed: of the draw.
+
+        Raises:
+            UserError: if no image can be used.
+        """
+        if not self.is_lazy:
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), min(most, len(self)), replace=False)
+        return self.select(np.sort(chosen)).in_memory()
+
     def _with_images(self, images: np.ndarray | LazyImages, indices: np.ndarray) -> ImageSet:
         return dataclasses.replace(
             self,

@@ -19,6 +19,7 @@ from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.splits import split_indices
 from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.memory import limit_decoding
 
 logger = logging.getLogger("histogan_tf")
 
@@ -114,6 +115,7 @@ def find_dataset(config: Config) -> ImageSet:
 
 
 def _read(config: Config) -> ImageSet:
+    limit_decoding(config.memory_budget_gb)
     reader = reader_of(config.dataset)
     options = {name: getattr(config, name) for name in reader.flags}
     if reader.has_folder:

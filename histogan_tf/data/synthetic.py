@@ -17,6 +17,7 @@ from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.sources.file_search import list_images
 from histogan_tf.errors import UserError, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
+from histogan_tf.runs.npz_file import NpzFileError, read_npz
 
 logger = logging.getLogger(__name__)
 
@@ -182,19 +183,19 @@ def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels:
     The labels are all `label` if it is given, else those in the archive; None if there are none and none are needed.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive["images"]
-            if label is not None:
-                labels = np.full(len(images), label)
-            else:
-                labels = archive["labels"] if needs_labels or "labels" in archive else None
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged archive makes NumPy and zipfile raise nearly everything
+        if label is not None:
+            arrays = read_npz(path, ["images"])
+            arrays["labels"] = np.full(arrays["images"].shape[:1], label)
+        else:
+            arrays = read_npz(
+                path, ["images", *(["labels"] if needs_labels else [])], optional=[] if needs_labels else ["labels"]
+            )
+    except NpzFileError as error:
         raise UserError(
             f"{path} is truncated, damaged or no npz of images{' and labels' if label is None else ''} ({error}): "
             f"write it again, as --mode=generate --format=npz does"
         ) from error
+    images, labels = arrays["images"], arrays.get("labels")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         num_nan = int(np.isnan(images).sum()) if images.dtype.kind == "f" else 0
         nan = f", {num_nan} of them NaN" if num_nan else ""

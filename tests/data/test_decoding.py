@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,7 +20,7 @@ from histogan_tf.data.decoding import (
     sizing,
 )
 from histogan_tf.errors import UserError
-from histogan_tf.machine import parallel
+from histogan_tf.machine import memory, parallel
 
 RAMP = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6) * 10
 
@@ -116,6 +116,22 @@ class TestDecode:
         with pytest.raises(UnusableImageError, match="truncated"):
             decode_image(io.BytesIO(content[: len(content) // 2]))
 
+    @pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+    @pytest.mark.parametrize("mode", ["L", "P"])  # read by OpenCV and by Pillow
+    def test_too_long_a_strip_is_unusable(self, mode, size):
+        with pytest.raises(UnusableImageError, match="pixels are more than 65535 a side"):
+            decode_image(encoded(Image.new(mode, size)))
+
+    @pytest.mark.parametrize("mode", ["L", "P"])
+    def test_an_image_that_takes_more_than_the_budget_is_unusable(self, monkeypatch, mode):
+        content = encoded(Image.new(mode, (1100, 1000)))
+        assert decode_image(io.BytesIO(content.getvalue())).shape[:2] == (1000, 1100)
+        monkeypatch.setattr(memory.DECODING, "num_bytes", 20_000_000)
+        with pytest.raises(
+            UnusableImageError, match="takes about 0.0 GB of memory, and --memory_budget_gb allows 0.02"
+        ):
+            decode_image(content)
+
     @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     @pytest.mark.parametrize("limit", [30, 10])  # where Pillow itself warns, and where it raises
     def test_decompression_bomb_is_unusable(self, monkeypatch, limit):
@@ -124,8 +140,8 @@ class TestDecode:
             decode_image(encoded(Image.new("L", (6, 6))))
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    @pytest.mark.fuzz
     @given(data=st.data(), file_format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_bytes_decode_or_are_unusable(self, data, file_format):
         exif = Image.Exif()
         exif[0x0112] = 3
@@ -217,8 +233,8 @@ class TestPlainPngs:
         assert decoding._decode_plain_png(content) is None
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    @pytest.mark.fuzz
     @given(data=st.data(), channels=st.sampled_from([1, 3]))
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_pngs_give_pillows_pixels_or_nothing(self, data, channels):
         pixels = colour_noise(9, 8)
         content = bytearray(encoded(Image.fromarray(pixels[..., 0] if channels == 1 else pixels)).getvalue())

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -236,8 +236,8 @@ class TestArrays:
             load(tmp_path)
 
     @pytest.mark.filterwarnings("ignore")  # of NumPy, about the damaged header
+    @pytest.mark.fuzz
     @given(data=st.data(), file_name=st.sampled_from(["X.npy", "Y.npy"]))
-    @settings(max_examples=200, deadline=None)
     def test_mutated_bytes_load_or_are_the_users_error(self, tmp_path_factory, data, file_name):
         root = tmp_path_factory.mktemp("mutated")
         contents = {"X.npy": bytearray(npy(self.IMAGES[:1])), "Y.npy": bytearray(npy(self.LABELS[:1]))}
