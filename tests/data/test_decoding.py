@@ -126,9 +126,9 @@ class TestDecode:
     def test_an_image_that_takes_more_than_the_budget_is_unusable(self, monkeypatch, mode):
         content = encoded(Image.new(mode, (1100, 1000)))
         assert decode_image(io.BytesIO(content.getvalue())).shape[:2] == (1000, 1100)
-        monkeypatch.setattr(memory.DECODING, "num_bytes", 20_000_000)
+        monkeypatch.setattr(memory.DECODING, "num_bytes", 8_000_000)
         with pytest.raises(
-            UnusableImageError, match="takes about 0.0 GB of memory, and --memory_budget_gb allows 0.02"
+            UnusableImageError, match="takes about 0.0 GB of memory, and --memory_budget_gb allows 0.008"
         ):
             decode_image(content)
 
