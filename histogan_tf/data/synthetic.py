@@ -14,7 +14,7 @@ from histogan_tf.data.class_file import CLASS_FILE, matching_class, read_class_f
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.sources.file_search import list_images
+from histogan_tf.data.sources.file_search import list_images, readable_name
 from histogan_tf.errors import UserError, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 from histogan_tf.runs.npz_file import NpzFileError, read_npz
@@ -174,7 +174,7 @@ def _read_folder(root: Path, name: str, strict: bool) -> tuple[np.ndarray, np.nd
         return None
     names = list_images(str(folder))
     images, kept = read_images(str(folder), names, prepare=lambda image: image, strict=strict)
-    return images, np.array([f"synthetic/{name}/{names[index]}" for index in kept])
+    return images, np.array([f"synthetic/{name}/{readable_name(names[index])}" for index in kept])
 
 
 def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels: bool = True) -> _Part:

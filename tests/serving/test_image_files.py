@@ -113,8 +113,9 @@ def fit(image: np.ndarray, trained) -> tf.Tensor:
 
 
 @pytest.mark.parametrize("dataset", ["idc", "idc-full"])
-def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained, dataset):
-    image = noise(50, 31, 3)
+@pytest.mark.parametrize("size", [(50, 31), (49, 50), (20, 11), (26, 25), (2, 50), (1, 1), (50, 50)])
+def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained, dataset, size):
+    image = noise(*size, 3)
     fitted = fit(image, trained((50, 50, 3), dataset=dataset))
     np.testing.assert_array_equal(fitted, pad_to_patch(image))
 

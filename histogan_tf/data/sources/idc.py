@@ -131,10 +131,15 @@ def pad_tensor_to_patch(image: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    missing = PATCH_SIZE - tf.shape(image)[:2]
-    fits = tf.reduce_all((missing >= 0) & (missing < tf.shape(image)[:2]))
-    missing = tf.where(fits, missing, 0)
-    return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], mode="REFLECT")
+    size = tf.shape(image)[:2]
+    padded = image
+    for axis in (0, 1):
+        # tf.pad reflects once only, which is too little for patches narrower than half of 50 pixels.
+        last = size[axis] - 1
+        place = tf.math.floormod(tf.range(PATCH_SIZE), tf.maximum(2 * last, 1))
+        place = tf.where(place <= last, place, 2 * last - place)
+        padded = tf.gather(padded, tf.clip_by_value(place, 0, last), axis=axis)
+    return tf.cond(tf.reduce_all(size <= PATCH_SIZE), lambda: padded, lambda: image)
 
 
 def _list_patches(root: str) -> tuple[list[_Patch], dict[str, int]]:
