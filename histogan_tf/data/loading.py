@@ -17,7 +17,7 @@ from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import reader_of
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import split_indices, warn_if_folders_share_patients
 from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.memory import limit_decoding
 
@@ -120,14 +120,20 @@ def _read(config: Config) -> ImageSet:
     options = {name: getattr(config, name) for name in reader.flags}
     if reader.has_folder:
         image_set = reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
-        if image_set.parts is not None and (unheeded := sorted(config.given & {"split_seed", "split_by"})):
-            logger.warning("%s do nothing here: the folders are the split", listing(f"--{name}" for name in unheeded))
+        if image_set.parts is not None:
+            _tell_of_own_split(image_set, config)
         return image_set
     if config.data_path is not None:
         raise UserError(
             f"--data_path={config.data_path} needs a --dataset: idc, or any other name for a folder of images"
         )
     return reader.load(name=config.dataset, **options)
+
+
+def _tell_of_own_split(image_set: ImageSet, config: Config) -> None:
+    if unheeded := sorted(config.given & {"split_seed", "split_by"}):
+        logger.warning("the folders are the split: %s changes nothing", listing(f"--{name}" for name in unheeded))
+    warn_if_folders_share_patients(image_set)
 
 
 def _to_choose_from(images: ImageSet | None, config: Config) -> ImageSet:

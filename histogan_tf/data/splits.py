@@ -38,9 +38,7 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
 
     indices, groups = np.arange(len(image_set)), image_set.groups
     if image_set.parts is not None:
-        train, validation = (np.flatnonzero(image_set.parts == part) for part in ("train", "validation"))
-        _warn_of_shared_patients(groups, train, validation, remedy="sort each patient's images into one of its folders")
-        return train, validation
+        return _indices_of_parts(image_set)
     if len(indices) < 2:
         raise UserError(f"cannot split {len(indices)} image: give at least two, or use --part=all")
     if by == "image":
@@ -54,6 +52,16 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
         raise UserError(f"--split_by=patient needs at least two patients, but all images are of {str(groups[0])!r}")
     splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_FRACTION, random_state=seed)
     return next(splitter.split(indices, groups=groups))
+
+
+def warn_if_folders_share_patients(image_set: ImageSet) -> None:
+    """Warns of patients that are in both the training and the validation part of a set that comes split."""
+    train, validation = _indices_of_parts(image_set)
+    _warn_of_shared_patients(image_set.groups, train, validation, remedy="sort each patient's images into one folder")
+
+
+def _indices_of_parts(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray]:
+    return np.flatnonzero(image_set.parts == "train"), np.flatnonzero(image_set.parts == "validation")
 
 
 def without_test_images(image_set: ImageSet) -> ImageSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def load_synthetic(
             and their labels (but, for instance, floats with NaN); or if images are of a class that the real set lacks.
     """
     root = Path(directory).expanduser()
-    if not root.is_dir():
+    if not os.path.isdir(root):  # Path.is_dir raises an error for a name that is too long
         raise UserError(f"--synthetic_dir={directory}: there is no such folder; give one with {_LAYOUTS}")
     recorded = read_class_file(root)
     numbered = class_names if recorded is None else recorded

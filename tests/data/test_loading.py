@@ -369,7 +369,16 @@ class TestSetsThatComeSplit:
 
     def test_flags_of_a_drawn_split_are_told_to_do_nothing(self, flags, caplog):
         load_dataset(resolve(Config(**flags, split_seed=3, given=frozenset({"split_seed"}))))
-        assert "--split_seed do nothing here: the folders are the split" in caplog.text
+        assert "the folders are the split: --split_seed changes nothing" in caplog.text
+
+    def test_patients_in_two_folders_are_warned_of(self, tmp_path, caplog):
+        for number, name in enumerate(("train/0/P1", "train/1/P2", "val/0/P2", "val/1/P3")):
+            path = tmp_path / f"{name}_idx5_x{number}_y1_class0.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (50, 50)).save(path)
+        training, validation = load_parts(resolve(Config(dataset="idc", data_path=str(tmp_path))))
+        assert training.groups.tolist() == ["P1", "P2"] and validation.groups.tolist() == ["P2", "P3"]
+        assert "the split has 1 of 3 patients on both sides" in caplog.text
 
     def test_part_test_of_a_set_that_has_none(self):
         with pytest.raises(
