@@ -5,6 +5,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from histogan_tf.data import damage
@@ -69,6 +71,43 @@ def test_a_file_whose_second_half_is_zeros_is_unusable(file_format, options):
     content = encoded(noise(), file_format, **options)
     half = len(content) // 2
     reason_of(content[:half] + bytes(len(content) - half))
+
+
+@pytest.mark.fuzz
+@pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+@given(data=st.data(), chosen=st.sampled_from(FORMATS), is_filled=st.booleans())
+def test_files_cut_off_anywhere_are_unusable_or_give_all_their_pixels(data, chosen, is_filled):
+    file_format, options = chosen
+    content = encoded(noise(9, 8), file_format, **options)
+    expected = decode_image(io.BytesIO(content))
+    length = data.draw(st.integers(0, len(content) - 1))
+    # Zeros in place of pixels that have no checksum cannot be told from black, nor can few of them from an encoder's.
+    is_filled = is_filled and file_format in ("PNG", "JPEG")
+    try:
+        found = decode_image(io.BytesIO(content[:length] + bytes(len(content) - length if is_filled else 0)))
+    except UnusableImageError:
+        return
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.fuzz
+@pytest.mark.filterwarnings("ignore")
+@given(data=st.data(), mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]))
+def test_pngs_damaged_anywhere_are_unusable_or_give_the_same_pixels(data, mode):
+    image = noise(9, 8)
+    image = (
+        Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    )
+    content = bytearray(encoded(image, "PNG"))
+    expected = decode_image(io.BytesIO(bytes(content)))
+    positions = st.integers(0, len(content) - 1)
+    for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=6)):
+        content[position] = value
+    try:
+        found = decode_image(io.BytesIO(bytes(content)))
+    except UnusableImageError:
+        return
+    np.testing.assert_array_equal(found, expected)
 
 
 class TestPng:
