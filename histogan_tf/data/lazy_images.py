@@ -102,12 +102,8 @@ class FileSource(ImageSource):
             return
         self._has_warned = True
         logger.warning(
-            "the 16-bit images in %r use only %d of their 16 bits, as files of %d-bit cameras do, and are read nearly "
-            "black: multiply their pixels by %d and save them anew",
-            self._root,
-            num_bits,
-            num_bits,
-            2 ** (16 - num_bits),
+            f"the 16-bit images in {self._root!r} use only {num_bits} of their 16 bits, as {num_bits}-bit cameras "
+            f"write them, and are read nearly black: multiply their pixels by {2 ** (16 - num_bits)} and save them anew"
         )
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
