@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from histogan_tf.data.decoding import UnusableImageError, sizing
 from histogan_tf.data.decoding import decode_image as decode_file
-from histogan_tf.data.decoding import sizing
 from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.serving import image_files
 
@@ -75,6 +75,18 @@ def test_transparent_colours_of_a_small_palette_show_white():
     buffer = io.BytesIO()
     image.save(buffer, "PNG", bits=1, transparency=1)
     np.testing.assert_array_equal(decode_colour(buffer.getvalue()), [[[10, 20, 30], [255, 255, 255]]])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("filling", [b"", b"\0"])
+def test_files_that_have_lost_their_end_are_refused_as_elsewhere(kind, filling):
+    file = file_of(noise(40, 40, 3), kind)
+    for length in (len(file) // 2, len(file) - 2):
+        damaged = file[:length] + filling * (len(file) - length)
+        with pytest.raises(UnusableImageError):
+            decode_file(io.BytesIO(damaged))
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode_colour(damaged)
 
 
 @pytest.mark.parametrize("orientation", range(10))
