@@ -98,6 +98,8 @@ def _arrange(root: str, names: list[str], places: Mapping[str, Place] | None) ->
             left_out[f"images of {folder}/, which are not in folders of classes"] = len(has_classes[folder])
         classes = {path: of_image for path, of_image in classes.items() if path.partition("/")[0] in labelled}
     else:
+        if any(classes.values()):
+            logger.warning("images are in a part's folder itself and in its sub-folders: taken as a set without labels")
         classes = dict.fromkeys(classes, "")
     if left_out:
         logger.warning("left out: %s", listing(f"{count} {reason}" for reason, count in left_out.items()))

@@ -160,6 +160,13 @@ class TestSetsThatComeSplit:
             "images of test/, which are not in folders of classes": 2,
         }
 
+    def test_images_beside_the_classes_of_a_part_make_a_set_without_labels_and_this_is_told(self, root, write, caplog):
+        for name in ("train/a/1.png", "train/b/2.png", "train/3.png", "val/a/4.png"):
+            write(name)
+        image_set = load(root)
+        assert image_set.labels is None and image_set.parts.tolist() == ["train"] * 3 + ["validation"]
+        assert "images are in a part's folder itself and in its sub-folders" in caplog.text
+
     @pytest.mark.parametrize(
         "folders", [("train", "car"), ("test", "val"), ("trainA", "testA"), ("trainA", "trainB", "val")]
     )
