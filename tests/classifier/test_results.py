@@ -93,7 +93,7 @@ def test_a_damaged_file_is_told(tmp_path, text):
 )
 def test_damage_within_a_line_is_told(tmp_path, train_config, old, new):
     path = tmp_path / "predictions.csv"
-    write_predictions(path, make_predictions(), train_config())
+    write_predictions(path, make_predictions(), train_config(), NAMES)
     text = path.read_bytes().decode()
     assert old in text
     path.write_bytes(text.replace(old, new, 1).encode())
@@ -103,7 +103,7 @@ def test_damage_within_a_line_is_told(tmp_path, train_config, old, new):
 
 def test_a_file_that_is_cut_off_within_a_line_is_told(tmp_path, make_config):
     path = tmp_path / "predictions.csv"
-    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"))
+    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"), NAMES)
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
@@ -119,7 +119,7 @@ def test_a_file_that_is_cut_off_within_a_line_is_told(tmp_path, make_config):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_mutated_predictions_are_read_or_refused(data, tmp_path, make_config):
     path = tmp_path / "predictions.csv"
-    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"))
+    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"), NAMES)
     content = bytearray(path.read_bytes())
     positions = st.integers(0, len(content) - 1)
     for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=4)):
