@@ -14,9 +14,6 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_HEADER_BYTES = 26
 _PNG_DEEP_GREY = (16, 0)  # bit depth and colour type
-_JPEG_EXIF, _PNG_EXIF = b"Exif\0\0", b"eXIf"  # what stands before the TIFF header of the EXIF data
-_SEARCHED_BYTES = 2**16  # of the file's begin: a segment of a JPEG is no longer
-_ORIENTATION_TAG, _MOST_TAGS = 0x0112, 64
 _GREY_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 luma in units of 2**-16, as in Pillow
 
 
@@ -34,7 +31,7 @@ def checked(value: tf.Tensor, condition: tf.Tensor, message: str, *details: tf.T
 
 
 def decode_bytes(file: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a PNG or JPEG file as `data.decoding.decode_image` does, turned upright by its EXIF orientation.
+    """Decodes a PNG or JPEG file as `data.decoding.decode_image` does, but ignores its EXIF orientation.
 
     Args:
         file: string (), the content of the file.
@@ -55,8 +52,6 @@ def decode_bytes(file: tf.Tensor, channels: int) -> tf.Tensor:
     is_small = tf.reduce_prod(size) <= MAX_PIXELS
     file = checked(file, is_small, f"an image may have at most {MAX_PIXELS} pixels; height and width are", size)
     image = tf.cond(is_png, lambda: _decode_png(file), lambda: _decode_jpeg(file))
-    marks = tf.where(is_png, _PNG_EXIF, _JPEG_EXIF)
-    image = _turned_upright(image, _orientation(tf.strings.substr(file, 0, _SEARCHED_BYTES), marks))
     return image if channels == 3 else _to_grey(image)
 
 
@@ -122,45 +117,6 @@ def _decode_8_bits(file: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
 def _decode_jpeg(file: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG file to uint8 (height, width, 3)."""
     return tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
-
-
-def _orientation(start: tf.Tensor, mark: tf.Tensor) -> tf.Tensor:
-    """Returns the EXIF orientation, int32 () from 1 to 8, from the begin of a file; 1 if it says none.
-
-    Args:
-        start: string (), the first bytes of the file.
-        mark: string (), what stands before the TIFF header that the EXIF data begin with.
-    """
-    pieces = tf.strings.split(start, mark, maxsplit=1)
-    header = tf.cond(tf.size(pieces) > 1, lambda: pieces[1], lambda: tf.constant(b""))
-    values = tf.cast(tf.io.decode_raw(header, tf.uint8), tf.int32)
-    values = tf.concat([values, tf.zeros(8, tf.int32)], axis=0)  # so that there is always something to look at
-    is_little = values[0] == ord("I")
-
-    def number(places: tf.Tensor, num_bytes: int) -> tf.Tensor:
-        """Reads unsigned numbers of 2 or 4 bytes; whatever lies outside reads as the last bytes."""
-        total = tf.zeros_like(places)
-        for index in range(num_bytes):
-            place = places + tf.where(is_little, num_bytes - 1 - index, index)
-            total = 256 * total + tf.gather(values, tf.clip_by_value(place, 0, tf.size(values) - 1))
-        return total
-
-    directory = number(tf.constant(4), 4)
-    entries = directory + 2 + 12 * tf.range(tf.minimum(number(directory, 2), _MOST_TAGS))
-    found = tf.boolean_mask(number(entries + 8, 2), number(entries, 2) == _ORIENTATION_TAG)
-    orientation = tf.concat([found, [1]], axis=0)[0]
-    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
-
-
-def _turned_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Undoes an EXIF orientation: 2 to 4 mirror and turn by 180 degrees, 5 to 8 also swap rows and columns."""
-    image = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
-    for axis, orientations in ((1, (2, 3, 6, 7)), (0, (3, 4, 7, 8))):
-        is_mirrored = tf.reduce_any(orientation == orientations)
-        image = tf.cond(
-            is_mirrored, lambda image=image, axis=axis: tf.reverse(image, [axis]), lambda image=image: image
-        )
-    return image
 
 
 def _to_grey(image: tf.Tensor) -> tf.Tensor:

@@ -89,27 +89,6 @@ def test_files_that_have_lost_their_end_are_refused_as_elsewhere(kind, filling):
             decode_colour(damaged)
 
 
-@pytest.mark.parametrize("orientation", range(10))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_files_are_turned_upright_by_their_exif_orientation(kind, orientation):
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0112] = "a maker", orientation
-    buffer = io.BytesIO()
-    Image.fromarray(noise(16, 24, 3)).save(buffer, kind, exif=exif)
-    expected = decode_file(io.BytesIO(buffer.getvalue()))
-    assert expected.shape == ((24, 16, 3) if 5 <= orientation <= 8 else (16, 24, 3))
-    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), expected)
-
-
-@pytest.mark.parametrize(
-    "exif", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"]
-)
-def test_damaged_exif_data_turn_nothing(exif):
-    buffer = io.BytesIO()
-    Image.fromarray(noise(9, 7, 3)).save(buffer, "JPEG", exif=exif)
-    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), decode_file(io.BytesIO(buffer.getvalue())))
-
-
 def test_transparent_pixels_show_white():
     pixels = noise(6, 5, 4)
     pixels[0, :, 3], pixels[1, :, 3] = 0, 255
