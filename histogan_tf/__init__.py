@@ -50,8 +50,8 @@ def load_images(path: str | os.PathLike[str] | None = None, **flags: Any) -> Ima
     Returns:
         An ImageSet of n images: `images`, uint8 (n, height, width, channels) in [0, 255], an array or, beyond
         --memory_budget_gb, something that can be indexed like one and reads from disk; `labels`, int32 (n,), or None;
-        `ids`, str (n,), the file names; `groups`, str (n,), the patients, or None; `parts`, str (n,), "train" or
-        "validation", or None if the set is not split; `class_names`, `name`, and len().
+        `ids`, str (n,), the file names; `groups`, str (n,), the patients, or None; `parts`, str (n,), "train",
+        "validation" or "test", or None if the set is not split; `class_names`, `name`, and len().
 
     Raises:
         UserError: if a flag is wrong, or the dataset cannot be read or has no such images.

@@ -53,6 +53,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "make run",
         "make test",
         "make test-benchmarks",
+        "make fuzz",
         "make lint",
         "pip install -e '.[gpu]'",
         "pip install -e '.[bench]'",

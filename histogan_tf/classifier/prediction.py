@@ -18,8 +18,9 @@ from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
-from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.file_search import list_images, readable_name
 from histogan_tf.errors import UserError
+from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
@@ -114,6 +115,7 @@ def classify(config: Config) -> None:
         UserError: if there is no such run or folder, if no image can be used, or if one is of another size than those
             that the classifier was trained on.
     """
+    limit_decoding(config.memory_budget_gb)
     if not config.data_path:
         raise UserError("--mode=classify needs --data_path, a folder of images")
     root = os.path.expandvars(os.path.expanduser(config.data_path))
@@ -153,7 +155,7 @@ def _read_in_turn(
             for name in names[start : start + _FILES_AT_ONCE]:
                 try:
                     images.append(prepare(decode_image(os.path.join(root, name))))
-                    ids.append(name)
+                    ids.append(readable_name(name))
                 except UnusableImageError as error:
                     if strict:
                         raise UserError(f"cannot use {name!r}: {error} (without --strict it is skipped)") from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 THRESHOLD = 0.5
 _FEW_PATIENTS = 10
 _COLUMNS = ("id", "patient", "label", "probability")
+_PROBABILITY = re.compile(r"0\.\d{6}|1\.0{6}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +80,19 @@ def read_predictions(path: Path) -> Predictions:
         UserError: if the file is missing or damaged.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        text = path.read_bytes().decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         if not rows:
             raise ValueError("it holds no row")
         columns = {name: np.array([original_text(row[name] or "") for row in rows]) for name in _COLUMNS}
+        if not text.endswith("\n") or any(None in (*row, *row.values()) for row in rows):
+            raise ValueError("a line is cut off, or has cells too many")
+        if "\0" in text:
+            raise ValueError("it holds zero bytes")
+        if not set(columns["label"]) <= {"0", "1"} or not all(map(_PROBABILITY.fullmatch, columns["probability"])):
+            raise ValueError("a label is neither 0 nor 1, or a probability is no number from 0 to 1 with six decimals")
         labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}: {error}): finish its run, or begin it anew with --restart"
         ) from error

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from histogan_tf.clustering.descriptors import DESCRIPTOR_LENGTH, DescriptorSettings
+from histogan_tf.config import flag_fields
+from histogan_tf.config.flag import check
 from histogan_tf.errors import UserError
+from histogan_tf.runs.npz_file import NpzFileError, read_npz
 
 _ARRAYS = ("words", "word_weights", "centres")
 _SETTINGS = tuple(field.name for field in dataclasses.fields(DescriptorSettings))
@@ -56,11 +57,10 @@ def load_model(path: Path) -> ClusterModel:
         UserError: if the file is missing, is not an npz file, or does not hold the arrays of a model.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in _ARRAYS + _SETTINGS}
+        arrays = read_npz(path, _ARRAYS + _SETTINGS)
     except FileNotFoundError as error:
         raise UserError(f"there is no vocabulary at {path}; give a vocabulary.npz that --mode=cluster wrote") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except NpzFileError as error:
         raise UserError(
             f"{path} is not a vocabulary.npz of --mode=cluster ({error}); give one that --mode=cluster wrote"
         ) from error
@@ -76,4 +76,14 @@ def load_model(path: Path) -> ClusterModel:
             f"--mode=cluster wrote"
         )
     settings = DescriptorSettings(int(arrays["upsample"]), bool(arrays["dense"]), bool(arrays["root_sift"]))
+    _check_as_flag(path, "upsample", settings.upsample)
     return ClusterModel(words, word_weights, centres, settings)
+
+
+def _check_as_flag(path: Path, name: str, value: int) -> None:
+    """Refuses a setting in a file that the flag of the same name would not allow either."""
+    (field,) = (field for field in flag_fields() if field.name == name)
+    try:
+        check(field, value)
+    except UserError as error:
+        raise UserError(f"{path} holds a setting that is not allowed: {error}") from error

@@ -47,10 +47,11 @@ class DataFlags:
     )
     part: str | None = flag(
         None,
-        "Part of the 67/33 split to use. If left out: train for a dataset with labels, so that no GAN sees the images "
-        "that a classifier is validated on; all for a dataset without labels.",
+        "Part of the split to use: of the 67/33 split, or of a dataset whose folders are its split (such as train/, "
+        "val/ and test/). If left out: train for a dataset with labels or such folders, so that no GAN sees the images "
+        "that a classifier is validated on; all for any other dataset.",
         section="data",
-        choices=("train", "validation", "all"),
+        choices=("train", "validation", "test", "all"),
     )
     split_seed: int = flag(
         42, "Seed of the split into train and validation.", section="data", minimum=0, maximum=2**32 - 1
@@ -117,7 +118,8 @@ class DataFlags:
         4.0,
         "Gigabytes of memory that the images may take; if they need more, they are read from disk batch by batch. It "
         "cannot change once a run has begun: a run recognizes images in memory by all their pixels, and images on disk "
-        "by their names, sizes and some pixels.",
+        "by their names, sizes and some pixels. The files that are decoded at one time may take as much beside them, "
+        "and at least 0.25: a file that alone would take more is refused.",
         section="data",
         minimum=0.0,
         maximum=1_000_000.0,

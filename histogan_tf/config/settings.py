@@ -15,7 +15,7 @@ from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
 from histogan_tf.config.family_rules import fill_in
-from histogan_tf.config.flag import check, check_recorded
+from histogan_tf.config.flag import Table, check, check_recorded
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
 from histogan_tf.config.quiz_flags import QuizFlags
@@ -30,6 +30,7 @@ from histogan_tf.config.run_flags import (
 from histogan_tf.config.training_flags import NetworkFlags, TrainingFlags
 from histogan_tf.errors import UserError
 
+_READERS = Table("histogan_tf.data.sources:READERS")
 # The flags that name files and folders.
 _PATHS = (
     *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
@@ -116,6 +117,7 @@ def resolve(config: Config) -> Config:
     """
     for field in flag_fields():
         check(field, getattr(config, field.name))
+    config = dataclasses.replace(config, dataset=_known_dataset(config.dataset))
     _check_names(config)
     if (config.run or "").startswith(PRETRAINED_PREFIX) and config.mode in ("train", "paper"):
         raise UserError(
@@ -163,6 +165,12 @@ def _require_utf8(name: str, value: str | None) -> None:
         (value or "").encode("utf-8")
     except UnicodeEncodeError:
         raise UserError(f"--{name}={value!r} is not in UTF-8: give another name") from None
+
+
+def _known_dataset(name: str) -> str:
+    """Returns the name of a dataset that has a reader of its own as this program spells it: idc for IDC."""
+    lower = name.lower()
+    return lower if lower != name and lower in _READERS else name
 
 
 def _resolve_paper(config: Config) -> Config:

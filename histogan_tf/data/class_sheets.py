@@ -41,9 +41,9 @@ def draw(image_set: ImageSet, mean_colours: np.ndarray, seed: int) -> np.ndarray
         readable = np.flatnonzero(chosen & ~np.isnan(mean_colours[:, 0]))
         rng = np.random.default_rng((seed, number))
         drawn = rng.choice(readable, min(across**2, len(readable)), replace=False)
-        images = [_decode(image_set, index) for index in np.sort(drawn).tolist()]
+        cells = [thumbnail(_decode(image_set, index)) for index in np.sort(drawn).tolist()]
         colour = mean_colours[readable].mean(axis=0) if len(readable) else np.full(3, _WHITE)
-        panels.append(_panel(f"{name}: {chosen.sum()} images", colour, images, across))
+        panels.append(_panel(f"{name}: {chosen.sum()} images", colour, cells, across))
     return _side_by_side(panels)
 
 
@@ -51,9 +51,9 @@ def _decode(image_set: ImageSet, index: int) -> np.ndarray:
     return image_set.images.decode(index) if image_set.is_lazy else image_set.images[index]
 
 
-def _panel(title: str, colour: np.ndarray, images: list[np.ndarray], across: int) -> Image.Image:
-    """Returns a sheet of images under a title, which stands beside a swatch of the class's mean colour."""
-    cells = [thumbnail(image) for image in images] or [np.full((_CELL_PIXELS, _CELL_PIXELS, 3), _WHITE, np.uint8)]
+def _panel(title: str, colour: np.ndarray, cells: list[np.ndarray], across: int) -> Image.Image:
+    """Returns a sheet of thumbnails under a title, which stands beside a swatch of the class's mean colour."""
+    cells = cells or [np.full((_CELL_PIXELS, _CELL_PIXELS, 3), _WHITE, np.uint8)]
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     sheet = pictures.tile(np.stack([_center(cell, height, width) for cell in cells]), num_columns=across)
     font = ImageFont.load_default(_FONT_PIXELS)

@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
+from histogan_tf.data.damage import find_damage, find_png_chunk_damage
 from histogan_tf.errors import UserError
+from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.parallel import map_in_order
 
 logger = logging.getLogger("histogan_tf")
@@ -21,13 +23,22 @@ logger = logging.getLogger("histogan_tf")
 # Crops and resizes one image: uint8 (height, width, channels) in and out; raises UnusableImageError if it cannot.
 Prepare = Callable[[np.ndarray], np.ndarray]
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"II*\0", b"MM\0*")  # long enough to say that a file is meant as such
 _PLAIN_PNGS = {b"\x08\x00": 1, b"\x08\x02": 3}  # bit depth and colour type -> channels
 # Chunks that change how a PNG is shown: transparency, animation, EXIF orientation (which ImageMagick stores as text).
 _PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile")
+
+_BYTES_PER_PIXEL = 22  # at the peak: of all formats and kinds, WebP and PNGs with transparency took the most, 21
+_BYTES_PER_PIXEL_OF_PLAIN_PNGS = 8  # OpenCV took 6
+_SMALL_PIXELS = 2**20
+_MOST_PIXELS_A_SIDE = 65_535  # as many as a JPEG may have
+
+_TIFF_PHOTOMETRIC, _TIFF_MIN_IS_WHITE = 262, 0
+_MOST_IN_16_BITS = 2**16 - 1
 
 
 class UnusableImageError(Exception):
@@ -38,20 +49,24 @@ class UnwantedImageError(UnusableImageError):
     """Raised for an image that a flag leaves out; `gather` skips it without a warning, also if it is strict."""
 
 
-def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
+def decode_image(
+    file: str | os.PathLike[str] | BinaryIO, tell_brightest: Callable[[int], None] | None = None
+) -> np.ndarray:
     """Returns the first frame of a PNG, JPEG, TIFF, BMP or WebP file, turned upright by its EXIF orientation.
 
-    Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits. Palette, CMYK and
-    16-bit colour images become 8-bit RGB.
+    Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits, and inverted if the
+    file says that its smallest value is white. Palette, CMYK and 16-bit colour images become 8-bit RGB.
 
     Args:
         file: the path, or a file opened for reading bytes.
+        tell_brightest: called with the largest value in a 16-bit grey file, before it is scaled or inverted.
 
     Returns:
         uint8 (height, width, channels): one channel if the file is grey, else three (RGB).
 
     Raises:
-        UnusableImageError: if the file is not such an image, is damaged, or exceeds Pillow's limit of 89 megapixels.
+        UnusableImageError: if the file is not such an image, is damaged by the checks of its format (see `damage`), or
+            exceeds Pillow's limit of 89 megapixels, 65,535 pixels a side, or the memory of --memory_budget_gb.
     """
     try:
         content = file.read() if hasattr(file, "read") else _read_file(file)
@@ -60,15 +75,42 @@ def decode_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_array(image)
+            with _memory_for(*image.size):
+                return _decode_opened(image, content, tell_brightest)
     except UnidentifiedImageError as error:
-        raise UnusableImageError("not a PNG, JPEG, TIFF, BMP or WebP image") from error
-    except MemoryError:
+        is_known = content.startswith(_SIGNATURES)
+        reason = "it is damaged: its header cannot be read" if is_known else "not a PNG, JPEG, TIFF, BMP or WebP image"
+        raise UnusableImageError(reason) from error
+    except (MemoryError, UnusableImageError):
         raise
     except Exception as error:  # damaged files make Pillow raise nearly everything, from OSError to struct.error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnusableImageError(reason) from error
+
+
+def _decode_opened(image: Image.Image, content: bytes, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+    if damage := find_damage(content, image):
+        raise ValueError(damage)
+    is_inverted = image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16"):
+        return _scale_to_8_bits(np.asarray(image), is_inverted, tell_brightest)
+    return _to_array(image)
+
+
+def _memory_for(
+    width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL
+) -> contextlib.AbstractContextManager[None]:
+    """Waits until an image may be decoded; one of up to a megapixel does not wait.
+
+    Raises:
+        UnusableImageError: if it is too long a strip, or takes more memory than --memory_budget_gb allows.
+    """
+    if max(width, height) > _MOST_PIXELS_A_SIDE:  # decoders take memory and time for each row
+        raise UnusableImageError(f"its {height}x{width} pixels are more than {_MOST_PIXELS_A_SIDE} a side")
+    if width * height <= _SMALL_PIXELS:
+        return contextlib.nullcontext()
+    return DECODING.taking(bytes_per_pixel * width * height)
 
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:
@@ -79,8 +121,8 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
 def _decode_plain_png(content: bytes) -> np.ndarray | None:
     """Returns the pixels of a plain PNG (8-bit grey or RGB, no extra chunks); None for any other file.
 
-    OpenCV takes half of Pillow's time and runs on all cores. A damaged PNG gives None too: Pillow then says what is
-    wrong with it.
+    OpenCV takes half of Pillow's time and runs on all cores. A damaged PNG gives None too: `find_damage` then says what
+    is wrong with it.
     """
     channels = _PLAIN_PNGS.get(content[24:26])
     if channels is None or not content.startswith(_PNG_SIGNATURE) or any(extra in content for extra in _PNG_EXTRAS):
@@ -88,18 +130,29 @@ def _decode_plain_png(content: bytes) -> np.ndarray | None:
     width, height = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
     if not 0 < width * height <= Image.MAX_IMAGE_PIXELS:
         return None
+    if find_png_chunk_damage(content):  # OpenCV would print it, and Pillow would not always notice
+        return None
     import cv2
 
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.size != height * width * channels:
-        return None
-    return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    with _memory_for(width, height, _BYTES_PER_PIXEL_OF_PLAIN_PNGS):
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.size != height * width * channels:
+            return None
+        return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _scale_to_8_bits(pixels: np.ndarray, is_inverted: bool, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+    """Returns 16-bit grey pixels, (height, width), as uint8 (height, width, 1), rounded to the nearest."""
+    if tell_brightest:
+        tell_brightest(int(pixels.max()))
+    pixels = pixels.astype(np.uint32)
+    if is_inverted:
+        pixels = _MOST_IN_16_BITS - pixels
+    return ((pixels + 128) // 257).astype(np.uint8)[..., np.newaxis]
 
 
 def _to_array(image: Image.Image) -> np.ndarray:
     """Returns the pixels of an image that Pillow has opened: uint8 (height, width, 1 or 3)."""
-    if image.mode.startswith("I;16"):
-        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., np.newaxis]
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers, which do not say what value is black and what is white")
     is_grey = image.mode in ("1", "L", "LA", "La")

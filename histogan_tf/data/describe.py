@@ -48,6 +48,8 @@ def describe_dataset(config: Config) -> None:
             raise UserError(f"--mode=describe describes the whole dataset: leave --{name} out")
     image_set = loading.find_dataset(config)
     survey = survey_images(image_set)
+    if image_set.is_lazy:
+        image_set.images.source.warn_if_dark()
     if len(survey.errors) == len(image_set):
         raise UserError(f"none of the {len(image_set)} images can be read: {next(iter(survey.errors.values()))}")
     description = summarize_survey(image_set, survey, config)
@@ -115,6 +117,7 @@ def summarize_survey(image_set: ImageSet, survey: Survey, config: Config) -> dic
     return {
         "dataset": image_set.name,
         "num_images": len(image_set),
+        "left_out": dict(image_set.left_out),
         "unreadable": {str(image_set.ids[index]): reason for index, reason in survey.errors.items()},
         "sizes": {
             f"{height}x{width} {'grey' if channels == 1 else 'RGB'}": count
@@ -146,10 +149,13 @@ def _classes(image_set: ImageSet, survey: Survey) -> dict[str, dict[str, Any]]:
 
 
 def _patients(image_set: ImageSet) -> dict[str, dict[str, int]] | None:
-    """Returns the number of images in each class, for each patient; None if the patients are unknown."""
+    """Returns the number of images in each class, or of all if there are none, for each patient; None if unknown."""
     if image_set.groups is None:
         return None
     patients, numbers = np.unique(image_set.groups, return_inverse=True)
+    if image_set.labels is None:
+        counts = np.bincount(numbers, minlength=len(patients)).tolist()
+        return {patient: {"images": count} for patient, count in zip(patients.tolist(), counts, strict=True)}
     counts = np.zeros((len(patients), image_set.num_classes), int)
     np.add.at(counts, (numbers, image_set.labels), 1)
     rows = (dict(zip(image_set.class_names, row, strict=True)) for row in counts.tolist())
@@ -157,31 +163,33 @@ def _patients(image_set: ImageSet) -> dict[str, dict[str, int]] | None:
 
 
 def _split(image_set: ImageSet, config: Config) -> tuple[dict[str, Any] | None, np.ndarray | None]:
-    """Returns the counts of both parts of the split, and bool (num_images,), whether an image is for validation."""
-    if image_set.labels is None:
+    """Returns the counts of each part of the split, and the part of each image, str (num_images,)."""
+    if image_set.labels is None and image_set.parts is None:
         return None, None
+    split, parts = {"seed": config.split_seed, "by": config.split_by}, image_set.parts
+    if parts is not None:
+        split = {"seed": None, "by": "folders"}
     try:
-        train, validation = split_indices(image_set, seed=config.split_seed, by=config.split_by)
+        both = split_indices(image_set, seed=config.split_seed, by=config.split_by)
     except UserError as error:
-        return {"seed": config.split_seed, "by": config.split_by, "impossible": str(error)}, None
-    counts = {
-        part: dict(
-            zip(
-                image_set.class_names,
-                np.bincount(image_set.labels[indices], minlength=image_set.num_classes).tolist(),
-                strict=True,
-            )
-        )
-        for part, indices in (("train", train), ("validation", validation))
-    }
+        return {**split, "impossible": str(error)}, None
+    indices = dict(zip(("train", "validation"), both, strict=True))
+    if parts is None:
+        parts = np.full(len(image_set), "validation")
+        parts[indices["train"]] = "train"
+    elif np.any(parts == "test"):
+        indices["test"] = np.flatnonzero(parts == "test")
+    counts = {part: _counts_by_class(image_set.select(chosen)) for part, chosen in indices.items()}
     groups = image_set.groups
-    shared = None if groups is None else len(np.intersect1d(groups[train], groups[validation]))
-    is_validation = np.isin(np.arange(len(image_set)), validation)
-    split = {"seed": config.split_seed, "by": config.split_by, **counts, "patients_on_both_sides": shared}
-    return split, is_validation
+    shared = None if groups is None else len(np.intersect1d(groups[indices["train"]], groups[indices["validation"]]))
+    return {**split, **counts, "patients_on_both_sides": shared}, parts
 
 
-def _duplicates(image_set: ImageSet, digests: list[bytes | None], is_validation: np.ndarray | None) -> dict[str, Any]:
+def _counts_by_class(image_set: ImageSet) -> dict[str, int]:
+    return image_set.counts() or {"images": len(image_set)}
+
+
+def _duplicates(image_set: ImageSet, digests: list[bytes | None], parts: np.ndarray | None) -> dict[str, Any]:
     """Returns the groups of images that are the same in every pixel, and how many cross labels, patients or parts."""
     groups = collections.defaultdict(list)
     for index, digest in enumerate(digests):
@@ -197,7 +205,7 @@ def _duplicates(image_set: ImageSet, digests: list[bytes | None], is_validation:
         "superfluous_images": sum(len(indices) - 1 for indices in groups),
         "groups_across_labels": num_across(image_set.labels),
         "groups_across_patients": num_across(image_set.groups),
-        "groups_across_parts": num_across(is_validation),
+        "groups_across_parts": num_across(parts),
         f"first_{_LISTED_GROUPS}": [image_set.ids[indices].tolist() for indices in groups[:_LISTED_GROUPS]],
     }
 
@@ -228,8 +236,12 @@ def _log(description: dict[str, Any]) -> None:
         logger.warning("groups of equal images: %s; equal images in both parts flatter validation scores", found)
     unreadable = description["unreadable"]
     if unreadable:
-        reasons = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)
-        logger.warning("unreadable: %d images: %s", len(unreadable), reasons)
+        names = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)
+        reasons = collections.Counter(unreadable.values()).most_common()
+        logger.warning("unreadable: %d images: %s", len(unreadable), names)
+        logger.warning("unreadable, by reason: %s", listing(f"{count} {reason}" for reason, count in reasons))
+    for reason, count in description["left_out"].items():
+        logger.info("  left out: %d %s", count, reason)
 
 
 def _log_split(split: dict[str, Any] | None) -> None:
@@ -240,6 +252,8 @@ def _log_split(split: dict[str, Any] | None) -> None:
         return
     parts = (
         f"{part} {', '.join(f'{count} {name}' for name, count in split[part].items())}"
-        for part in ("train", "validation")
+        for part in ("train", "validation", "test")
+        if part in split
     )
-    logger.info("  split by %s, seed %d: %s", split["by"], split["seed"], "; ".join(parts))
+    seed = "" if split["seed"] is None else f", seed {split['seed']}"
+    logger.info("  split by %s%s: %s", split["by"], seed, "; ".join(parts))

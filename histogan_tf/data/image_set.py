@@ -28,10 +28,12 @@ class ImageSet:
         num_skipped: the number of images that were left out, because they could not be used or because of a flag.
         parts: str (num_images,), "train" or "validation": the part of the dataset's split that each image is in; None
             if the set was not split. A set that has them is never split again, so that whatever is trained and measured
-            on it keeps to one split.
+            on it keeps to one split. A set that comes split may also hold "test" images, which are neither trained nor
+            validated on.
         settings: the flags with which `load_with_parts` loaded the set, by name, with the values that were given; None
             if the set has another origin.
         num_loaded: the number of images that `load_with_parts` returned; 0 if the set has another origin.
+        left_out: the number of files, folders or links in the dataset's folder that were not taken, by the reason.
     """
 
     images: np.ndarray | LazyImages
@@ -44,6 +46,7 @@ class ImageSet:
     parts: np.ndarray | None = None
     settings: Mapping[str, Any] | None = None
     num_loaded: int = 0
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.ndim)
@@ -112,6 +115,21 @@ class ImageSet:
         images, kept = self.images.in_memory(strict=strict)
         num_skipped = self.num_skipped + len(self) - len(kept)
         return dataclasses.replace(self._with_images(images, kept), num_skipped=num_skipped)
+
+    def sample_in_memory(self, most: int, seed: int) -> ImageSet:
+        """Returns the set in memory if it is there, else at most `most` of its images, drawn at random, in their order.
+
+        Args:
+            most: the number of lazy images that may be read, at least 1.
+            seed: of the draw.
+
+        Raises:
+            UserError: if no image can be used.
+        """
+        if not self.is_lazy:
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), min(most, len(self)), replace=False)
+        return self.select(np.sort(chosen)).in_memory()
 
     def _with_images(self, images: np.ndarray | LazyImages, indices: np.ndarray) -> ImageSet:
         return dataclasses.replace(

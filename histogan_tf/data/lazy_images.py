@@ -6,6 +6,7 @@ import abc
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,9 @@ _PROBED = 64  # images that are read to find the size and the channels of all
 _FINGERPRINTED = 256  # images whose pixels are part of the fingerprint
 _IMAGES_PER_TASK = 16
 _MOST_REPLACEMENTS = 1000
+_DARK_BITS = 14
+
+logger = logging.getLogger("histogan_tf")
 
 
 class ImageSource(abc.ABC):
@@ -65,6 +69,9 @@ class ImageSource(abc.ABC):
     def report(self, indices: np.ndarray) -> None:  # noqa: B027  (most sources have nothing to tell)
         """Logs what `read` did to these images, such as padding."""
 
+    def warn_if_dark(self) -> None:  # noqa: B027  (most sources cannot be)
+        """Warns, once, if none of the images decoded until now uses the upper bits of its pixels."""
+
 
 class FileSource(ImageSource):
     """A source of image files below a folder.
@@ -78,10 +85,26 @@ class FileSource(ImageSource):
     def __init__(self, root: str, names: Sequence[str], prepare: Prepare) -> None:
         super().__init__(names, prepare)
         self._root = root
+        self._brightest = 0  # of all 16-bit images
+        self._has_warned = False
 
     def decode(self, index: int) -> np.ndarray:
         """Returns an image as its file holds it; see `ImageSource.decode`."""
-        return decode_image(os.path.join(self._root, self.names[index]))
+        return decode_image(os.path.join(self._root, self.names[index]), self._note_brightest)
+
+    def _note_brightest(self, value: int) -> None:
+        self._brightest = max(self._brightest, value)
+
+    def warn_if_dark(self) -> None:
+        """Warns of 16-bit images that use no more than 14 of their bits; see `ImageSource.warn_if_dark`."""
+        num_bits = self._brightest.bit_length()
+        if self._has_warned or not 0 < num_bits <= _DARK_BITS:
+            return
+        self._has_warned = True
+        logger.warning(
+            f"the 16-bit images in {self._root!r} use only {num_bits} of their 16 bits, as {num_bits}-bit cameras "
+            f"write them, and are read nearly black: multiply their pixels by {2 ** (16 - num_bits)} and save them anew"
+        )
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
         """Returns the size of each file in bytes, int64 (num_indices,); -1 for a file that is gone."""
@@ -272,6 +295,7 @@ class LazyImages:
                 names = self.source.names
                 raise UserError(different_sizes(names[first], size, names[index], (height, width)))
             channels = max(channels, image_channels)
+        self.source.warn_if_dark()
         if size is None:
             raise UserError(f"none of the {len(probed)} images tried, of {len(self)}, can be used; the last, {reason}")
         return (*size, channels)

@@ -17,8 +17,9 @@ from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import reader_of
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import split_indices, warn_if_folders_share_patients
 from histogan_tf.errors import UserError, listing
+from histogan_tf.machine.memory import limit_decoding
 
 logger = logging.getLogger("histogan_tf")
 
@@ -42,7 +43,7 @@ def load_dataset(config: Config, images: ImageSet | None = None) -> ImageSet:
     if whole is not images or not _has_cluster(images, config):
         image_set = _select_cluster(image_set, config, whole)
     image_set = _select_some(image_set, config.train_size, config.seed)
-    part = None if whole.labels is None else _part(whole, config)
+    part = None if whole.labels is None and whole.parts is None else _part(whole, config)
     _tell(image_set, whole, {"part": part, **_choice(config), "train_size": config.train_size})
     return _read_if_it_fits(image_set, config, images)
 
@@ -60,9 +61,12 @@ def load_parts(config: Config, images: ImageSet | None = None) -> tuple[ImageSet
         UserError: if the dataset cannot be read or split, or has no labels.
     """
     image_set = _with_parts(_to_choose_from(images, config), config)
-    if image_set.parts is None:
+    if image_set.labels is None:
         raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
     parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in ("train", "validation")]
+    for name, part in zip(("train", "validation"), parts, strict=True):
+        if not len(part):
+            raise UserError(f"{image_set.name!r} has no images of the part {name}: sort some into that folder")
     training = _select_some(parts[0], config.train_size, config.seed)
     logger.info(
         "data: %s; training part: %s; validation part: %s",
@@ -111,15 +115,25 @@ def find_dataset(config: Config) -> ImageSet:
 
 
 def _read(config: Config) -> ImageSet:
+    limit_decoding(config.memory_budget_gb)
     reader = reader_of(config.dataset)
     options = {name: getattr(config, name) for name in reader.flags}
     if reader.has_folder:
-        return reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
+        image_set = reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
+        if image_set.parts is not None:
+            _tell_of_own_split(image_set, config)
+        return image_set
     if config.data_path is not None:
         raise UserError(
             f"--data_path={config.data_path} needs a --dataset: idc, or any other name for a folder of images"
         )
     return reader.load(name=config.dataset, **options)
+
+
+def _tell_of_own_split(image_set: ImageSet, config: Config) -> None:
+    if unheeded := sorted(config.given & {"split_seed", "split_by"}):
+        logger.warning("the folders are the split: %s changes nothing", listing(f"--{name}" for name in unheeded))
+    warn_if_folders_share_patients(image_set)
 
 
 def _to_choose_from(images: ImageSet | None, config: Config) -> ImageSet:
@@ -166,12 +180,25 @@ def _find_folder(config: Config) -> str:
     root = folder_of(config)
     if os.path.isdir(root):
         return root
+    if config.data_path is None and (other := _in_other_case(root)):
+        return other
     if os.path.exists(root):
         raise UserError(f"{root!r} is a file where a folder of images is expected; unpack it if it is an archive")
     raise UserError(
         f"no folder {root!r} for --dataset={config.dataset}: say where it is with --data_path, fetch a public one "
         f"with --mode=download, or leave --dataset out for the built-in phantom"
     )
+
+
+def _in_other_case(root: str) -> str | None:
+    """Returns the folder whose name differs from a path's last part only in large and small letters, if it is one."""
+    parent, name = os.path.split(root)
+    try:
+        found = [other for other in os.listdir(parent or ".") if other.casefold() == name.casefold()]
+    except OSError:
+        return None
+    folders = [path for other in found if os.path.isdir(path := os.path.join(parent, other))]
+    return folders[0] if len(folders) == 1 else None
 
 
 def _name_and_shape(image_set: ImageSet, flags: Mapping[str, Any]) -> str:
@@ -182,7 +209,7 @@ def _name_and_shape(image_set: ImageSet, flags: Mapping[str, Any]) -> str:
 
 
 def _part(image_set: ImageSet, config: Config) -> str:
-    return config.part or ("all" if image_set.labels is None else "train")
+    return config.part or ("all" if image_set.labels is None and image_set.parts is None else "train")
 
 
 def _choice(config: Config) -> dict[str, Any]:
@@ -219,13 +246,17 @@ def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
     part = _part(image_set, config)
     if part == "all":
         return image_set
-    if image_set.labels is None:
+    if image_set.labels is None and image_set.parts is None:
         raise UserError(f"--part={part}: {image_set.name!r} has no labels, so it is not split; use --part=all")
     image_set = _with_parts(image_set, config)
-    image_set = image_set.select(np.flatnonzero(image_set.parts == part))
-    if not len(image_set):
-        raise UserError(f"--part={part}: these images of {image_set.name!r} are all of the other part; load both")
-    return image_set
+    chosen = image_set.select(np.flatnonzero(image_set.parts == part))
+    if not len(chosen):
+        present = listing(np.unique(image_set.parts))
+        raise UserError(
+            f"--part={part}: these images of {image_set.name!r} are all of other parts ({present}); choose one of "
+            f"them, or load all"
+        )
+    return chosen
 
 
 def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:

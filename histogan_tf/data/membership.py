@@ -34,7 +34,10 @@ def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
                     f"with the columns {listing(CLUSTER_COLUMNS)}"
                 )
             rows = [
-                (original_text(row["id"] or ""), _whole_number(row["cluster"], csv_path, reader.line_num))
+                (
+                    original_text(_without_zeros(row["id"] or "")),
+                    _whole_number(row["cluster"], csv_path, reader.line_num),
+                )
                 for row in reader
             ]
     except FileNotFoundError as error:
@@ -73,6 +76,13 @@ def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = N
             f"--cluster, --part or --label"
         )
     return image_set.select(chosen)
+
+
+def _without_zeros(text: str) -> str:
+    """Refuses zero bytes, which a lost part of a file is often filled with."""
+    if "\0" in text:
+        raise csv.Error("it holds zero bytes")
+    return text
 
 
 def _whole_number(text: str | None, csv_path: Path, line: int) -> int:

@@ -17,6 +17,8 @@ VALIDATION_FRACTION = 0.33
 def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the indices of the training part and those of the validation part; each image is in one of them.
 
+    A set that has its parts already keeps them, whatever `seed` and `by`; its test images are in neither.
+
     The paper's own split is by="image" with seed 42, on the set in its file order: scikit-learn's train_test_split with
     test_size=0.33. By patient, 33 % of the patients, not of the images, are for validation.
 
@@ -35,11 +37,13 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     indices, groups = np.arange(len(image_set)), image_set.groups
+    if image_set.parts is not None:
+        return _indices_of_parts(image_set)
     if len(indices) < 2:
         raise UserError(f"cannot split {len(indices)} image: give at least two, or use --part=all")
     if by == "image":
         train, validation = train_test_split(indices, test_size=VALIDATION_FRACTION, random_state=seed)
-        _warn_of_shared_patients(groups, train, validation)
+        _warn_of_shared_patients(groups, train, validation, remedy="--split_by=patient keeps them apart")
         return train, validation
     assert by == "patient", by
     if groups is None:
@@ -50,14 +54,31 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
     return next(splitter.split(indices, groups=groups))
 
 
-def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, validation: np.ndarray) -> None:
+def warn_if_folders_share_patients(image_set: ImageSet) -> None:
+    """Warns of patients that are in both the training and the validation part of a set that comes split."""
+    train, validation = _indices_of_parts(image_set)
+    _warn_of_shared_patients(image_set.groups, train, validation, remedy="sort each patient's images into one folder")
+
+
+def _indices_of_parts(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray]:
+    return np.flatnonzero(image_set.parts == "train"), np.flatnonzero(image_set.parts == "validation")
+
+
+def without_test_images(image_set: ImageSet) -> ImageSet:
+    """Returns the images of a set that are for training or validation: all but those of a folder such as test/."""
+    if image_set.parts is None or not np.any(image_set.parts == "test"):
+        return image_set
+    return image_set.select(np.flatnonzero(image_set.parts != "test"))
+
+
+def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, validation: np.ndarray, remedy: str) -> None:
     if groups is None:
         return
     num_shared = len(np.intersect1d(groups[train], groups[validation]))
     if num_shared:
         logger.warning(
-            "the split by image has %d of %d patients on both sides, which flatters every validation score; "
-            "--split_by=patient keeps them apart",
+            "the split has %d of %d patients on both sides, which flatters every validation score; %s",
             num_shared,
             len(np.unique(groups)),
+            remedy,
         )

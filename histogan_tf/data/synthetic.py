@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from histogan_tf.data.class_file import CLASS_FILE, matching_class, read_class_f
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.file_search import list_images, readable_name
 from histogan_tf.errors import UserError, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
+from histogan_tf.runs.npz_file import NpzFileError, read_npz
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def load_synthetic(
             and their labels (but, for instance, floats with NaN); or if images are of a class that the real set lacks.
     """
     root = Path(directory).expanduser()
-    if not root.is_dir():
+    if not os.path.isdir(root):  # Path.is_dir raises an error for a name that is too long
         raise UserError(f"--synthetic_dir={directory}: there is no such folder; give one with {_LAYOUTS}")
     recorded = read_class_file(root)
     numbered = class_names if recorded is None else recorded
@@ -173,7 +175,7 @@ def _read_folder(root: Path, name: str, strict: bool) -> tuple[np.ndarray, np.nd
         return None
     names = list_images(str(folder))
     images, kept = read_images(str(folder), names, prepare=lambda image: image, strict=strict)
-    return images, np.array([f"synthetic/{name}/{names[index]}" for index in kept])
+    return images, np.array([f"synthetic/{name}/{readable_name(names[index])}" for index in kept])
 
 
 def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels: bool = True) -> _Part:
@@ -182,19 +184,19 @@ def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels:
     The labels are all `label` if it is given, else those in the archive; None if there are none and none are needed.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive["images"]
-            if label is not None:
-                labels = np.full(len(images), label)
-            else:
-                labels = archive["labels"] if needs_labels or "labels" in archive else None
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged archive makes NumPy and zipfile raise nearly everything
+        if label is not None:
+            arrays = read_npz(path, ["images"])
+            arrays["labels"] = np.full(arrays["images"].shape[:1], label)
+        else:
+            arrays = read_npz(
+                path, ["images", *(["labels"] if needs_labels else [])], optional=[] if needs_labels else ["labels"]
+            )
+    except NpzFileError as error:
         raise UserError(
             f"{path} is truncated, damaged or no npz of images{' and labels' if label is None else ''} ({error}): "
             f"write it again, as --mode=generate --format=npz does"
         ) from error
+    images, labels = arrays["images"], arrays.get("labels")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         num_nan = int(np.isnan(images).sum()) if images.dtype.kind == "f" else 0
         nan = f", {num_nan} of them NaN" if num_nan else ""

@@ -12,7 +12,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import find_dataset
 from histogan_tf.data.pipeline import steps_per_epoch
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import split_indices, without_test_images
 from histogan_tf.errors import UserError
 from histogan_tf.models import cyclegan
 from histogan_tf.runs import files
@@ -45,7 +45,7 @@ def find_images(config: Config) -> StudyImages:
         UserError: if there is no such dataset; if it does not have two labels; if a label has fewer training images
             than a batch, or no validation image; if images are too small for the CycleGAN.
     """
-    whole = find_dataset(config)
+    whole = without_test_images(find_dataset(config))
     if whole.num_classes != 2:
         raise UserError(
             f"the study needs exactly two labels, and {whole.name!r} has {whole.num_classes}: sort its images into two "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +12,13 @@ import numpy as np
 
 from histogan_tf.runs.files import written_aside
 
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+
 logger = logging.getLogger(__name__)
 
 
 class ArrayCache:
-    """A cache of arrays by name, each in an npy file.
+    """A cache of arrays by name, each in an npy file that ends with a SHA-256 of what is before it.
 
     The name must identify all that the array was computed from, for example by a digest. A damaged file is treated as
     missing.
@@ -29,18 +33,26 @@ class ArrayCache:
     def read(self, name: str) -> np.ndarray | None:
         """Returns the array with this name; None if it is missing or its file is damaged."""
         path = self._path(name)
-        if not path.exists():
-            return None
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            logger.warning("%s is damaged (%s): it is computed again", path, error)
+            content = path.read_bytes()
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            logger.warning("%s cannot be read (%s): it is computed again", path, error.strerror)
+            return None
+        array_bytes, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+        if hashlib.sha256(array_bytes).digest() != checksum:
+            logger.warning("%s is damaged (its checksum is wrong): it is computed again", path)
+            return None
+        return np.load(io.BytesIO(array_bytes), allow_pickle=False)
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Writes an array under a name; an array that has this name is replaced."""
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
         with written_aside(self._path(name)) as aside, aside.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            file.write(content.getbuffer())
+            file.write(hashlib.sha256(content.getbuffer()).digest())
 
     def read_or_compute(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """Returns the array with this name, which is computed and written first if it is missing or damaged."""

@@ -12,7 +12,8 @@ MAX_PIXELS = 2**22
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
-_PNG_HEADER_BYTES = 24
+_PNG_HEADER_BYTES = 26
+_PNG_DEEP_GREY = (16, 0)  # bit depth and colour type
 _GREY_WEIGHTS = (19595, 38470, 7471)  # ITU-R 601-2 luma in units of 2**-16, as in Pillow
 
 
@@ -92,9 +93,24 @@ def _png_size(file: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_png(file: tf.Tensor) -> tf.Tensor:
-    """Decodes a PNG file to uint8 (height, width, 3); transparent pixels show white."""
+    """Decodes a PNG to uint8 (height, width, 3); transparent pixels show white, 16-bit grey is rounded to 8 bits."""
+    depth_and_type = tf.io.decode_raw(tf.strings.substr(file, 24, 2), tf.uint8)
+    is_deep_grey = tf.reduce_all(depth_and_type == _PNG_DEEP_GREY)
+    depth = tf.cast(depth_and_type[0], tf.int32)
+    return tf.cond(is_deep_grey, lambda: _decode_deep_grey(file), lambda: _decode_8_bits(file, depth))
+
+
+def _decode_deep_grey(file: tf.Tensor) -> tf.Tensor:
+    pixels = tf.cast(tf.io.decode_png(file, channels=1, dtype=tf.uint16), tf.int32)
+    return tf.cast(tf.repeat((pixels + 128) // 257, 3, axis=-1), tf.uint8)
+
+
+def _decode_8_bits(file: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
     pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.int32)
     colours, opacity = pixels[..., :3], pixels[..., 3:]
+    # TensorFlow fills in the greatest value of the file's own depth as the opacity of a file that has none.
+    is_filled_in = (depth < 8) & (tf.reduce_max(opacity) < tf.bitwise.left_shift(1, depth))
+    opacity = tf.where(is_filled_in, 255, opacity)
     return tf.cast((colours * opacity + 255 * (255 - opacity) + 127) // 255, tf.uint8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.console import Lines
 from histogan_tf.machine.device import prepare
+from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import RESNET_FEATURES, FeatureExtractor, feature_extractors
 from histogan_tf.runs.pretrained import is_pretrained
@@ -26,6 +28,7 @@ from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
 from histogan_tf.synthesis.measure import (
+    MIN_REAL_IMAGES,
     SynthesisReport,
     measure_synthesis,
     report_json,
@@ -56,7 +59,7 @@ def evaluate_generator(config: Config) -> None:
         raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
     (source,) = load_networks(config, kind=GENERATOR)
     label = chosen_label(config, source)
-    real = real_images_of(config, source, label)
+    real = _sampled(real_images_of(config, source, label), config)
     extractors = feature_extractors(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
@@ -158,7 +161,7 @@ def evaluate_folder(config: Config) -> None:
     Raises:
         UserError: if either set cannot be read, is too small, or they differ in size, or --features cannot be had.
     """
-    real = load_dataset(config)
+    real = _sampled(load_dataset(config), config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
     synthetic = _of_label(synthetic, config.label, real)
     extractors = feature_extractors(config, real.image_shape)
@@ -195,7 +198,7 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
     """
     config = config_for(images, flags, mode="evaluate", function="evaluate()", own_flags=_EVALUATION_FLAGS)
     prepare(config)
-    real = load_dataset(config, images)
+    real = _sampled(load_dataset(config, images), config)
     synthetic = _of_label(synthetic, config.label, real)
     extractors = feature_extractors(config, real.image_shape)
     if config.output_dir:
@@ -207,6 +210,23 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
         report = measure_synthesis(real.images, synthetic.images, extractors, seed=config.seed)
         logger.info("%s", Lines(report_table(report)))
     return report_json(report, real.ids, synthetic.ids)["metrics"]
+
+
+def _sampled(real: ImageSet, config: Config) -> ImageSet:
+    """Returns real images in memory: all of them, or 10,000 at most of a set that stays on disk for its size."""
+    if not real.is_lazy:
+        return real
+    fitting = DECODING.num_bytes // math.prod(real.image_shape)
+    sample = real.sample_in_memory(max(MIN_REAL_IMAGES, min(_MAX_GENERATED, fitting)), config.seed)
+    logger.warning(
+        "%s is larger than --memory_budget_gb: measured against %d of its %d images, drawn by --seed=%d; copies of the "
+        "others are not found",
+        real.name,
+        len(sample),
+        len(real),
+        config.seed,
+    )
+    return sample
 
 
 def _of_label(synthetic: ImageSet, label: str | None, real: ImageSet) -> ImageSet:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, t
     assert [row["id"] for row in rows_of(tmp_path / "out" / "predictions.csv")] == ["000.png", "002.png"]
     with pytest.raises(UserError, match="exists: choose another --output_dir"):
         commands.run_command(make_config(*flags))
+
+
+def test_classify_writes_names_that_are_not_utf8_with_escapes(real_run, make_config, tmp_path, write_images):
+    write_images(tmp_path / "in" / "a", 2)
+    os.rename(tmp_path / "in" / "a" / "001.png", os.fsencode(tmp_path) + b"/in/a/M\xfcller.png")
+    os.rename(tmp_path / "in" / "a", os.fsencode(tmp_path) + b"/in/b\xf6se")
+    flags = ("--mode=classify", "--run=real", f"--data_path={tmp_path}/in", f"--output_dir={tmp_path}/out")
+    commands.run_command(make_config(*flags))
+    ids = [row["id"] for row in rows_of(tmp_path / "out" / "predictions.csv")]
+    assert ids == [r"b\xf6se/000.png", r"b\xf6se/M\xfcller.png"]
 
 
 def test_classify_names_what_it_was_not_given(real_run, make_config, tmp_path):

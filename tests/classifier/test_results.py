@@ -5,6 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn import metrics
 
@@ -74,6 +76,60 @@ def test_a_damaged_file_is_told(tmp_path, text):
         (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(UserError, match="predictions.csv cannot be read"):
         read_predictions(tmp_path / "predictions.csv")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.382177", "0.38217"),
+        ("0.382177", "nan"),
+        ("0.382177", "1.382177"),
+        (",0,0.382177", ",2,0.382177"),
+        (",0,0.382177", ",0"),
+        (",0,0.382177", ",0,0.382177,3"),
+        (",0,0.382177", ',0,"0.382177'),
+        ("image, 0", "image\0, 0"),
+    ],
+)
+def test_damage_within_a_line_is_told(tmp_path, train_config, old, new):
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, make_predictions(), train_config(), NAMES)
+    text = path.read_bytes().decode()
+    assert old in text
+    path.write_bytes(text.replace(old, new, 1).encode())
+    with pytest.raises(UserError, match="predictions.csv cannot be read"):
+        read_predictions(path)
+
+
+def test_a_file_that_is_cut_off_within_a_line_is_told(tmp_path, make_config):
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"), NAMES)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        if content[:length].endswith(b"\n") and content[:length].count(b"\n") > 1:
+            assert len(read_predictions(path).ids) == content[:length].count(b"\n") - 1
+        else:
+            with pytest.raises(UserError, match="predictions.csv cannot be read"):
+                read_predictions(path)
+
+
+@pytest.mark.fuzz
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mutated_predictions_are_read_or_refused(data, tmp_path, make_config):
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, make_predictions(num_images=3), make_config("--model=resnet18"), NAMES)
+    content = bytearray(path.read_bytes())
+    positions = st.integers(0, len(content) - 1)
+    for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[position] = value
+    path.write_bytes(bytes(content))
+    try:
+        found = read_predictions(path)
+    except UserError:
+        return
+    assert set(found.labels) <= {0, 1} and 0 <= found.probabilities.min() <= found.probabilities.max() <= 1
 
 
 def test_metrics_json_holds_what_scikit_learn_says_of_the_predictions_file(real_run):

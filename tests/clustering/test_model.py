@@ -36,6 +36,15 @@ def test_missing_file(tmp_path):
         load_model(tmp_path / "a.npz")
 
 
+def test_a_setting_that_the_flag_would_not_allow_is_refused(model, tmp_path):
+    settings = dataclasses.replace(model.settings, upsample=400)
+    save_model(tmp_path / "a.npz", dataclasses.replace(model, settings=settings))
+    with pytest.raises(
+        UserError, match=r"a\.npz holds a setting that is not allowed: --upsample=400: the largest .* 8"
+    ):
+        load_model(tmp_path / "a.npz")
+
+
 def test_files_of_another_kind(model, tmp_path):
     save_model(tmp_path / "whole.npz", model)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:500])

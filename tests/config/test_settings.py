@@ -198,3 +198,10 @@ def test_small_data_options_are_fixed_and_watching_is_not():
 def test_addresses_are_refused_where_a_folder_is_meant(settings):
     with pytest.raises(UserError, match="is an address.*give a folder"):
         resolve(Config(**settings))
+
+
+@pytest.mark.parametrize(
+    ("given", "known"), [("IDC", "idc"), ("Idc-Full", "idc-full"), ("idc", "idc"), ("Mine", "Mine")]
+)
+def test_datasets_with_a_reader_are_known_in_large_letters_too(given, known):
+    assert resolve(Config(dataset=given)).dataset == known

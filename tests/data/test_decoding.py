@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,7 +20,7 @@ from histogan_tf.data.decoding import (
     sizing,
 )
 from histogan_tf.errors import UserError
-from histogan_tf.machine import parallel
+from histogan_tf.machine import memory, parallel
 
 RAMP = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6) * 10
 
@@ -82,6 +82,14 @@ class TestDecode:
             decode_image(encoded(Image.fromarray(pixels), file_format))[..., 0], [[0, 0, 1, 100, 255]]
         )
 
+    @pytest.mark.parametrize(("photometric", "expected"), [(0, [255, 155, 0]), (1, [0, 100, 255])])
+    def test_16_bit_tiff_whose_smallest_value_is_white_is_inverted(self, photometric, expected):
+        pixels = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
+        content = bytearray(encoded(pixels, "TIFF").getvalue())
+        entry = content.index(struct.pack("<HHI", 262, 3, 1))  # the tag, its type and its count
+        content[entry + 8 : entry + 10] = struct.pack("<H", photometric)
+        assert decode_image(io.BytesIO(bytes(content)))[0, :, 0].tolist() == expected
+
     @pytest.mark.parametrize("dtype", [np.int32, np.float32])
     def test_32_bit_pixels_have_no_known_range(self, dtype):
         with pytest.raises(UnusableImageError, match="32-bit"):
@@ -108,6 +116,22 @@ class TestDecode:
         with pytest.raises(UnusableImageError, match="truncated"):
             decode_image(io.BytesIO(content[: len(content) // 2]))
 
+    @pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+    @pytest.mark.parametrize("mode", ["L", "P"])  # read by OpenCV and by Pillow
+    def test_too_long_a_strip_is_unusable(self, mode, size):
+        with pytest.raises(UnusableImageError, match="pixels are more than 65535 a side"):
+            decode_image(encoded(Image.new(mode, size)))
+
+    @pytest.mark.parametrize("mode", ["L", "P"])
+    def test_an_image_that_takes_more_than_the_budget_is_unusable(self, monkeypatch, mode):
+        content = encoded(Image.new(mode, (1100, 1000)))
+        assert decode_image(io.BytesIO(content.getvalue())).shape[:2] == (1000, 1100)
+        monkeypatch.setattr(memory.DECODING, "num_bytes", 8_000_000)
+        with pytest.raises(
+            UnusableImageError, match="takes about 0.0 GB of memory, and --memory_budget_gb allows 0.008"
+        ):
+            decode_image(content)
+
     @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     @pytest.mark.parametrize("limit", [30, 10])  # where Pillow itself warns, and where it raises
     def test_decompression_bomb_is_unusable(self, monkeypatch, limit):
@@ -116,8 +140,8 @@ class TestDecode:
             decode_image(encoded(Image.new("L", (6, 6))))
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    @pytest.mark.fuzz
     @given(data=st.data(), file_format=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "WEBP"]))
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_bytes_decode_or_are_unusable(self, data, file_format):
         exif = Image.Exif()
         exif[0x0112] = 3
@@ -209,8 +233,8 @@ class TestPlainPngs:
         assert decoding._decode_plain_png(content) is None
 
     @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    @pytest.mark.fuzz
     @given(data=st.data(), channels=st.sampled_from([1, 3]))
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_mutated_pngs_give_pillows_pixels_or_nothing(self, data, channels):
         pixels = colour_noise(9, 8)
         content = bytearray(encoded(Image.fromarray(pixels[..., 0] if channels == 1 else pixels)).getvalue())

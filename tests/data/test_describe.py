@@ -183,3 +183,34 @@ class TestSheets:
         image = np.full(shape, 9, np.uint8)
         found = thumbnail(image)
         assert found.shape == (*expected, 3) and (found == 9).all()
+
+
+def test_a_set_that_comes_split_with_files_left_out(untouched_config, tmp_path, write_images, caplog):
+    root = tmp_path / "mine"
+    for number, folder in enumerate(("train/a", "train/b", "val/a", "val/b", "test/a", "test/@eaDir")):
+        write_images(root / folder, number + 1, seed=number)
+    (root / "train" / "a" / "notes.txt").touch()
+    (root / "test" / "a" / "000.png").write_bytes((root / "train" / "a" / "000.png").read_bytes())
+    for name in ("001.png", "002.png"):
+        (root / "test" / "a" / name).write_bytes(b"junk")
+    found = describe(untouched_config, tmp_path, "--dataset=mine", f"--data_path={root}")
+    assert found["split"] == {
+        "seed": None,
+        "by": "folders",
+        "train": {"a": 1, "b": 2},
+        "validation": {"a": 3, "b": 4},
+        "test": {"a": 5, "b": 0},
+        "patients_on_both_sides": None,
+    }
+    assert found["left_out"] == {"files .txt": 1, "folders of a storage system or desktop": 1}
+    assert found["duplicates"]["groups_across_parts"] == 1
+    assert "split by folders: train 1 a, 2 b; validation 3 a, 4 b; test 5 a, 0 b" in caplog.text
+    assert "left out: 1 files .txt" in caplog.text
+    assert "unreadable, by reason: 2 not a PNG, JPEG, TIFF, BMP or WebP image" in caplog.text
+
+
+def test_patients_of_a_set_without_labels(untouched_config, tmp_path):
+    for patient, x in ((1, 1), (1, 2), (2, 3)):
+        save(tmp_path / "patches" / f"{patient}_idx5_x{x}_y1_class0.png", (x, 0, 0))
+    found = describe(untouched_config, tmp_path, "--dataset=mine", f"--data_path={tmp_path / 'patches'}")
+    assert found["patients"] == {"1": {"images": 2}, "2": {"images": 1}} and found["split"] is None

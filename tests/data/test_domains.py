@@ -7,6 +7,8 @@ from histogan_tf.cli import command_line
 from histogan_tf.data.domains import load_domains
 from histogan_tf.errors import UserError
 
+FOLDERS = ("testA", "testB", "trainA", "trainB")
+
 
 def make_config(*flags):
     return command_line.parse(["main.py", "--model=cyclegan", *flags])
@@ -44,3 +46,11 @@ def test_a_set_without_labels_or_without_the_label_is_refused(tmp_path, write_im
 def test_an_empty_domain_is_told():
     with pytest.raises(UserError, match=r"--domain_[ab]=[01]: no image of (non-)?idc among 1 "):
         load_domains(make_config("--train_size=1"))
+
+
+def test_folders_of_parts_and_domains_give_the_training_images_of_both_domains(tmp_path, write_images):
+    pixels = {name: write_images(tmp_path / name, 2, seed=seed) for seed, name in enumerate(FOLDERS)}
+    domain_a, domain_b = load_domains(make_config("--dataset=horses", f"--data_path={tmp_path}"))
+    assert (domain_a.name, domain_b.name) == ("A", "B")
+    np.testing.assert_array_equal(domain_a.image_set.images, pixels["trainA"])
+    np.testing.assert_array_equal(domain_b.image_set.images, pixels["trainB"])

@@ -205,3 +205,16 @@ class TestArraySource:
         os.truncate(tmp_path / "X.npy", os.path.getsize(tmp_path / "X.npy") - 1)
         assert images.take(np.array([4]))[1].tolist() == [0]
         assert "skipped '4': " in caplog.text and "has become shorter" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("brightest", "words"), [(4095, "only 12 of their 16 bits"), (16383, "only 14"), (40000, None)]
+)
+def test_16_bit_sets_whose_upper_bits_are_unused_are_told_once(tmp_path, caplog, brightest, words):
+    for number in range(3):
+        Image.fromarray(np.full((4, 5), brightest - number, np.uint16)).save(tmp_path / f"{number}.png")
+    images = LazyImages(FileSource(str(tmp_path), ["0.png", "1.png", "2.png"], lambda image: image))
+    assert images.shape == images.select(np.arange(3)).shape == (3, 4, 5, 1)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == (words is not None)
+    assert words is None or (words in warnings[0] and "multiply their pixels by" in warnings[0])

@@ -324,7 +324,9 @@ class TestImagesLoadedBefore:
     def test_a_set_of_one_part_is_not_split_again(self, animals):
         images = load_with_parts(resolve(Config(**animals, part="train")))
         assert values(load_dataset(resolve(Config(**animals)), images)) == values(load_with(**animals))
-        with pytest.raises(UserError, match="--part=validation: these images of 'animals' are all of the other part"):
+        with pytest.raises(
+            UserError, match="--part=validation: these images of 'animals' are all of other parts .train"
+        ):
             load_dataset(resolve(Config(**animals, part="validation")), images)
 
     def test_the_cluster_they_were_loaded_with(self, animals, tmp_path):
@@ -344,3 +346,42 @@ class TestImagesLoadedBefore:
         assert load_with_parts(resolve(Config(**animals, part="all"))).parts is None
         path = str(tmp_path / "data" / "animals" / "cat")
         assert load_with_parts(resolve(Config(dataset="cats", data_path=path))).parts is None
+
+
+class TestSetsThatComeSplit:
+    @pytest.fixture
+    def flags(self, tmp_path, write_images):
+        for number, folder in enumerate(("train/a", "train/b", "val/a", "val/b", "test/a", "test/b")):
+            write_images(tmp_path / "data" / "Mine" / folder, number + 1, seed=number)
+        return {"dataset": "mine", "data_dir": str(tmp_path / "data")}
+
+    def test_each_part_is_its_folder(self, flags):
+        ids = {part: load_with(**flags, part=part).ids.tolist() for part in ("train", "validation", "test", "all")}
+        assert ids["train"] == ["train/a/000.png", "train/b/000.png", "train/b/001.png"]
+        assert [len(ids[part]) for part in ids] == [3, 7, 11, 21]
+        assert {name.split("/")[0] for name in ids["validation"]} == {"val"}
+        assert {name.split("/")[0] for name in ids["test"]} == {"test"}
+
+    def test_training_and_classifier_leave_test_images_out(self, flags):
+        assert load_with(**flags).ids.tolist() == load_with(**flags, part="train").ids.tolist()
+        training, validation = load_parts(resolve(Config(**flags)))
+        assert (training.counts(), validation.counts()) == ({"a": 1, "b": 2}, {"a": 3, "b": 4})
+
+    def test_flags_of_a_drawn_split_are_told_to_do_nothing(self, flags, caplog):
+        load_dataset(resolve(Config(**flags, split_seed=3, given=frozenset({"split_seed"}))))
+        assert "the folders are the split: --split_seed changes nothing" in caplog.text
+
+    def test_patients_in_two_folders_are_warned_of(self, tmp_path, caplog):
+        for number, name in enumerate(("train/0/P1", "train/1/P2", "val/0/P2", "val/1/P3")):
+            path = tmp_path / f"{name}_idx5_x{number}_y1_class0.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (50, 50)).save(path)
+        training, validation = load_parts(resolve(Config(dataset="idc", data_path=str(tmp_path))))
+        assert training.groups.tolist() == ["P1", "P2"] and validation.groups.tolist() == ["P2", "P3"]
+        assert "the split has 1 of 3 patients on both sides" in caplog.text
+
+    def test_part_test_of_a_set_that_has_none(self):
+        with pytest.raises(
+            UserError, match="--part=test: these images of 'phantom' are all of other parts .train, val"
+        ):
+            load_with(part="test")

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.membership import read_cluster, restrict
@@ -75,3 +77,19 @@ def test_a_part_needs_only_its_own(patches):
         restrict(part, ids)
     with pytest.raises(UserError, match="none of the 1 images of the cluster is in the chosen part"):
         restrict(part, ids[:1], whole=patches)
+
+
+@pytest.mark.fuzz
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mutated_files_are_read_or_refused(data, csv_path, tmp_path):
+    content = bytearray(csv_path.read_bytes())
+    positions = st.integers(0, len(content) - 1)
+    for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=4)):
+        content[position] = value
+    (tmp_path / "mutated.csv").write_bytes(bytes(content))
+    try:
+        ids = read_cluster(tmp_path / "mutated.csv", 0)
+    except UserError:
+        return
+    assert 1 <= len(ids) <= 10

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,10 @@ def test_images_without_labels_are_read_where_none_are_needed(tmp_path, write_im
 def test_labels_that_are_there_are_read_even_where_none_are_needed(tmp_path):
     np.savez(tmp_path / "images.npz", images=random_images(2), labels=np.array([1, 0]))
     assert load_synthetic(str(tmp_path), NAMES, needs_labels=False).labels.tolist() == [1, 0]
+
+
+def test_a_folder_whose_name_is_too_long_or_a_link_to_itself_is_no_folder(tmp_path):
+    os.symlink("loop", tmp_path / "loop")
+    for folder in ("x" * 300, str(tmp_path / "loop")):
+        with pytest.raises(UserError, match="there is no such folder"):
+            load_synthetic(folder, ("a", "b"))

@@ -31,3 +31,18 @@ def test_a_damaged_file_counts_as_missing_and_is_replaced(tmp_path, caplog, cont
     assert f"{path} is damaged" in caplog.text
     np.testing.assert_array_equal(cache.read_or_compute("a", lambda: np.arange(3)), np.arange(3))
     np.testing.assert_array_equal(np.load(path), np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda content: content[:-1], lambda content: content[:150] + bytes(len(content) - 150)]
+)
+def test_lost_bytes_are_noticed_though_the_rest_is_an_array(tmp_path, caplog, change):
+    cache, path = ArrayCache(tmp_path), tmp_path / "a.npy"
+    cache.write("a", np.arange(100))
+    path.write_bytes(change(path.read_bytes()))
+    assert cache.read("a") is None and "its checksum is wrong" in caplog.text
+
+
+def test_a_folder_in_place_of_a_file_counts_as_missing(tmp_path):
+    (tmp_path / "a.npy").mkdir()
+    assert ArrayCache(tmp_path).read("a") is None

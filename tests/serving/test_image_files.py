@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from histogan_tf.data.decoding import UnusableImageError, sizing
 from histogan_tf.data.decoding import decode_image as decode_file
-from histogan_tf.data.decoding import sizing
 from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.serving import image_files
 
@@ -47,6 +47,46 @@ def test_files_are_decoded_as_elsewhere_in_the_program(kind, shape):
     else:
         grey = np.asarray(Image.open(io.BytesIO(file)).convert("L"))
         np.testing.assert_array_equal(decode_grey(file)[..., 0], grey)
+
+
+@pytest.mark.parametrize("num_values", [2**16, 2**12])
+def test_16_bit_grey_is_rounded_as_elsewhere(num_values):
+    pixels = np.random.default_rng(2).integers(0, num_values, (9, 7)).astype(np.uint16)
+    file = file_of(pixels, "PNG")
+    expected = ((pixels.astype(int) + 128) // 257)[..., np.newaxis]
+    np.testing.assert_array_equal(decode_file(io.BytesIO(file)), expected)
+    np.testing.assert_array_equal(decode_grey(file), expected)
+    np.testing.assert_array_equal(decode_colour(file), np.repeat(expected, 3, axis=-1))
+
+
+@pytest.mark.parametrize("num_colours", [2, 4, 16, 200])
+def test_palettes_and_black_and_white_are_decoded_as_elsewhere(num_colours):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(9, 7, 3)).quantize(num_colours).save(buffer, "PNG")
+    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), decode_file(io.BytesIO(buffer.getvalue())))
+    bits = file_of(noise(9, 7) > num_colours, "PNG")
+    np.testing.assert_array_equal(decode_grey(bits), decode_file(io.BytesIO(bits)))
+
+
+def test_transparent_colours_of_a_small_palette_show_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", bits=1, transparency=1)
+    np.testing.assert_array_equal(decode_colour(buffer.getvalue()), [[[10, 20, 30], [255, 255, 255]]])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("filling", [b"", b"\0"])
+def test_files_that_have_lost_their_end_are_refused_as_elsewhere(kind, filling):
+    file = file_of(noise(40, 40, 3), kind)
+    for length in (len(file) // 2, len(file) - 2):
+        damaged = file[:length] + filling * (len(file) - length)
+        with pytest.raises(UnusableImageError):
+            decode_file(io.BytesIO(damaged))
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode_colour(damaged)
 
 
 def test_transparent_pixels_show_white():
@@ -85,8 +125,9 @@ def fit(image: np.ndarray, trained) -> tf.Tensor:
 
 
 @pytest.mark.parametrize("dataset", ["idc", "idc-full"])
-def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained, dataset):
-    image = noise(50, 31, 3)
+@pytest.mark.parametrize("size", [(50, 31), (49, 50), (20, 11), (26, 25), (2, 50), (1, 1), (50, 50)])
+def test_a_patch_that_a_slides_edge_cut_off_is_padded(trained, dataset, size):
+    image = noise(*size, 3)
     fitted = fit(image, trained((50, 50, 3), dataset=dataset))
     np.testing.assert_array_equal(fitted, pad_to_patch(image))
 

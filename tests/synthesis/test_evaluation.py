@@ -111,6 +111,19 @@ def test_a_run_is_measured_against_what_it_was_trained_on(trained, real, caplog)
     np.testing.assert_array_equal(np.load(cached), random_extractor()(real.images))
 
 
+def test_a_set_larger_than_memory_is_measured_by_a_sample(tmp_path, write_images, monkeypatch, caplog):
+    write_images(tmp_path / "real", 30, 16, 16)
+    synthetic = write_images(tmp_path / "synthetic" / "images", 8, 16, 16, seed=1)
+    monkeypatch.setattr(evaluation, "_MAX_GENERATED", 20)
+    flags = ["--dataset=mine", f"--data_path={tmp_path / 'real'}", f"--synthetic_dir={tmp_path / 'synthetic'}"]
+    evaluate(*flags, "--memory_budget_gb=0", "--features=random", f"--output_dir={tmp_path / 'out'}")
+    found = read(tmp_path / "out")
+    assert found["settings"]["num_real"] == 20 and found["settings"]["num_synthetic"] == 8
+    assert "measured against 20 of its 30 images, drawn by --seed=42" in caplog.text
+    lazy = load_dataset(parse(*flags[:2], "--memory_budget_gb=0"))
+    check_numbers(found, lazy.sample_in_memory(20, 42).images, synthetic, random_extractor())
+
+
 def test_number_seed_and_place_are_the_users_choice(trained, real, tmp_path):
     config = trained["plain"]
     flags = ["--num_images=9", "--seed=7", f"--output_dir={tmp_path / 'out'}"]

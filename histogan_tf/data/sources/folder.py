@@ -1,65 +1,22 @@
-"""Reads any folder of images; its sub-folders, if there are any, are the classes."""
+"""Reads any folder of images; its sub-folders, if there are any, are the classes, or the parts of a split."""
 
 from __future__ import annotations
 
-import fnmatch
+import dataclasses
 import logging
-import os
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
-from histogan_tf.data.decoding import SUFFIXES, Prepare
+from histogan_tf.data.decoding import Prepare
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
-from histogan_tf.errors import UserError, listing
+from histogan_tf.data.sources.file_search import find_images_below, readable_name
+from histogan_tf.data.sources.layouts import Place, patients_of, recognize_split
+from histogan_tf.errors import listing
 
 logger = logging.getLogger("histogan_tf")
-
-
-def list_images(root: str, pattern: str = "*") -> list[str]:
-    """Returns the paths of the image files below `root`, relative to `root`, with "/" between their parts, sorted.
-
-    Files and folders whose names begin with a dot are left out. Symbolic links are not followed, so that no file
-    outside the folder is read and no file inside it is read twice; a warning says how many links there were.
-
-    Args:
-        root: an existing folder.
-        pattern: a glob that is matched with the file name, or with the whole relative path if it contains a "/".
-
-    Raises:
-        UserError: if a folder cannot be listed, or there is no image that matches.
-    """
-    names, links, folders = [], [], [""]
-    while folders:
-        folder = folders.pop()
-        for entry in _scan(os.path.join(root, folder)):
-            name = folder + entry.name
-            if entry.is_symlink():
-                links.append(name)
-            elif entry.is_dir():
-                folders.append(name + "/")
-            elif entry.is_file() and _is_wanted(name, pattern):
-                names.append(name)
-    if links:
-        logger.warning("did not follow %d symbolic links in %r: %s", len(links), root, listing(sorted(links), most=3))
-    if not names:
-        matching = "" if pattern == "*" else f" that matches {pattern!r}"
-        raise UserError(f"no image{matching} in {root!r} or its sub-folders; looked for {', '.join(SUFFIXES)}")
-    return sorted(names)
-
-
-def _scan(folder: str) -> list[os.DirEntry[str]]:
-    """Returns the entries of a folder, without the hidden ones."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"cannot list the folder {folder!r}: {error.strerror}") from error
-
-
-def _is_wanted(name: str, pattern: str) -> bool:
-    matched = name if "/" in pattern else name.rpartition("/")[2]
-    return name.lower().endswith(SUFFIXES) and fnmatch.fnmatchcase(matched, pattern)
 
 
 def sort_class_names(class_names: set[str]) -> list[str]:
@@ -72,32 +29,85 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
     """Returns the images below a folder, lazy, ordered by class and then by path.
 
     Each sub-folder of `root` that holds images, at any depth, is a class. The set is unlabelled if some images are in
-    `root` itself, or if there is only one such sub-folder.
+    `root` itself, or if there is only one such sub-folder. If the sub-folders are the parts of a split (see
+    `recognize_split`), the folders in them are the classes, or the domains A and B, and the set comes split. Patients
+    are known where every file name says them as those of the IDC sets do.
 
     Args:
         root: an existing folder.
         name: the name of the set.
         prepare: crops and resizes one image, as in `ImageSource`.
-        input_fname_pattern: a glob for the files to take, as in `list_images`.
+        input_fname_pattern: a glob for the files to take, as in `find_images_below`.
 
     Raises:
         UserError: if a folder cannot be listed, or there is no image that matches.
     """
-    names = list_images(root, input_fname_pattern)
-    class_of = {path: path.partition("/")[0] if "/" in path else "" for path in names}
-    class_names = sort_class_names(set(class_of.values()))
-    if "" in class_names and len(class_names) > 1:
-        logger.warning("images are in %r itself and in its sub-folders: taken as one set without labels", root)
-    if "" in class_names or len(class_names) == 1:
+    found = find_images_below(root, input_fname_pattern)
+    arranged = _arrange(
+        root, found.names, recognize_split({name.partition("/")[0] for name in found.names if "/" in name})
+    )
+    class_names = sort_class_names({of_image for of_image in arranged.classes.values() if of_image})
+    if "" in arranged.classes.values() or len(class_names) == 1:
         class_names = []
     number_of = {class_name: number for number, class_name in enumerate(class_names)}
-    if class_names:
-        names.sort(key=lambda path: (number_of[class_of[path]], path))
+    names = sorted(arranged.classes, key=lambda path: (number_of.get(arranged.classes[path], 0), path))
     return ImageSet(
         images=LazyImages(FileSource(root, names, prepare)),
-        labels=np.array([number_of[class_of[path]] for path in names], np.int32) if class_names else None,
-        ids=np.array(names),
-        groups=None,
+        labels=np.array([number_of[arranged.classes[path]] for path in names], np.int32) if class_names else None,
+        ids=np.array(list(map(readable_name, names))),
+        groups=patients_of(names),
         name=name,
-        class_names=tuple(class_names),
+        class_names=tuple(map(readable_name, class_names)),
+        parts=None if arranged.parts is None else np.array([arranged.parts[path] for path in names]),
+        left_out={**found.left_out, **arranged.left_out},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arranged:
+    """What the folders say of the images.
+
+    Attributes:
+        classes: the name of each image's class, by path; "" for an image that is in no class's folder.
+        parts: the part of the split that each image is in, by path; None if the folders are not those of a split.
+        left_out: the number of images that are not taken, by the reason.
+    """
+
+    classes: Mapping[str, str]
+    parts: Mapping[str, str] | None
+    left_out: Mapping[str, int]
+
+
+def _arrange(root: str, names: list[str], places: Mapping[str, Place] | None) -> _Arranged:
+    if places is None:
+        classes = {path: path.partition("/")[0] if "/" in path else "" for path in names}
+        if len(set(classes.values())) > 1 and "" in classes.values():
+            logger.warning("images are in %r itself and in its sub-folders: taken as one set without labels", root)
+        return _Arranged(classes, None, {})
+    in_parts = [path for path in names if "/" in path]
+    num_beside = len(names) - len(in_parts)
+    classes = {path: _class_in_part(path, places) for path in in_parts}
+    # A part such as test/ often has no classes; its images cannot be used together with labelled ones.
+    has_classes = {folder: [] for folder in places}
+    for path, of_image in classes.items():
+        has_classes[path.partition("/")[0]].append(bool(of_image))
+    labelled = {folder for folder, told in has_classes.items() if all(told)}
+    left_out = Counter({"images beside the folders of the split": num_beside} if num_beside else {})
+    if labelled and any(places[folder].part == "train" for folder in labelled):
+        for folder in sorted(places.keys() - labelled):
+            left_out[f"images of {folder}/, which are not in folders of classes"] = len(has_classes[folder])
+        classes = {path: of_image for path, of_image in classes.items() if path.partition("/")[0] in labelled}
+    else:
+        if any(classes.values()):
+            logger.warning("images are in a part's folder itself and in its sub-folders: taken as a set without labels")
+        classes = dict.fromkeys(classes, "")
+    if left_out:
+        logger.warning("left out: %s", listing(f"{count} {reason}" for reason, count in left_out.items()))
+    parts = {path: places[path.partition("/")[0]].part for path in classes}
+    # What is left of a split may be its training part only: then the program splits it.
+    return _Arranged(classes, parts if len(set(parts.values())) > 1 else None, left_out)
+
+
+def _class_in_part(path: str, places: Mapping[str, Place]) -> str:
+    folder, _, inner = path.partition("/")
+    return places[folder].domain or (inner.partition("/")[0] if "/" in inner else "")

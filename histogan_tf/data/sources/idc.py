@@ -9,14 +9,15 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from histogan_tf.data.decoding import Prepare, UnusableImageError, UnwantedImageError, prepare_array
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
-from histogan_tf.data.sources.folder import list_images
+from histogan_tf.data.sources.file_search import find_images_below, readable_name
+from histogan_tf.data.sources.layouts import patient_of, recognize_split
 from histogan_tf.errors import UserError, listing
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ PATCH_SIZE = 50
 _NESTED_COPY = "IDC_regular_ps50_idx5/"  # the archive holds all patients twice: at its root and in this folder
 _IN_PATIENT_FOLDER = re.compile(r"(?P<patient>[^/]+)/(?P<label>[01])/(?P<file>[^/]+)")
 _IN_LABEL_FOLDER = re.compile(r"(?P<label>[01])/(?P<file>[^/]+)")
-_FILE_NAME = re.compile(r"(?P<patient>.+)_idx\d+_x\d+_y\d+_class[01]\.\w+")
 
 
 def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad") -> ImageSet:
@@ -39,7 +39,8 @@ def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad
     Files are named PATIENT_idx5_xX_yY_classLABEL.png. LABEL is 0 (non-IDC) or 1 (IDC); the label of the folder counts,
     not that of the file name. Arrays stay in their order. Files are ordered by label, as in the paper's Y.npy, then by
     patient, then by name. The patients become the groups; without patient folders they are read from the file names,
-    and the set has no groups if one file name does not say its patient. Images are lazy.
+    and the set has no groups if one file name does not say its patient. In folders that name the parts of a split, such
+    as train/ and test/, the two layouts of files lie in each, and the set comes split. Images are lazy.
 
     Args:
         root: an existing folder.
@@ -53,15 +54,29 @@ def load_idc(root: str, *, name: str, prepare: Prepare, edge_patches: str = "pad
     assert edge_patches in ("pad", "skip"), edge_patches
     if os.path.exists(os.path.join(root, "X.npy")):
         return _load_arrays(root, name, prepare)
-    labels, patients, _, paths = zip(*_list_patches(root), strict=True)
+    patches, left_out = _list_patches(root)
+    paths = [patch.path for patch in patches]
+    patients, parts = ([getattr(patch, name) for patch in patches] for name in ("patient", "part"))
     return ImageSet(
         images=LazyImages(_PatchSource(root, paths, prepare, edge_patches)),
-        labels=np.array(labels, np.int32),
-        ids=np.array(paths),
-        groups=np.array(patients) if all(patients) else None,
+        labels=np.array([patch.label for patch in patches], np.int32),
+        ids=np.array(list(map(readable_name, paths))),
+        groups=np.array(list(map(readable_name, patients))) if all(patients) else None,
         name=name,
         class_names=IDC_CLASS_NAMES,
+        parts=np.array(parts) if len(set(parts)) > 1 else None,
+        left_out=left_out,
     )
+
+
+class _Patch(NamedTuple):
+    """A patch file; patches are sorted by these, one after the other. Patient and part are "" if unknown."""
+
+    label: int
+    patient: str
+    file: str
+    part: str
+    path: str
 
 
 class _PatchSource(FileSource):
@@ -116,34 +131,47 @@ def pad_tensor_to_patch(image: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    missing = PATCH_SIZE - tf.shape(image)[:2]
-    fits = tf.reduce_all((missing >= 0) & (missing < tf.shape(image)[:2]))
-    missing = tf.where(fits, missing, 0)
-    return tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], mode="REFLECT")
+    size = tf.shape(image)[:2]
+    padded = image
+    for axis in (0, 1):
+        # tf.pad reflects once only, which is too little for patches narrower than half of 50 pixels.
+        last = size[axis] - 1
+        place = tf.math.floormod(tf.range(PATCH_SIZE), tf.maximum(2 * last, 1))
+        place = tf.where(place <= last, place, 2 * last - place)
+        padded = tf.gather(padded, tf.clip_by_value(place, 0, last), axis=axis)
+    return tf.cond(tf.reduce_all(size <= PATCH_SIZE), lambda: padded, lambda: image)
 
 
-def _list_patches(root: str) -> list[tuple[int, str, str, str]]:
-    """Returns (label, patient or "" if unknown, file name, path) of each patch, sorted in this order."""
+def _list_patches(root: str) -> tuple[list[_Patch], dict[str, int]]:
+    """Returns the patches, sorted, and how many other entries of the folder were left out, by the reason."""
+    found = find_images_below(root)
+    places = recognize_split({name.partition("/")[0] for name in found.names if "/" in name}) or {}
+    if any(place.domain for place in places.values()):
+        places = {}
     patches, strays = {}, []
-    for path in sorted(list_images(root), key=lambda path: path.startswith(_NESTED_COPY)):
-        inner_path = path.removeprefix(_NESTED_COPY)
+    for path in sorted(found.names, key=lambda path: path.startswith(_NESTED_COPY)):
+        folder, _, in_part = path.partition("/")
+        part = places[folder].part if folder in places else ""
+        inner_path = in_part if part else path.removeprefix(_NESTED_COPY)
         if match := _IN_PATIENT_FOLDER.fullmatch(inner_path):
             patient = match["patient"]
         elif match := _IN_LABEL_FOLDER.fullmatch(inner_path):
-            name_match = _FILE_NAME.fullmatch(match["file"])
-            patient = name_match["patient"] if name_match else ""
+            patient = patient_of(match["file"]) or ""
         else:
             strays.append(path)
             continue
-        patches.setdefault((int(match["label"]), patient, match["file"]), path)
+        patch = _Patch(int(match["label"]), patient, match["file"], part, path)
+        patches.setdefault(patch[:4], patch)
     if not patches:
         raise UserError(
             f"no patches in {root!r}: --dataset=idc looks for X.npy and Y.npy, PATIENT/0/*.png and PATIENT/1/*.png, or "
             f"0/*.png and 1/*.png; for a folder with other sub-folders, give --dataset another name"
         )
+    left_out = dict(found.left_out)
     if strays:
         logger.warning("ignored %d images that are not in a folder 0 or 1: %s", len(strays), listing(strays, most=3))
-    return sorted((*patch, path) for patch, path in patches.items())
+        left_out["images that are not in a folder 0 or 1"] = len(strays)
+    return sorted(patches.values()), left_out
 
 
 def _load_arrays(root: str, name: str, prepare: Prepare) -> ImageSet:

@@ -13,6 +13,7 @@ import numpy as np
 from histogan_tf.data.decoding import Prepare, prepare_array
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.errors import UserError
+from histogan_tf.machine.memory import check_decoded_size
 
 DIGIT_NAMES = tuple("0123456789")
 
@@ -64,21 +65,23 @@ def _read_idx(root: str, file_name: str, num_dimensions: int) -> np.ndarray:
     numbers, then the data.
     """
     path = os.path.join(root, file_name)
+    header_size = 4 + 4 * num_dimensions
     try:
         with open(path, "rb") if os.path.isfile(path) else gzip.open(path + ".gz") as file:
-            content = file.read()
+            header = file.read(header_size)
+            if len(header) < header_size or header[:4] != bytes([0, 0, 8, num_dimensions]):
+                raise UserError(f"{file_name} in {root!r} is no idx file of bytes in {num_dimensions} dimensions")
+            shape = struct.unpack(f">{num_dimensions}I", header[4:])
+            check_decoded_size(math.prod(shape), f"{file_name} in {root!r}")
+            content = file.read(math.prod(shape) + 1)
     except FileNotFoundError as error:
         raise UserError(f"no {file_name} or {file_name}.gz in {root!r}, which --dataset=mnist needs") from error
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {file_name} in {root!r}: {error}") from error
-    header_size = 4 + 4 * num_dimensions
-    if len(content) < header_size or content[:4] != bytes([0, 0, 8, num_dimensions]):
-        raise UserError(f"{file_name} in {root!r} is no idx file of bytes in {num_dimensions} dimensions")
-    shape = struct.unpack(f">{num_dimensions}I", content[4:header_size])
-    num_bytes = len(content) - header_size
-    if num_bytes != math.prod(shape):
+    if len(content) != math.prod(shape):
+        found = "more" if len(content) > math.prod(shape) else f"{len(content)} bytes"
         raise UserError(
-            f"{file_name} in {root!r} is damaged: after its header it holds {num_bytes} bytes, not the "
+            f"{file_name} in {root!r} is damaged: after its header it holds {found}, not the "
             f"{math.prod(shape)} of {' x '.join(map(str, shape))}"
         )
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)

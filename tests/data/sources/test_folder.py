@@ -1,10 +1,11 @@
+import io
 import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from histogan_tf.data.sources.folder import list_images, load_folder, sort_class_names
+from histogan_tf.data.sources.folder import load_folder, sort_class_names
 from histogan_tf.errors import UserError
 
 
@@ -30,61 +31,6 @@ def load(root, pattern="*", strict=False):
     return load_folder(root, name="set", input_fname_pattern=pattern, prepare=lambda image: image).in_memory(
         strict=strict
     )
-
-
-class TestListImages:
-    def test_recursive_and_sorted_with_every_suffix(self, root, write):
-        for name in ("b.PNG", "a/z.jpg", "a/b/c.tiff", "d.jpeg", "e.tif", "f.bmp", "g.webp"):
-            write(name)
-        assert list_images(root) == ["a/b/c.tiff", "a/z.jpg", "b.PNG", "d.jpeg", "e.tif", "f.bmp", "g.webp"]
-
-    def test_other_and_hidden_files_are_left_out(self, root, write):
-        for name in ("a.png", ".b.png", ".c/d.png", "e/.f.png"):
-            write(name)
-        for name in ("notes.txt", "png", "a.png.part"):
-            (open(os.path.join(root, name), "w")).close()
-        assert list_images(root) == ["a.png"]
-
-    def test_spaces_and_letters_of_any_script(self, root, write):
-        for name in ("zwei Wörter/á é.png", "乳腺/图.png"):
-            write(name)
-        assert list_images(root) == ["zwei Wörter/á é.png", "乳腺/图.png"]
-
-    def test_pattern_matches_the_file_name(self, root, write):
-        for name in ("a.png", "b.jpg", "c/d.jpg"):
-            write(name)
-        assert list_images(root, "*.jpg") == ["b.jpg", "c/d.jpg"]
-
-    def test_pattern_with_a_slash_matches_the_path(self, root, write):
-        for name in ("a.jpg", "b/c.jpg", "d/e.jpg"):
-            write(name)
-        assert list_images(root, "b/*.jpg") == ["b/c.jpg"]
-
-    def test_links_are_not_followed(self, root, write, tmp_path, caplog):
-        write("a.png")
-        (tmp_path / "outside").mkdir()
-        (tmp_path / "outside" / "b.png").write_bytes((tmp_path / "root" / "a.png").read_bytes())
-        os.symlink(tmp_path / "outside", os.path.join(root, "folder"))
-        os.symlink(tmp_path / "outside" / "b.png", os.path.join(root, "file.png"))
-        os.symlink(root, os.path.join(root, "loop"))
-        assert list_images(root) == ["a.png"]
-        assert "did not follow 3 symbolic links" in caplog.text and "file.png, folder, loop" in caplog.text
-
-    def test_the_folder_itself_may_be_a_link(self, root, write, tmp_path):
-        write("a.png")
-        os.symlink(root, tmp_path / "link")
-        assert list_images(str(tmp_path / "link")) == ["a.png"]
-
-    def test_no_image(self, root, write):
-        with pytest.raises(UserError, match="no image in .* looked for .bmp, .jpeg"):
-            list_images(root)
-        write("a.png")
-        with pytest.raises(UserError, match=r"no image that matches '\*\.jpg' in"):
-            list_images(root, "*.jpg")
-
-    def test_folder_that_cannot_be_listed(self, root):
-        with pytest.raises(UserError, match="cannot list the folder .*gone"):
-            list_images(os.path.join(root, "gone"))
 
 
 class TestSortClassNames:
@@ -143,3 +89,89 @@ class TestLoadFolder:
         assert image_set.images[:, 0, 0, 0].tolist() == [1, 3]
         with pytest.raises(UserError, match=r"'a/1\.png'"):
             load(root, strict=True)
+
+    def test_patients_are_in_the_file_names_of_patches(self, root, write):
+        for name in ("a/P1_idx5_x1_y2_class0.png", "b/P2_idx5_x1_y2_class1.png"):
+            write(name)
+        assert load(root).groups.tolist() == ["P1", "P2"]
+        write("b/other.png")
+        assert load(root).groups is None
+
+    def test_names_that_are_not_utf8(self, root):
+        content = io.BytesIO()
+        Image.fromarray(np.full((2, 3), 7, np.uint8)).save(content, "PNG")
+        for name in (b"b\xf6se/M\xfcller.png", b"gut/1.png"):
+            path = os.path.join(os.fsencode(root), name)
+            os.makedirs(os.path.dirname(path))
+            with open(path, "wb") as file:
+                file.write(content.getvalue())
+        image_set = load(root)
+        assert image_set.class_names == (r"b\xf6se", "gut")
+        assert image_set.ids.tolist() == [r"b\xf6se/M\xfcller.png", "gut/1.png"]
+        assert image_set.images.shape == (2, 2, 3, 1)
+
+
+class TestSetsThatComeSplit:
+    def test_parts_hold_classes(self, root, write):
+        for value, name in enumerate(
+            ["Train/b/1.png", "Train/a/2.png", "val/b/3.png", "val/a/x/4.png", "test/a/5.png"]
+        ):
+            write(name, value)
+        image_set = load(root)
+        assert image_set.class_names == ("a", "b")
+        assert image_set.ids.tolist() == [
+            "Train/a/2.png",
+            "test/a/5.png",
+            "val/a/x/4.png",
+            "Train/b/1.png",
+            "val/b/3.png",
+        ]
+        assert image_set.labels.tolist() == [0, 0, 0, 1, 1]
+        assert image_set.parts.tolist() == ["train", "test", "validation", "train", "validation"]
+        assert image_set.images[:, 0, 0, 0].tolist() == [1, 4, 3, 0, 2]
+
+    def test_test_images_validate_where_there_are_no_others(self, root, write, caplog):
+        for name in ("training/a/1.png", "training/b/2.png", "testing/a/3.png", "testing/b/4.png"):
+            write(name)
+        assert load(root).parts.tolist() == ["validation", "train", "validation", "train"]
+        assert "testing = validation, training = train" in caplog.text
+
+    def test_domains_of_a_cyclegan(self, root, write):
+        for name in ("trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png"):
+            write(name)
+        image_set = load(root)
+        assert image_set.class_names == ("A", "B") and image_set.labels.tolist() == [0, 0, 1, 1]
+        assert image_set.ids.tolist() == ["testA/3.png", "trainA/1.png", "testB/4.png", "trainB/2.png"]
+        assert image_set.parts.tolist() == ["validation", "train"] * 2
+
+    def test_parts_without_classes_are_a_split_without_labels(self, root, write):
+        for name in ("train/1.png", "val/2.png"):
+            write(name)
+        image_set = load(root)
+        assert image_set.labels is None and image_set.parts.tolist() == ["train", "validation"]
+
+    def test_a_part_without_classes_is_left_out_of_a_set_that_has_them(self, root, write, caplog):
+        for name in ("train/a/1.png", "train/b/2.png", "test/3.png", "test/4.png", "stray.png"):
+            write(name)
+        image_set = load(root)
+        assert image_set.ids.tolist() == ["train/a/1.png", "train/b/2.png"] and image_set.parts is None
+        assert image_set.left_out == {
+            "images beside the folders of the split": 1,
+            "images of test/, which are not in folders of classes": 2,
+        }
+
+    def test_images_beside_the_classes_of_a_part_make_a_set_without_labels_and_this_is_told(self, root, write, caplog):
+        for name in ("train/a/1.png", "train/b/2.png", "train/3.png", "val/a/4.png"):
+            write(name)
+        image_set = load(root)
+        assert image_set.labels is None and image_set.parts.tolist() == ["train"] * 3 + ["validation"]
+        assert "images are in a part's folder itself and in its sub-folders" in caplog.text
+
+    @pytest.mark.parametrize(
+        "folders", [("train", "car"), ("test", "val"), ("trainA", "testA"), ("trainA", "trainB", "val")]
+    )
+    def test_other_folders_are_classes(self, root, write, folders):
+        for folder in folders:
+            write(f"{folder}/1.png")
+        image_set = load(root)
+        assert image_set.class_names == tuple(sorted(folders)) and image_set.parts is None

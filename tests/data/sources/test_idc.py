@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -72,11 +72,22 @@ class TestFiles:
         assert image_set.groups is None and image_set.labels.tolist() == [0, 1]
         assert image_set.ids.tolist() == ["0/a b.png", "1/ü.png"]
 
+    @pytest.mark.parametrize("with_patients", [True, False])
+    def test_folders_of_a_split_are_its_parts_and_no_patients(self, tmp_path, write, with_patients):
+        for part, name in zip(("training", "validation", "testing", "training"), self.NAMES, strict=True):
+            write(f"{part}/{name if with_patients else name.partition('/')[2]}")
+        image_set = load(tmp_path)
+        assert image_set.labels.tolist() == [0, 0, 1, 1]
+        assert image_set.groups.tolist() == ["10253", "9347", "10253", "9347"]
+        assert image_set.parts.tolist() == ["validation", "train", "test", "train"]
+
     def test_strays_are_named(self, tmp_path, write, caplog):
         write("1/a.png")
         write("2/b.png")
         write("c.png")
-        assert load(tmp_path).ids.tolist() == ["1/a.png"]
+        image_set = load(tmp_path)
+        assert image_set.ids.tolist() == ["1/a.png"]
+        assert image_set.left_out == {"images that are not in a folder 0 or 1": 2}
         assert "ignored 2 images" in caplog.text and "2/b.png" in caplog.text
 
     def test_no_known_layout(self, tmp_path, write):
@@ -225,8 +236,8 @@ class TestArrays:
             load(tmp_path)
 
     @pytest.mark.filterwarnings("ignore")  # of NumPy, about the damaged header
+    @pytest.mark.fuzz
     @given(data=st.data(), file_name=st.sampled_from(["X.npy", "Y.npy"]))
-    @settings(max_examples=200, deadline=None)
     def test_mutated_bytes_load_or_are_the_users_error(self, tmp_path_factory, data, file_name):
         root = tmp_path_factory.mktemp("mutated")
         contents = {"X.npy": bytearray(npy(self.IMAGES[:1])), "Y.npy": bytearray(npy(self.LABELS[:1]))}

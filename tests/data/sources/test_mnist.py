@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from histogan_tf.data.sources.mnist import load_mnist
 from histogan_tf.errors import UserError
+from histogan_tf.machine import memory
 
 RNG = np.random.default_rng(0)
 TRAIN_IMAGES, TEST_IMAGES = (RNG.integers(0, 256, (num_images, 28, 28), np.uint8) for num_images in (12, 5))
@@ -91,8 +92,25 @@ def test_no_digit(tmp_path, files, size):
         load(tmp_path, files)
 
 
+def test_a_small_file_of_many_zeros_is_refused_before_it_is_unpacked(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(memory.DECODING, "num_bytes", 50_000_000)
+    del files["train-images-idx3-ubyte"]
+    files["train-images-idx3-ubyte.gz"] = gzip.compress(
+        struct.pack(">4BIII", 0, 0, 8, 3, 100_000, 1000, 1) + bytes(100_000_000), 1
+    )
+    with pytest.raises(UserError, match="train-images-idx3-ubyte in .* is too large: it takes about 0.1 GB"):
+        load(tmp_path, files)
+
+
+def test_bytes_beyond_the_size_in_the_header_are_not_unpacked(tmp_path, files):
+    files["train-images-idx3-ubyte.gz"] = gzip.compress(files.pop("train-images-idx3-ubyte") + bytes(1000))
+    with pytest.raises(UserError, match="is damaged: after its header it holds more, not the"):
+        load(tmp_path, files)
+
+
+@pytest.mark.fuzz
 @given(data=st.data(), is_gzipped=st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_mutated_bytes_load_or_are_the_users_error(tmp_path_factory, files, data, is_gzipped):
     names = list(files)
     contents = {name: bytearray(gzip.compress(files[name], mtime=0) if is_gzipped else files[name]) for name in names}
