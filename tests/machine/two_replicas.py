@@ -181,7 +181,7 @@ def main(folder: Path, *flags: str) -> None:
         ),
         "dcgan_unsynchronized": compared(dcgan, 1, *batch, flags=("--model=dcgan2", "--generator_updates=1")),
         "projected": compared(projected, 2, *batch, flags=PROJECTED, more=sync),
-        "cyclegan": compared(cyclegan, 3, IMAGES[:4], IMAGES[4:8], flags=("--model=cyclegan", "--pool_size=3")),
+        "cyclegan": compared(cyclegan, 2, IMAGES[:4], IMAGES[4:8], flags=("--model=cyclegan", "--pool_size=3")),
         "copies_of_adam": copies_of_adam(),
         "fine_tuning": fine_tuning(),
         "features": frozen_features(folder),

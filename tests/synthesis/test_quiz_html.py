@@ -48,6 +48,16 @@ class QuizPage:
     def press(self, keys: str) -> None:
         self.browser.find_element("tag name", "body").send_keys(keys)
 
+    def reload_until_it_says(self, words: str) -> None:
+        """Reloads the page until the first button says this: Chromium stores a page's notes a moment later."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        def says_it(_) -> bool:
+            self.browser.refresh()
+            return self.element("begin").text == words
+
+        WebDriverWait(self.browser, 20, 0.2).until(says_it)
+
     def shown(self) -> np.ndarray:
         """uint8 (height, width, 3): the patch in question."""
         data = base64.b64decode(self.run("return document.getElementById('patch').src").partition(",")[2])
@@ -126,12 +136,11 @@ def test_fingers_can_answer_go_back_and_go_on_another_time(page, browser):
     assert not page.element("back").is_enabled()
     page.press("r1")
 
-    browser.refresh()
-    assert page.element("begin").text == "Go on with patch 2 of 8"
+    page.reload_until_it_says("Go on with patch 2 of 8")
     page.element("begin").click()
     page.press("s5")
     assert page.element("count").text == "Patch 3 of 8"
-    browser.refresh()
+    page.reload_until_it_says("Go on with patch 3 of 8")
     page.element("discard").click()
     assert page.element("begin").text == "Start"
 

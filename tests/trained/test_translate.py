@@ -60,7 +60,12 @@ def run(tmp_path, write_images, trained):
         write_images(data_path / name, 3 + number, *SHAPE, seed=number)
     flags = ["--run=tiny", f"--checkpoint_dir={tmp_path}/runs", "--dataset=animals", f"--data_path={data_path}"]
     config = command_line.parse(["main.py", *NETWORK_FLAGS, *flags, "--part=all", "--domain_b=2"])
-    dataset = {"image_shape": SHAPE, "class_names": ["cat", "dog", "horse"], "domains": [{"label": 0}, {"label": 2}]}
+    dataset = {
+        "name": "animals",
+        "image_shape": SHAPE,
+        "class_names": ["cat", "dog", "horse"],
+        "domains": [{"label": 0}, {"label": 2}],
+    }
     trainer, checkpoints = trained
     shutil.copytree(checkpoints, begin_run(config, dataset) / "ckpt", dirs_exist_ok=True)
     return TinyRun(f"{tmp_path}/runs", str(data_path), trainer)
@@ -226,6 +231,7 @@ def test_runs_of_other_models_and_runs_without_a_checkpoint_are_told(run, tiny_c
             tiny_config(f"--model={model}", f"--run={model}"), checkpoint_dir=run.checkpoint_dir
         )
         dataset = {
+            "name": "animals",
             "image_shape": SHAPE,
             "class_names": ["cat", "dog", "horse"],
             "domains": [{"label": 0}, {"label": 2}],
