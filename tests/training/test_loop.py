@@ -40,7 +40,7 @@ class CountingTrainer:
 @pytest.fixture
 def run(tiny_config) -> Run:
     config = tiny_config()
-    return Run(begin_run(config, {"name": "numbers", "image_shape": [16, 16, 1]}), config)
+    return Run(begin_run(config, {"name": "numbers", "image_shape": [16, 16, 1], "class_names": []}), config)
 
 
 def go(trainer: CountingTrainer, run: Run, total_steps: int = 10, **schedule) -> Checkpoints:
