@@ -27,14 +27,8 @@ from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
-from histogan_tf.synthesis.measure import (
-    MIN_REAL_IMAGES,
-    SynthesisReport,
-    measure_synthesis,
-    report_json,
-    report_table,
-    write_synthesis_report,
-)
+from histogan_tf.synthesis.measure import MIN_REAL_IMAGES, SynthesisReport, measure_synthesis
+from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
