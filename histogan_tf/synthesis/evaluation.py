@@ -53,7 +53,8 @@ def evaluate_generator(config: Config) -> None:
         raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
     (source,) = load_networks(config, kind=GENERATOR)
     label = chosen_label(config, source)
-    real = _sampled(real_images_of(config, source, label), config)
+    trained_on = real_images_of(config, source, label)
+    real = _sampled(trained_on, config)
     extractors = feature_extractors(config, real.image_shape)  # first, for making many images takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
@@ -69,11 +70,11 @@ def evaluate_generator(config: Config) -> None:
             images,
             labels,
             source.class_names,
-            extractors[0],
+            _extractor_of_labels(extractors, source),
             directory,
             cache_folder,
             seed=config.seed,
-            **_seen(config, source, real, label),
+            **_seen(config, source, trained_on, label),
         )
 
 
@@ -120,14 +121,25 @@ def _data_config(config: Config, source: TrainedNetwork) -> Config:
 
 
 def _seen(config: Config, source: TrainedNetwork, real: ImageSet, label: int | None) -> dict[str, Collection[str]]:
-    """Returns what is known of the images that a run was trained on: their ids, or their patients.
+    """Returns the ids of the images that a run was trained on, and the patients of which it may have seen any image.
 
-    Of those, `real` has the ones of a label, or all.
+    The latter are those of the run that it started from, whose ids are unknown, and all of a run that comes with the
+    program.
+
+    Args:
+        config: the flags of the command.
+        source: the run.
+        real: the images that `real_images_of` returned for `label`.
+        label: the label of the images to make; None if they have several.
     """
     if is_pretrained(config.run):
         return {"seen_patients": seen_patients(source.record) or ()}
     has_all = label is None or not source.config.conditional
-    return {"seen_ids": real.ids if has_all else _training_images(config, source).ids}
+    earlier = source.record.get("initialized_from") or {}
+    return {
+        "seen_ids": real.ids if has_all else _training_images(config, source).ids,
+        "seen_patients": earlier.get("patients") or (),
+    }
 
 
 def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
@@ -155,7 +167,8 @@ def evaluate_folder(config: Config) -> None:
     Raises:
         UserError: if either set cannot be read, is too small, or they differ in size, or --features cannot be had.
     """
-    real = _sampled(load_dataset(config), config)
+    trained_on = load_dataset(config)
+    real = _sampled(trained_on, config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
     synthetic = _of_label(synthetic, config.label, real)
     extractors = feature_extractors(config, real.image_shape)
@@ -168,11 +181,11 @@ def evaluate_folder(config: Config) -> None:
             synthetic.images,
             synthetic.labels,
             synthetic.class_names,
-            extractors[0],
+            _extractor_of_labels(extractors),
             directory,
             cache_folder,
             seed=config.seed,
-            seen_ids=real.ids,
+            seen_ids=trained_on.ids,
         )
 
 
@@ -239,18 +252,30 @@ def _output_directory(config: Config, beside: Path) -> Path:
     return Path(config.output_dir).expanduser() if config.output_dir else beside / "evaluation"
 
 
+def _is_trained_against(source: TrainedNetwork, extractor: FeatureExtractor) -> bool:
+    """Returns whether a generator was trained against the network whose features an extractor extracts."""
+    if "backbone" not in family_of(source.config.model).card_sections or not extractor.name.startswith(RESNET_FEATURES):
+        return False
+    return (source.config.weights != "random") == ("untrained" not in extractor.name)
+
+
 def _warnings(source: TrainedNetwork, extractors: list[FeatureExtractor]) -> tuple[str, ...]:
     """Returns a warning if a generator was trained against the network that its images are measured with."""
-    run = source.config
-    if "backbone" not in family_of(run.model).card_sections:
-        return ()
-    is_trained = run.weights != "random"
     return tuple(
-        f"{run.run} was trained against the features of a ResNet-18, so distances of {extractor.name} flatter it: "
-        f"trust those of other features"
+        f"{source.config.run} was trained against the features of a ResNet-18, so distances of {extractor.name} "
+        f"flatter it: trust those of other features"
         for extractor in extractors
-        if extractor.name.startswith(RESNET_FEATURES) and is_trained == ("untrained" not in extractor.name)
+        if _is_trained_against(source, extractor)
     )
+
+
+def _extractor_of_labels(extractors: list[FeatureExtractor], source: TrainedNetwork | None = None) -> FeatureExtractor:
+    """Returns the extractor with which to tell labels apart: the pretrained one where there are two.
+
+    If the generator was trained against that network, it is the other one.
+    """
+    independent = [one for one in extractors if source is None or not _is_trained_against(source, one)]
+    return (independent or extractors)[-1]
 
 
 def _measure(

@@ -330,3 +330,19 @@ def test_distances_of_the_network_that_a_generator_was_trained_against_carry_a_w
     (warning,) = warnings_of("--model=projected", "--weights=random")
     assert untrained.name in warning
     assert warnings_of("--model=dcgan1") == ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model=dcgan1"], "resnet18-bilinear224"),
+        (["--model=projected", "--weights=some/folder"], "random"),
+        (["--model=projected", "--weights=random"], "resnet18-bilinear224"),
+    ],
+)
+def test_labels_are_told_apart_by_pretrained_features_that_the_generator_was_not_trained_against(flags, expected):
+    extractors = [FeatureExtractor(name, "0", lambda images: images) for name in ("random", "resnet18-bilinear224")]
+    source = SimpleNamespace(config=parse("--run=mine", *flags))
+    assert evaluation._extractor_of_labels(extractors, source).name == expected
+    assert evaluation._extractor_of_labels(extractors).name == "resnet18-bilinear224"
+    assert evaluation._extractor_of_labels(extractors[:1], source).name == "random"
