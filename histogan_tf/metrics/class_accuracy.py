@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from histogan_tf.metrics.estimates import Estimate, proportion
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.ranking import ratio
-from histogan_tf.metrics.reading import Estimate, proportion
 
 
 def class_accuracies(
