@@ -39,7 +39,9 @@ _EVALUATION_FLAGS = ("features", "weights", "classifier_size", "cpu_kernels", "s
 
 
 def evaluate_generator(config: Config) -> None:
-    """Measures images of a generator's run against the images it was trained on: as many, or --num_images.
+    """Measures images of a generator's run against the images that it was trained on.
+
+    It makes as many images as those, 10,000 at most, or --num_images.
 
     A run that comes with the program is measured against the dataset that the command names, because its training
     images are not at hand.
@@ -55,7 +57,7 @@ def evaluate_generator(config: Config) -> None:
     label = chosen_label(config, source)
     trained_on = real_images_of(config, source, label)
     real = _sampled(trained_on, config)
-    extractors = feature_extractors(config, real.image_shape)  # first, for making many images takes minutes
+    extractors = feature_extractors(config, real.image_shape)  # before images are made, which takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
     images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
@@ -237,7 +239,7 @@ def _sampled(real: ImageSet, config: Config) -> ImageSet:
 
 
 def _of_label(synthetic: ImageSet, label: str | None, real: ImageSet) -> ImageSet:
-    """The images of a label of the real set's, if one is given and the images have labels."""
+    """Returns the synthetic images of a label, named as in the real set; all, if none is given or they have none."""
     if label is None or synthetic.labels is None:
         return synthetic
     name = real.class_names[label_number(label, real.class_names)]

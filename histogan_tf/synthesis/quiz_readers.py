@@ -1,4 +1,4 @@
-"""--mode=evaluate --quiz=a.csv,b.csv: measures the readers of one quiz, and compares each two of them."""
+"""--mode=evaluate --quiz=a.csv,b.csv: measures the readers of one quiz, and compares each pair of them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class QuizAnswers:
 
 
 def compare_readers(config: Config) -> None:
-    """Measures the readers whose answers --quiz names, and how much each two agree.
+    """Measures the readers whose answers --quiz names, and how much each pair of them agrees.
 
     Writes readers.json and readers.md to --output_dir, or to the folder evaluation/ beside the first file.
 

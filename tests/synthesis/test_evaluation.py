@@ -332,6 +332,15 @@ def test_distances_of_the_network_that_a_generator_was_trained_against_carry_a_w
     assert warnings_of("--model=dcgan1") == ()
 
 
+def test_images_of_the_run_that_a_run_started_from_count_as_seen(real):
+    record = {"patients": ["a", "b"], "initialized_from": {"patients": ["b", "c"]}}
+    source = SimpleNamespace(config=parse("--run=mine"), record=record)
+    found = evaluation._seen(parse("--run=mine"), source, real, None)
+    assert found["seen_patients"] == ["b", "c"] and found["seen_ids"] is real.ids
+    found = evaluation._seen(parse("--mode=evaluate", "--run=pretrained:idc"), source, real, None)
+    assert found == {"seen_patients": ["a", "b", "c"]}
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
