@@ -147,12 +147,14 @@ def load_run(
 def evaluate(images: ImageSet | np.ndarray, patches: ImageSet | np.ndarray, **flags: Any) -> dict[str, Any]:
     """Measures synthetic patches against real images, as --mode=evaluate does, and writes nothing.
 
+    GAN-test and GAN-train, which --mode=evaluate measures too, are not among the metrics.
+
     Args:
         images: real images, of labelled ones the training part, unless `part` says otherwise: what `load_images`
             returned, or uint8 (n, height, width, channels) in [0, 255]; at least 12.
         patches: synthetic images, an ImageSet or an array of the same shape as the real ones; at least 6.
         **flags: flags by name: features, weights, classifier_size, seed; label, part, train_size, clusters and cluster
-            choose among the images; output_dir names a folder for the whole report (synthesis.json and a sheet).
+            choose among the images; output_dir names a folder for the whole report, its sheets included.
 
     Returns:
         For each metric by name, the columns "synthetic" (the patches), "floor" (other real images) and "ceiling"

@@ -29,6 +29,6 @@ class QuizFlags:
     quiz: tuple[str, ...] | None = flag(
         None,
         "With --mode=evaluate: CSV files that readers downloaded from one page of --mode=quiz, separated by commas. "
-        "Each reader is measured, and each two are compared.",
+        "Each reader is measured, and each pair of readers is compared.",
         section="quiz",
     )

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from histogan_tf.metrics.estimates import Estimate, proportion
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.ranking import ratio
-from histogan_tf.metrics.reading import Estimate, proportion
 
 
 def class_accuracies(
@@ -20,14 +20,14 @@ def class_accuracies(
     can be compared.
 
     Args:
-        labels: int (num_images,), 0 or 1; one of them may be absent, and the mean is then the other's.
-        predictions: int (num_images,), 0 or 1.
+        labels: the true labels, int (num_images,), 0 or 1; if one is absent, the mean is that of the other alone.
+        predictions: the predicted labels, int (num_images,), 0 or 1.
         groups: str (num_images,), the patient of each image; None if images are independent of each other.
         seed: the seed of the bootstrap of patients.
 
     Returns:
-        `accuracy`, the mean, and `label_0` and `label_1`, as far as such images are there. Without groups, the labels
-        have Wilson's intervals, and the mean has the interval that follows from these by adding squares (Zou and
+        `accuracy`, the mean, and `label_0` and `label_1`, each if there are images of this label. Without groups, the
+        labels have Wilson's intervals, and the mean has the interval that follows from these by adding squares (Zou and
         Donner, Statistics in Medicine 27, 2008). With groups, all are percentiles of 2000 bootstrap resamples of whole
         groups; they are nan if there is only one group.
     """

@@ -1,4 +1,4 @@
-"""Measures of people who sort patches into real and synthetic ones, with 95 % intervals that hold for few patches.
+"""Measures people who sort patches into real and synthetic ones, with 95 % intervals.
 
 In all functions, a synthetic patch is a positive one. A measure that is undefined, such as the share of synthetic
 patches that were found among none, is nan.
@@ -8,48 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
+from histogan_tf.metrics.estimates import UNDEFINED, Estimate, Z
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.ranking import ratio
 
-_Z = 1.959963984540054  # the 97.5th percentile of the normal distribution
 _HALVINGS = 60  # of an interval in [0, 1]: more than a float64 can tell apart
-
-
-class Estimate(NamedTuple):
-    """A measured value with its 95 % interval.
-
-    Attributes:
-        value: the value; nan if it is undefined.
-        low, high: the bounds of the interval; nan if undefined.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-_UNDEFINED = Estimate(math.nan, math.nan, math.nan)
-
-
-def proportion(num_hits: int, num_all: int) -> Estimate:
-    """Returns a share with its Wilson score interval (Wilson, J. Am. Stat. Assoc. 22, 1927).
-
-    Unlike a bootstrap interval, it does not shrink to a point if all or none of a few are hits.
-
-    Args:
-        num_hits: the number of hits, from 0 to `num_all`.
-        num_all: the number of trials; 0 makes the share undefined.
-    """
-    if not num_all:
-        return _UNDEFINED
-    share, square = num_hits / num_all, _Z**2
-    centre = (share + square / (2 * num_all)) / (1 + square / num_all)
-    half = _Z / (1 + square / num_all) * math.sqrt(share * (1 - share) / num_all + square / (4 * num_all**2))
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
 
 
 def rating_auc(is_synthetic: np.ndarray, ratings: np.ndarray) -> Estimate:
@@ -66,7 +32,7 @@ def rating_auc(is_synthetic: np.ndarray, ratings: np.ndarray) -> Estimate:
     """
     synthetic, real = ratings[is_synthetic], ratings[~is_synthetic]
     if not len(synthetic) or not len(real):
-        return _UNDEFINED
+        return UNDEFINED
     difference = synthetic[:, None] - real[None, :]
     area = float(np.mean((difference > 0) + (difference == 0) / 2))
 
@@ -74,7 +40,7 @@ def rating_auc(is_synthetic: np.ndarray, ratings: np.ndarray) -> Estimate:
         mean_others = (len(synthetic) + len(real)) / 2 - 1
         factor = 1 + mean_others * ((1 - supposed) / (2 - supposed) + supposed / (1 + supposed))
         variance = supposed * (1 - supposed) * factor / (len(synthetic) * len(real))
-        return abs(area - supposed) > _Z * math.sqrt(variance)
+        return abs(area - supposed) > Z * math.sqrt(variance)
 
     return Estimate(area, _border(is_too_far, 0.0, area), _border(is_too_far, 1.0, area))
 
@@ -94,7 +60,8 @@ def kappa(first: np.ndarray, second: np.ndarray, *, seed: int = 42) -> Estimate:
 
     Kappa is 1 if they always agree, and 0 if they agree as often as two readers would who answer without looking and
     keep to their shares of answers (Cohen, Educ. Psychol. Meas. 20, 1960). It is undefined if both always give one and
-    the same answer.
+    the same answer. The interval of few patches is too narrow. If all resamples have one and the same kappa, as those
+    of readers who always agree have, they say nothing about the spread, and there is no interval.
 
     Args:
         first: bool (num_patches,), whether the first reader called each patch synthetic.
@@ -111,6 +78,8 @@ def kappa(first: np.ndarray, second: np.ndarray, *, seed: int = 42) -> Estimate:
 
     value = statistics(np.ones((1, len(first))))["kappa"][0]
     interval = bootstrap_intervals(statistics, len(first), seed=seed)["kappa"]
+    if interval.low == interval.high:
+        return UNDEFINED._replace(value=float(value))
     return Estimate(float(value), interval.low, interval.high)
 
 

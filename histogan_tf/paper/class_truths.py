@@ -94,8 +94,8 @@ def class_truth_report(directory: Path, folder: Path, class_names: Sequence[str]
         "of a classifier that was trained on real ones alone. GAN-train: the accuracy on real validation images of "
         "one that was trained on synthetic ones alone. Real on real: that of the classifier of real images on real "
         "validation images, with which both are compared. Accuracies are means over labels. The classifiers are "
-        "linear ones on the features of the backbone, trained on as many images of each label as the others; first "
-        "repeat."
+        "linear ones on the features of the backbone, all trained on the same number of images of each label. The "
+        f"{SYNTHETIC['tissue']} was trained against features of such a network, which may flatter it. First repeat."
     )
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Class-wise truth", text, ["images", *columns], rows, made_from)

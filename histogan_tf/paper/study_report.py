@@ -11,6 +11,7 @@ from histogan_tf.classifier.prediction import backbone_note, is_untrained
 from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
+from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
@@ -256,6 +257,11 @@ def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTab
         "the value of other real images (that of a perfect generator), and that of white noise, or for checkerboards "
         "of real images whose pixels are repeated."
     )
+    if any(RESNET_FEATURES in name for name in metrics):
+        text += (
+            f" The {SYNTHETIC['tissue']} was trained against the features of a ResNet-18, so distances of "
+            f"{RESNET_FEATURES} flatter it: trust those of other features."
+        )
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows, made_from)
 

@@ -159,6 +159,7 @@ def _metrics(trained: TrainedNetwork) -> str:
         measured = json.loads(path.read_text(encoding="utf-8"))
         about = f" (positive class: {measured['positive_class']})" if "positive_class" in measured else ""
         sections.append(f"{path.relative_to(trained.directory)}{about}:\n\n{_table(measured['metrics'])}")
+        sections.extend(f"Mind: {escaped(warning)}." for warning in measured.get("warnings", []))
     if not sections:
         return "No metrics were measured."
     return "\n\n".join(sections)

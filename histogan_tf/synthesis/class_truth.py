@@ -9,7 +9,6 @@ compared with the accuracy on real images of the classifier that was trained on 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from histogan_tf.classifier.head import Head, HeadFitter, TrainingFeatures, choose_penalty
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.class_accuracy import class_accuracies
-from histogan_tf.metrics.reading import Estimate
+from histogan_tf.metrics.estimates import Estimate
 from histogan_tf.reporting.text_tables import plain_table
 
 FEWEST_OF_A_LABEL = 5  # images in each set, so that five folds can choose the classifier's penalty
@@ -139,26 +138,15 @@ def class_truth_table(truth: ClassTruth, class_names: tuple[str, str]) -> str:
     for name, title in CLASS_TRUTH_ROWS.items():
         if name in truth.accuracies:
             found = truth.accuracies[name]
-            rows.append((title, *(estimate_text(found.get(key)) for key in ("accuracy", "label_0", "label_1"))))
+            keys = ("accuracy", "label_0", "label_1")
+            rows.append((title, *(found[key].text() if key in found else "–" for key in keys)))
     return plain_table(rows)
-
-
-def estimate_text(estimate: Estimate | None) -> str:
-    """Returns a value with its interval, such as "0.81 (0.76 to 0.85)"; "–" where there is none."""
-    if estimate is None or math.isnan(estimate.value):
-        return "–"
-    interval = "no interval" if math.isnan(estimate.low) else f"{estimate.low:.2f} to {estimate.high:.2f}"
-    return f"{estimate.value:.2f} ({interval})"
 
 
 def class_truth_json(truth: ClassTruth) -> dict[str, Any]:
     """Returns the result as JSON can hold it; NaN becomes None."""
     accuracies = {
-        row: {
-            name: {key: None if math.isnan(value) else value for key, value in estimate._asdict().items()}
-            for name, estimate in found.items()
-        }
-        for row, found in truth.accuracies.items()
+        row: {name: estimate.to_json() for name, estimate in found.items()} for row, found in truth.accuracies.items()
     }
     intervals = "95 %; of labels Wilson's, of their mean by adding squares"
     of_real = intervals if truth.num_patients is None else "95 % percentile bootstrap, 2000 resamples of patients"

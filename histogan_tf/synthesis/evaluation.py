@@ -27,14 +27,8 @@ from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
 from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
-from histogan_tf.synthesis.measure import (
-    MIN_REAL_IMAGES,
-    SynthesisReport,
-    measure_synthesis,
-    report_json,
-    report_table,
-    write_synthesis_report,
-)
+from histogan_tf.synthesis.measure import MIN_REAL_IMAGES, SynthesisReport, measure_synthesis
+from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
@@ -45,7 +39,9 @@ _EVALUATION_FLAGS = ("features", "weights", "classifier_size", "cpu_kernels", "s
 
 
 def evaluate_generator(config: Config) -> None:
-    """Measures images of a generator's run against the images it was trained on: as many, or --num_images.
+    """Measures images of a generator's run against the images that it was trained on.
+
+    It makes as many images as those, 10,000 at most, or --num_images.
 
     A run that comes with the program is measured against the dataset that the command names, because its training
     images are not at hand.
@@ -59,8 +55,9 @@ def evaluate_generator(config: Config) -> None:
         raise UserError(f"{directory} translates: use --mode=translate, then evaluate with --synthetic_dir")
     (source,) = load_networks(config, kind=GENERATOR)
     label = chosen_label(config, source)
-    real = _sampled(real_images_of(config, source, label), config)
-    extractors = feature_extractors(config, real.image_shape)  # first, for making many images takes minutes
+    trained_on = real_images_of(config, source, label)
+    real = _sampled(trained_on, config)
+    extractors = feature_extractors(config, real.image_shape)  # before images are made, which takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
     images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
@@ -75,11 +72,11 @@ def evaluate_generator(config: Config) -> None:
             images,
             labels,
             source.class_names,
-            extractors[0],
+            _extractor_of_labels(extractors, source),
             directory,
             cache_folder,
             seed=config.seed,
-            **_seen(config, source, real, label),
+            **_seen(config, source, trained_on, label),
         )
 
 
@@ -126,14 +123,25 @@ def _data_config(config: Config, source: TrainedNetwork) -> Config:
 
 
 def _seen(config: Config, source: TrainedNetwork, real: ImageSet, label: int | None) -> dict[str, Collection[str]]:
-    """Returns what is known of the images that a run was trained on: their ids, or their patients.
+    """Returns the ids of the images that a run was trained on, and the patients of which it may have seen any image.
 
-    Of those, `real` has the ones of a label, or all.
+    The latter are those of the run that it started from, whose ids are unknown, and all of a run that comes with the
+    program.
+
+    Args:
+        config: the flags of the command.
+        source: the run.
+        real: the images that `real_images_of` returned for `label`.
+        label: the label of the images to make; None if they have several.
     """
     if is_pretrained(config.run):
         return {"seen_patients": seen_patients(source.record) or ()}
     has_all = label is None or not source.config.conditional
-    return {"seen_ids": real.ids if has_all else _training_images(config, source).ids}
+    earlier = source.record.get("initialized_from") or {}
+    return {
+        "seen_ids": real.ids if has_all else _training_images(config, source).ids,
+        "seen_patients": earlier.get("patients") or (),
+    }
 
 
 def _other_images(config: Config, source: TrainedNetwork) -> ImageSet:
@@ -161,7 +169,8 @@ def evaluate_folder(config: Config) -> None:
     Raises:
         UserError: if either set cannot be read, is too small, or they differ in size, or --features cannot be had.
     """
-    real = _sampled(load_dataset(config), config)
+    trained_on = load_dataset(config)
+    real = _sampled(trained_on, config)
     synthetic = load_synthetic(config.synthetic_dir, real.class_names, strict=config.strict, needs_labels=False)
     synthetic = _of_label(synthetic, config.label, real)
     extractors = feature_extractors(config, real.image_shape)
@@ -174,11 +183,11 @@ def evaluate_folder(config: Config) -> None:
             synthetic.images,
             synthetic.labels,
             synthetic.class_names,
-            extractors[0],
+            _extractor_of_labels(extractors),
             directory,
             cache_folder,
             seed=config.seed,
-            seen_ids=real.ids,
+            seen_ids=trained_on.ids,
         )
 
 
@@ -230,7 +239,7 @@ def _sampled(real: ImageSet, config: Config) -> ImageSet:
 
 
 def _of_label(synthetic: ImageSet, label: str | None, real: ImageSet) -> ImageSet:
-    """The images of a label of the real set's, if one is given and the images have labels."""
+    """Returns the synthetic images of a label, named as in the real set; all, if none is given or they have none."""
     if label is None or synthetic.labels is None:
         return synthetic
     name = real.class_names[label_number(label, real.class_names)]
@@ -245,18 +254,30 @@ def _output_directory(config: Config, beside: Path) -> Path:
     return Path(config.output_dir).expanduser() if config.output_dir else beside / "evaluation"
 
 
+def _is_trained_against(source: TrainedNetwork, extractor: FeatureExtractor) -> bool:
+    """Returns whether a generator was trained against the network whose features an extractor extracts."""
+    if "backbone" not in family_of(source.config.model).card_sections or not extractor.name.startswith(RESNET_FEATURES):
+        return False
+    return (source.config.weights != "random") == ("untrained" not in extractor.name)
+
+
 def _warnings(source: TrainedNetwork, extractors: list[FeatureExtractor]) -> tuple[str, ...]:
     """Returns a warning if a generator was trained against the network that its images are measured with."""
-    run = source.config
-    if "backbone" not in family_of(run.model).card_sections:
-        return ()
-    is_trained = run.weights != "random"
     return tuple(
-        f"{run.run} was trained against the features of a ResNet-18, so distances of {extractor.name} flatter it: "
-        f"trust those of other features"
+        f"{source.config.run} was trained against the features of a ResNet-18, so distances of {extractor.name} "
+        f"flatter it: trust those of other features"
         for extractor in extractors
-        if extractor.name.startswith(RESNET_FEATURES) and is_trained == ("untrained" not in extractor.name)
+        if _is_trained_against(source, extractor)
     )
+
+
+def _extractor_of_labels(extractors: list[FeatureExtractor], source: TrainedNetwork | None = None) -> FeatureExtractor:
+    """Returns the extractor with which to tell labels apart: the pretrained one where there are two.
+
+    If the generator was trained against that network, it is the other one.
+    """
+    independent = [one for one in extractors if source is None or not _is_trained_against(source, one)]
+    return (independent or extractors)[-1]
 
 
 def _measure(

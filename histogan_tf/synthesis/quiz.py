@@ -108,7 +108,7 @@ def _images_of_run(config: Config, num_synthetic: int) -> tuple[ImageSet, ImageS
 
 
 def _choose(real: ImageSet, synthetic: ImageSet, num_real: int, num_synthetic: int, config: Config) -> list[_Patch]:
-    """Returns the patches of the quiz in their order, with as many of each label and size in both kinds."""
+    """Returns the patches of the quiz in their order; real and synthetic ones have the same labels and sizes."""
     rng = np.random.default_rng(config.seed)
     # Where labels cannot be kept even, patches of all labels are drawn alike.
     has_labels = real.labels is not None and synthetic.labels is not None
@@ -128,10 +128,10 @@ def _choose(real: ImageSet, synthetic: ImageSet, num_real: int, num_synthetic: i
 
 
 def _drawn(images: ImageSet, labels: np.ndarray | None, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws indices, int (number,), evenly among the labels if there are some.
+    """Returns randomly drawn indices of images, int (number,), with the same number of each label if there are labels.
 
     Raises:
-        UserError: if a label has too few images, or all have.
+        UserError: if there are too few images, in all or of a label.
     """
     if labels is None:
         groups = {"": np.arange(len(images))}
@@ -159,7 +159,7 @@ def _warn_of_jpeg(real: ImageSet) -> None:
 
 
 def _key(patches: Sequence[_Patch]) -> str:
-    """A CSV text: of each question its number, the patch's origin, its label, its id and the size."""
+    """Returns a CSV table: the number of each question, and its patch's origin, label, id and size on the screen."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["question", "truth", "label", "patch", "size"])

@@ -86,7 +86,7 @@ def quiz_html(questions: Sequence[Question], subject: str, salt: str) -> str:
 
 
 def _png(image: np.ndarray) -> str:
-    """A patch as an uncompressed PNG file in base 64."""
+    """Returns a patch as an uncompressed PNG file in base 64."""
     file = io.BytesIO()
     to_pillow(image).save(file, format="PNG", compress_level=0)
     return base64.b64encode(file.getvalue()).decode("ascii")
@@ -97,5 +97,5 @@ def _hashed_answer(salt: str, number: int, question: Question) -> str:
 
 
 def _source_hash(source: str) -> str:
-    """The hash by which a content security policy allows one script or style and no other."""
+    """Returns the hash by which a content security policy allows one script or style and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""--mode=evaluate --quiz=a.csv,b.csv: measures the readers of one quiz, and compares each two of them."""
+"""--mode=evaluate --quiz=a.csv,b.csv: measures the readers of one quiz, and compares each pair of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import itertools
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError, escaped
 from histogan_tf.machine.console import Lines
-from histogan_tf.metrics.reading import Estimate, guessed_right, kappa, proportion, rating_auc
+from histogan_tf.metrics.estimates import Estimate, proportion
+from histogan_tf.metrics.reading import guessed_right, kappa, rating_auc
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
 from histogan_tf.runs.own_results import own_results
@@ -58,7 +58,7 @@ class QuizAnswers:
 
     @property
     def ratings(self) -> np.ndarray:
-        """int (num_questions,), from -5 (certainly real) to 5 (certainly synthetic), without 0."""
+        """The ratings, int (num_questions,), from -5 (certainly real) to 5 (certainly synthetic), without 0."""
         return np.where(self.answers, self.sureness, -self.sureness)
 
     def measures(self) -> dict[str, Estimate]:
@@ -75,7 +75,7 @@ class QuizAnswers:
 
 
 def compare_readers(config: Config) -> None:
-    """Measures the readers whose answers --quiz names, and how much each two agree.
+    """Measures the readers whose answers --quiz names, and how much each pair of them agrees.
 
     Writes readers.json and readers.md to --output_dir, or to the folder evaluation/ beside the first file.
 
@@ -183,7 +183,7 @@ def _report(reader: QuizAnswers, measures: _Measures, agreement: _Agreement) -> 
     low, high = guessed_right(num_patches)
     names = next(iter(measures.values()))
     rows = [["reader", *(_MEASURES.get(name, f"right at {name.partition('_')[2]}") for name in names)]]
-    rows += [[name, *map(_cell, found.values())] for name, found in measures.items()]
+    rows += [[name, *(estimate.text() for estimate in found.values())] for name, found in measures.items()]
     rows += [["chance", *["0.50"] * len(names)]]
     lines = [
         f"Quiz {escaped(reader.quiz)}: {num_patches} patches, {num_synthetic} of them synthetic. 95 % intervals: "
@@ -196,23 +196,16 @@ def _report(reader: QuizAnswers, measures: _Measures, agreement: _Agreement) -> 
     ]
     if agreement:
         rows = [["readers", "same answer", "Cohen's kappa"]]
-        rows += [[" and ".join(pair), *map(_cell, found.values())] for pair, found in agreement.items()]
+        rows += [
+            [" and ".join(pair), *(estimate.text() for estimate in found.values())] for pair, found in agreement.items()
+        ]
         lines += ["", markdown_table(rows, right=(1, 2))]
     return "\n".join(lines)
 
 
-def _cell(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "undefined"
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
-
-
 def _to_json(reader: QuizAnswers, measures: _Measures, agreement: _Agreement) -> dict[str, Any]:
     def numbers(found: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-        return {
-            name: {key: None if math.isnan(value) else value for key, value in estimate._asdict().items()}
-            for name, estimate in found.items()
-        }
+        return {name: estimate.to_json() for name, estimate in found.items()}
 
     return {
         "quiz": reader.quiz,

@@ -16,12 +16,12 @@ _NUM_SHOWN = 10
 
 
 def realism_summary(scores: np.ndarray) -> dict[str, float]:
-    """Returns the `median` of realism scores, and their `share_at_least_1`: inside the manifold of real images.
+    """Returns the `median` of realism scores, and the share of images that lie within real ones, `share_at_least_1`.
 
-    The largest finite score stands for infinite ones, which images on the very spot of a real one have.
+    Images on the very spot of a real one have an infinite score, for which the largest finite one is taken.
 
     Args:
-        scores: float (num_synthetic,), some of them finite or not.
+        scores: the realism scores, float (num_images,), which may be infinite.
     """
     finite = scores[np.isfinite(scores)]
     largest = finite.max() if len(finite) else 1.0
@@ -31,13 +31,13 @@ def realism_summary(scores: np.ndarray) -> dict[str, float]:
 def write_realism(directory: Path, realism: Mapping[str, np.ndarray], ids: np.ndarray, images: np.ndarray) -> None:
     """Writes realism.csv, the scores of each image, and realism.png, the ten most and the ten least realistic images.
 
-    The sheet has the best images in its upper row, the best first, and the worst in its lower row, the worst last. It
-    goes by the last features, which are those of a pretrained network where there are two. Of fewer than twenty images,
-    each row shows half.
+    The sheet has the best images in its upper row, the best first, and the worst in its lower row, the worst last. They
+    are ordered by the scores of the last features, which are those of a pretrained network where there are two. If
+    there are fewer than twenty images, each row shows half of them.
 
     Args:
         directory: the folder to write to, which exists.
-        realism: by name of the features, the scores, float (num_synthetic,).
+        realism: the scores by name of the features, each float (num_synthetic,).
         ids: the names of the images, str (num_synthetic,).
         images: uint8 (num_synthetic, height, width, channels).
     """

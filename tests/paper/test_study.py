@@ -51,7 +51,14 @@ def test_every_row_and_figure_is_there(table, page):
     for figure in FIGURES:
         section = next(section for section in sections if section.startswith(figure))
         assert "data:image/png;base64," in section or "right on the same images" in section
-    for heading in ("Table 1", "Against Real", "Synthesis metrics", "Selected and rejected images", "Settings"):
+    for heading in (
+        "Table 1",
+        "Against Real",
+        "Synthesis metrics",
+        "Class-wise truth",
+        "Selected and rejected images",
+        "Settings",
+    ):
         assert heading in headings
 
 

@@ -67,7 +67,9 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
     (run / "evaluation").mkdir()
     synthesis = {"kid-n8": {"synthetic": {"value": 0.25, "deviation": 0.031}, "floor": {"value": 0.0125}}}
     classification = {"recall": {"value": 0.75, "low": 0.5, "high": 0.9}, "f1": {"value": None}}
-    (run / "evaluation" / "synthesis.json").write_text(json.dumps({"metrics": synthesis}))
+    (run / "evaluation" / "synthesis.json").write_text(
+        json.dumps({"metrics": synthesis, "warnings": ["it is flattered"]})
+    )
     (run / "metrics.json").write_text(json.dumps({"positive_class": "idc", "metrics": classification}))
     card = card_of(dataclasses.replace(plain, directory=run), tmp_path)
     assert (
@@ -75,4 +77,5 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
         in card
     )
     assert "metrics.json (positive class: idc):" in card and "evaluation/synthesis.json:" in card
+    assert "Mind: it is flattered." in card.splitlines()
     assert "| recall | 0.75 (0.5 to 0.9) |\n| f1     | undefined         |\n" in card

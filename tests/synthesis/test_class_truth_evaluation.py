@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.splits import split_indices
 from histogan_tf.models.feature_extractors import FeatureExtractor
-from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
+from histogan_tf.synthesis import evaluation
+from histogan_tf.synthesis.class_truth_evaluation import _split, evaluate_class_truth
 
 SIZE = "--output_height=16"
 COLOURS = FeatureExtractor("colours", "0", lambda images: images.mean(axis=(1, 2)) + images.std(axis=(1, 2)))
@@ -55,6 +57,27 @@ def test_real_images_are_split_by_patient_and_those_seen_are_left_out(tmp_path, 
     found = measure(tmp_path, *made, seen_patients=patients)
     is_left = ~np.isin(whole.groups[test], patients)
     assert (found["num_real"], found["num_patients"], found["num_real_seen"]) == (is_left.sum(), 1, 0)
+
+
+def test_patients_that_were_seen_are_left_out_as_far_as_others_are_left(tmp_path, whole, caplog):
+    made = (whole.images[:60], whole.labels[:60])
+    _, test = split_indices(whole, seed=42, by="patient")
+    patients = np.unique(whole.groups[test])
+    seen = [whole.ids[test][whole.groups[test] == patient][0] for patient in patients]  # one image of each
+    found = measure(tmp_path, *made, seen_ids=seen[1:])
+    is_left = whole.groups[test] == patients[0]
+    assert (found["num_real"], found["num_real_of_seen_patients"]) == (is_left.sum(), 0)
+    found = measure(tmp_path, *made, seen_ids=seen)
+    num_left = len(test) - len(seen)
+    assert (found["num_real"], found["num_real_seen"], found["num_real_of_seen_patients"]) == (num_left, 0, num_left)
+    assert f"it may have seen patients of {num_left}" in caplog.text
+
+
+def test_folders_of_a_split_are_not_called_a_split_by_patient(whole):
+    parts = np.where(np.arange(len(whole)) % 2, "train", "validation")
+    training, test, by = _split(dataclasses.replace(whole, parts=parts), 42)
+    assert by == "folder"
+    assert (set(parts[training]), set(parts[test])) == ({"train"}, {"validation"})
 
 
 def test_where_all_were_seen_it_is_told(tmp_path, whole, caplog):
@@ -100,6 +123,19 @@ def test_a_folder_of_both_labels_is_measured_unless_one_is_chosen(tmp_path, whol
     for row in ("real", "gan_test", "gan_train"):
         assert found["accuracies"][row]["accuracy"]["value"] > 0.7, row  # the labels are true
     assert "trained on synthetic, measured on real (GAN-train)" in caplog.text
+
+
+def test_images_beyond_those_of_a_sample_count_as_seen_too(tmp_path, write_images, monkeypatch):
+    for name in ("a", "b"):
+        write_images(tmp_path / "real" / name, 40, 16, 16)
+        made = write_images(tmp_path / "images" / name, 8, 16, 16, seed=1)
+        (tmp_path / "made").mkdir(exist_ok=True)
+        np.savez(tmp_path / "made" / f"{'ab'.index(name)}.npz", images=made)
+    monkeypatch.setattr(evaluation, "_MAX_GENERATED", 20)
+    data = ("--dataset=mine", f"--data_path={tmp_path / 'real'}", "--memory_budget_gb=0", "--part=all")
+    commands.run_command(parse("--mode=evaluate", *data, f"--synthetic_dir={tmp_path / 'made'}"))
+    found = read(tmp_path / "made" / "evaluation")
+    assert found["num_real_seen"] == found["num_real"] > 20
 
 
 @pytest.mark.parametrize("label", [None, "idc"])

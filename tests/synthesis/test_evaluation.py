@@ -330,3 +330,28 @@ def test_distances_of_the_network_that_a_generator_was_trained_against_carry_a_w
     (warning,) = warnings_of("--model=projected", "--weights=random")
     assert untrained.name in warning
     assert warnings_of("--model=dcgan1") == ()
+
+
+def test_images_of_the_run_that_a_run_started_from_count_as_seen(real):
+    record = {"patients": ["a", "b"], "initialized_from": {"patients": ["b", "c"]}}
+    source = SimpleNamespace(config=parse("--run=mine"), record=record)
+    found = evaluation._seen(parse("--run=mine"), source, real, None)
+    assert found["seen_patients"] == ["b", "c"] and found["seen_ids"] is real.ids
+    found = evaluation._seen(parse("--mode=evaluate", "--run=pretrained:idc"), source, real, None)
+    assert found == {"seen_patients": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model=dcgan1"], "resnet18-bilinear224"),
+        (["--model=projected", "--weights=some/folder"], "random"),
+        (["--model=projected", "--weights=random"], "resnet18-bilinear224"),
+    ],
+)
+def test_labels_are_told_apart_by_pretrained_features_that_the_generator_was_not_trained_against(flags, expected):
+    extractors = [FeatureExtractor(name, "0", lambda images: images) for name in ("random", "resnet18-bilinear224")]
+    source = SimpleNamespace(config=parse("--run=mine", *flags))
+    assert evaluation._extractor_of_labels(extractors, source).name == expected
+    assert evaluation._extractor_of_labels(extractors).name == "resnet18-bilinear224"
+    assert evaluation._extractor_of_labels(extractors[:1], source).name == "random"

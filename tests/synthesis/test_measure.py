@@ -9,14 +9,8 @@ from PIL import Image
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import artefacts, generative, memorization
 from histogan_tf.models.feature_extractors import FeatureExtractor
-from histogan_tf.synthesis.measure import (
-    REPORT_COLUMNS,
-    cached_features,
-    measure_synthesis,
-    report_json,
-    report_table,
-    write_synthesis_report,
-)
+from histogan_tf.synthesis.measure import REPORT_COLUMNS, _two_samples, cached_features, measure_synthesis
+from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
 
 
 def images_of(seed, num_images, size=16, channels=3, brightness=170):
@@ -147,14 +141,17 @@ def test_realism_of_each_image_is_written_and_the_best_and_worst_are_shown(repor
     synthetic[5], synthetic[70] = real[9], np.rot90(real[30])
     ids = np.arange(80).astype(str)
     write_synthesis_report(report, tmp_path, real, synthetic, ids[:60], ids)
-    scores = generative.realism_scores(quarters(real), quarters(synthetic))
+    references, others = _two_samples(np.float32(quarters(real)), 42)
+    scores = generative.realism_scores(references, quarters(synthetic))
     lines = (tmp_path / "realism.csv").read_text().splitlines()
     assert lines[0] == "image,realism-quarters" and len(lines) == 81
     assert lines[6] == "5,inf"  # a copy
     assert float(lines[1].split(",")[1]) == pytest.approx(scores[0], rel=1e-3)
-    saved = json.loads((tmp_path / "synthesis.json").read_text(encoding="utf-8"))
-    assert saved["realism"]["quarters"]["share_at_least_1"] == np.mean(scores >= 1)
-    assert saved["realism"]["quarters"]["median"] == pytest.approx(np.median(scores), rel=1e-3)
+    found = json.loads((tmp_path / "synthesis.json").read_text(encoding="utf-8"))["realism"]["quarters"]
+    assert found["synthetic"]["share_at_least_1"] == np.mean(scores >= 1)
+    assert found["synthetic"]["median"] == pytest.approx(np.median(scores), rel=1e-3)
+    of_real = generative.realism_scores(references, others)
+    assert found["floor"]["share_at_least_1"] == np.mean(of_real >= 1) > found["synthetic"]["share_at_least_1"]
     sheet = np.array(Image.open(tmp_path / "realism.png"))
     assert sheet.shape == (2 * 16 + 2, 10 * 18 - 2, 3)
     np.testing.assert_array_equal(sheet[:16, :16], synthetic[5])

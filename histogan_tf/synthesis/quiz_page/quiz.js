@@ -214,7 +214,7 @@ function originOf(number) {
   return ["real", "synthetic"].find((origin) => sha256(`${salt}:${number}:${origin}`) === questions[number].answer);
 }
 
-/** The share of hits with Wilson's interval; reading.py has the same. */
+/** The share of hits with Wilson's interval; estimates.py has the same. */
 function proportion(numHits, numAll) {
   if (!numAll) return { value: NaN, low: NaN, high: NaN };
   const share = numHits / numAll;
@@ -269,7 +269,7 @@ function guessedRight(numPatches) {
 
 function download() {
   // A name begins with a letter or digit and has no odd characters, so that no spreadsheet takes it for a formula.
-  const reader = element("reader").value.replace(/[^\p{L}\p{N} ._-]|^[^\p{L}\p{N}]+/gu, "").trim();
+  const reader = element("reader").value.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N} ._-]/gu, "").trim();
   const rows = questions.map(({ size }, number) => {
     const { origin, sure, width, seconds } = answers[number];
     return [quiz, reader, number + 1, size, width, origin, sure, originOf(number), seconds].join(",");
