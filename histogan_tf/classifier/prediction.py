@@ -29,6 +29,7 @@ from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.run_directory import output_folder
+from histogan_tf.runs.together import require_free
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
@@ -124,8 +125,7 @@ def classify(config: Config) -> None:
     (trained,) = load_networks(config, kind=CLASSIFIER)
     output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"
-    if path.exists():
-        raise UserError(f"{path} exists: choose another --output_dir, or remove it")
+    require_free(path)
     names = list_images(root, config.input_fname_pattern)
     note = backbone_note(trained.config)
     logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
