@@ -60,7 +60,7 @@ def read_class_file(directory: Path) -> tuple[str, ...] | None:
             raise ValueError("a name stands twice in class_names")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(
             f'{path} cannot be read ({error}): it has to hold {{"class_names": ["name of label 0", "name of label 1"]}}'
         ) from error
