@@ -46,9 +46,8 @@ def check_record(record: Any, required: frozenset[str]) -> None:
     for name in ("versions", "machine"):
         _require(isinstance(record.get(name, {}), dict), f"its {name} is no table")
     for name in ("devices", "instructions"):
-        _require(
-            _is_texts(record.get("machine", {}).get(name), optional=True), f"the {name} of its machine are no names"
-        )
+        names = record.get("machine", {}).get(name)
+        _require(_is_texts(names, optional=True), f"the {name} of its machine are no list of names")
 
 
 def _is_history(continued: Any) -> bool:

@@ -171,7 +171,7 @@ def test_tf_config(text: str):
         ({"settings": RECORD["settings"] | {"gf_dim": "wide"}}, "gf_dim is 'wide'"),
         ({"settings": {}}, "its settings have no model"),
         ({"patients": "p1"}, "patients"),
-        ({"machine": {"threads": 2, "devices": 3}}, "the devices of its machine are no names"),
+        ({"machine": {"threads": 2, "devices": 3}}, "the devices of its machine are no list of names"),
         ({"continued": [{"step": 3}]}, "its continued is no list of changed settings"),
         ({"initialized_from": {}}, "initialized_from"),
     ],
