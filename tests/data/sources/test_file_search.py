@@ -73,7 +73,7 @@ class TestListImages:
             (tmp_path / name / "b.png").write_bytes((tmp_path / "root" / "a.png").read_bytes())
         os.symlink(tmp_path / "outside", os.path.join(root, "class"))
         assert list_images(root) == ["a.png", "class/b.png", "class/deep/b.png"]
-        assert f"followed 1 symbolic links in {root!r}: class -> {tmp_path / 'outside'}" in caplog.text
+        assert f"followed 1 symbolic link in {root!r}: class -> {tmp_path / 'outside'}" in caplog.text
 
     def test_no_file_is_read_twice_through_links(self, root, write, tmp_path):
         write("in/a.png")
