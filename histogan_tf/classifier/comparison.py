@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.classifier import plots
+from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.features import feature_cache
 from histogan_tf.classifier.prediction import backbone_note, require_classifier
 from histogan_tf.classifier.results import THRESHOLD, Predictions, metrics_table, read_predictions, to_json
-from histogan_tf.classifier.transfer import load_data
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.positive_class import positive_note

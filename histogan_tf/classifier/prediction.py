@@ -19,6 +19,7 @@ from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image,
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images, readable_name
+from histogan_tf.data.unused_bits import BrightestPixel
 from histogan_tf.errors import UserError
 from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
@@ -29,6 +30,7 @@ from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.run_directory import output_folder
+from histogan_tf.runs.together import require_free
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
@@ -124,8 +126,7 @@ def classify(config: Config) -> None:
     (trained,) = load_networks(config, kind=CLASSIFIER)
     output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"
-    if path.exists():
-        raise UserError(f"{path} exists: choose another --output_dir, or remove it")
+    require_free(path)
     names = list_images(root, config.input_fname_pattern)
     note = backbone_note(trained.config)
     logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
@@ -148,13 +149,13 @@ def _read_in_turn(
     root: str, names: Sequence[str], trained: TrainedNetwork, strict: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """(names, uint8 images) of some files at a time, without those that cannot be used."""
-    prepare = _preparation(trained)
+    prepare, brightest = _preparation(trained), BrightestPixel(root)
     with Progress(len(names), 0, "image") as progress:
         for start in range(0, len(names), _FILES_AT_ONCE):
             ids, images = [], []
             for name in names[start : start + _FILES_AT_ONCE]:
                 try:
-                    images.append(prepare(decode_image(os.path.join(root, name))))
+                    images.append(prepare(decode_image(os.path.join(root, name), brightest.note)))
                     ids.append(readable_name(name))
                 except UnusableImageError as error:
                     if strict:
@@ -166,6 +167,7 @@ def _read_in_turn(
             if ids:
                 yield ids, np.stack(images)
             progress.update(start + len(names[start : start + _FILES_AT_ONCE]))
+    brightest.warn_if_dark()
 
 
 def _preparation(trained: TrainedNetwork) -> Prepare:

@@ -1,4 +1,4 @@
-"""What the program says, and with which code it exits, when an exception ends it: one line on stderr, no traceback."""
+"""Ends the program after an exception: with one line on stderr instead of a traceback, and with an exit code."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ class CommandFlags:
     )
     restart: bool = flag(
         False,
-        "Delete the run if it exists, and start anew. Files in its folder that this program did not write stay.",
+        "Delete the run if it exists, with the folders of results that this program made in it, and start anew. Files "
+        "and folders beside them that this program did not write stay.",
         section="command",
     )
     seed: int = flag(

@@ -31,7 +31,7 @@ def write_class_file(directory: Path, class_names: Sequence[str]) -> None:
     """
     recorded = read_class_file(directory)
     if recorded is None:
-        if numbered := _numbered_images(directory):
+        if numbered := numbered_images(directory):
             raise UserError(
                 f"{directory} holds images ({listing(numbered, most=3)}) and no {CLASS_FILE} that says which classes "
                 f"they are of: choose another --output_dir, or write {directory / CLASS_FILE} as "
@@ -60,7 +60,7 @@ def read_class_file(directory: Path) -> tuple[str, ...] | None:
             raise ValueError("a name stands twice in class_names")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(
             f'{path} cannot be read ({error}): it has to hold {{"class_names": ["name of label 0", "name of label 1"]}}'
         ) from error
@@ -80,8 +80,11 @@ def matching_class(number: int, recorded: Sequence[str], class_names: Sequence[s
     return None if found is None or find_class(class_names[found], recorded) != number else found
 
 
-def _numbered_images(directory: Path) -> list[str]:
-    """Returns the names of the numbered sub-folders and of the archives in a folder of synthetic images."""
+def numbered_images(directory: Path) -> list[str]:
+    """Returns the names, sorted, of the numbered sub-folders and of the archives in a folder of synthetic images.
+
+    Empty sub-folders are left out, and so is an archive that is neither numbered nor called images.npz.
+    """
     if not directory.is_dir():
         return []
     found = (path for path in directory.iterdir() if path.stem.isdecimal() or path.name == "images.npz")

@@ -6,7 +6,6 @@ import abc
 import contextlib
 import functools
 import hashlib
-import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from histogan_tf.data.decoding import (
     gather,
     report_unusable,
 )
+from histogan_tf.data.unused_bits import BrightestPixel
 from histogan_tf.errors import UserError
 from histogan_tf.machine.cores import num_usable_cores
 from histogan_tf.machine.parallel import map_in_order
@@ -29,9 +29,6 @@ _PROBED = 64  # images that are read to find the size and the channels of all
 _FINGERPRINTED = 256  # images whose pixels are part of the fingerprint
 _IMAGES_PER_TASK = 16
 _MOST_REPLACEMENTS = 1000
-_DARK_BITS = 14
-
-logger = logging.getLogger("histogan_tf")
 
 
 class ImageSource(abc.ABC):
@@ -85,26 +82,15 @@ class FileSource(ImageSource):
     def __init__(self, root: str, names: Sequence[str], prepare: Prepare) -> None:
         super().__init__(names, prepare)
         self._root = root
-        self._brightest = 0  # of all 16-bit images
-        self._has_warned = False
+        self._brightest = BrightestPixel(root)
 
     def decode(self, index: int) -> np.ndarray:
         """Returns an image as its file holds it; see `ImageSource.decode`."""
-        return decode_image(os.path.join(self._root, self.names[index]), self._note_brightest)
-
-    def _note_brightest(self, value: int) -> None:
-        self._brightest = max(self._brightest, value)
+        return decode_image(os.path.join(self._root, self.names[index]), self._brightest.note)
 
     def warn_if_dark(self) -> None:
         """Warns of 16-bit images that use no more than 14 of their bits; see `ImageSource.warn_if_dark`."""
-        num_bits = self._brightest.bit_length()
-        if self._has_warned or not 0 < num_bits <= _DARK_BITS:
-            return
-        self._has_warned = True
-        logger.warning(
-            f"the 16-bit images in {self._root!r} use only {num_bits} of their 16 bits, as {num_bits}-bit cameras "
-            f"write them, and are read nearly black: multiply their pixels by {2 ** (16 - num_bits)} and save them anew"
-        )
+        self._brightest.warn_if_dark()
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
         """Returns the size of each file in bytes, int64 (num_indices,); -1 for a file that is gone."""

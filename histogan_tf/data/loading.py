@@ -66,7 +66,10 @@ def load_parts(config: Config, images: ImageSet | None = None) -> tuple[ImageSet
     parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in ("train", "validation")]
     for name, part in zip(("train", "validation"), parts, strict=True):
         if not len(part):
-            raise UserError(f"{image_set.name!r} has no images of the part {name}: sort some into that folder")
+            raise UserError(
+                f"these images of {image_set.name!r} have none of the part {name}, and a classifier needs both train "
+                f"and validation: load all parts, or sort images into the folders of both"
+            )
     training = _select_some(parts[0], config.train_size, config.seed)
     logger.info(
         "data: %s; training part: %s; validation part: %s",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from histogan_tf.data.class_file import CLASS_FILE, matching_class, read_class_file
+from histogan_tf.data.class_file import CLASS_FILE, matching_class, numbered_images, read_class_file
 from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
@@ -48,7 +48,8 @@ def load_synthetic(
 
     Raises:
         UserError: if there is no such folder or no image in it; if an archive is damaged or does not hold uint8 images
-            and their labels (but, for instance, floats with NaN); or if images are of a class that the real set lacks.
+            and their labels (but, for instance, floats with NaN); or if images are of a class that the real set lacks,
+            or of a label that has no name.
     """
     root = Path(directory).expanduser()
     if not os.path.isdir(root):  # Path.is_dir raises an error for a name that is too long
@@ -58,6 +59,7 @@ def load_synthetic(
     if (root / "images.npz").is_file():
         parts = [_read_archive(root / "images.npz", len(numbered), None, needs_labels)]
     else:
+        _refuse_labels_without_names(root, numbered, "real set" if recorded is None else CLASS_FILE)
         parts = [part for label in range(len(numbered)) if (part := _read_label(root, label, strict))]
     if not parts and not needs_labels and (part := _read_folder(root, "images", strict)):
         parts = [(part[0], None, part[1])]
@@ -81,6 +83,17 @@ def load_synthetic(
         parts.sort(key=lambda part: part[1][0])  # without an images.npz, a part is of one label
     images, labels, ids = (np.concatenate([part[column] for part in parts]) for column in range(3))
     return ImageSet(images, labels.astype(np.int32), ids, None, "synthetic", tuple(class_names))
+
+
+def _refuse_labels_without_names(root: Path, class_names: Sequence[str], named_by: str) -> None:
+    """Refuses folders and archives whose numbers are those of no class, for their images would not be read."""
+    numbers = [str(number) for number in range(len(class_names))]
+    others = [name for name in numbered_images(root) if name != "images.npz" and Path(name).stem not in numbers]
+    if class_names and others:
+        raise UserError(
+            f"--synthetic_dir={root} holds images of the label {Path(others[0]).stem} ({listing(others, most=3)}), and "
+            f"the {named_by} names the labels {listing(numbers, most=20)} only: name its class too, or move it away"
+        )
 
 
 def _matched(labels: np.ndarray, recorded: Sequence[str], class_names: Sequence[str], directory: str) -> np.ndarray:

@@ -36,7 +36,9 @@ def prepare(config: Config, recorded: Mapping[str, Any] | None = None) -> None:
             tf.config.experimental.set_memory_growth(device, True)
     num_threads = (recorded or {}).get("threads")
     if not devices and num_threads is not None:
-        _set_threads(num_threads, family_of(config.model).num_parallel_networks)
+        # With --distribution, the replicas share the cores from the start, and networks do not.
+        num_networks = family_of(config.model).num_parallel_networks if config.distribution == "none" else 1
+        _set_threads(num_threads, num_networks)
     elif not devices and config.mode == "train" and config.distribution == "none":
         _share_out_cores(family_of(config.model).num_parallel_networks)
     if not devices and config.precision == "bfloat16":

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.features import feature_cache
-from histogan_tf.classifier.transfer import load_data
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines

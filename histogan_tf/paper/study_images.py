@@ -59,10 +59,8 @@ def find_images(config: Config) -> StudyImages:
         except UserError as error:
             raise UserError(f"training images of {whole.class_names[label]}: {error}") from error
         if not np.any(~images.is_training & (whole.labels == label)):
-            raise UserError(
-                f"the validation part has no image of {whole.class_names[label]}: give another --split_seed, or "
-                f"--split_by=image"
-            )
+            remedy = "another --split_seed, or --split_by=image" if whole.parts is None else "its folder some"
+            raise UserError(f"the validation part has no image of {whole.class_names[label]}: give {remedy}")
     if min(whole.image_shape[:2]) < cyclegan.MIN_CYCLEGAN_SIZE:
         raise UserError(
             f"images of {whole.image_shape[0]}x{whole.image_shape[1]} are too small for the study's CycleGAN: give "
@@ -72,8 +70,11 @@ def find_images(config: Config) -> StudyImages:
 
 
 def write_split(images: StudyImages, config: Config, directory: Path) -> None:
-    """Writes split.csv, a line for each image, and dataset.json, the number of images of each label in each part."""
-    whole, is_training = images.whole, images.is_training
+    """Writes split.csv, a line for each image, and dataset.json, the number of images of each label in each part.
+
+    Where the folders of the dataset are the split, dataset.json says that it was split by "folders", with no seed.
+    """
+    whole, is_training, comes_split = images.whole, images.is_training, images.whole.parts is not None
     groups = np.full(len(whole), "") if whole.groups is None else whole.groups
     parts = np.where(is_training, "train", "validation")
     with files.written_aside(directory / "split.csv") as aside, aside.open("w", encoding="utf-8", newline="") as file:
@@ -86,8 +87,8 @@ def write_split(images: StudyImages, config: Config, directory: Path) -> None:
         "image_shape": list(whole.image_shape),
         "class_names": list(whole.class_names),
         "positive_class": whole.class_names[1],
-        "split_by": config.split_by,
-        "split_seed": config.split_seed,
+        "split_by": "folders" if comes_split else config.split_by,
+        "split_seed": None if comes_split else config.split_seed,
         "train": whole.select(np.flatnonzero(is_training)).counts(),
         "validation": whole.select(np.flatnonzero(~is_training)).counts(),
         "patients_on_both_sides": None,

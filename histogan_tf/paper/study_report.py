@@ -39,12 +39,13 @@ def write_study_report(directory: Path, config: Config) -> None:
         f"{part}: {', '.join(f'{count} {name}' for name, count in dataset[part].items())}"
         for part in ("train", "validation")
     ]
+    seed = "" if dataset["split_seed"] is None else f" with seed {dataset['split_seed']}"
     (height, width, _), names = dataset["image_shape"], dataset["class_names"]
     report = Report(
         title=f"Do synthetic images help? The paper's study on {dataset['name']}",
         summary=(
-            f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']} with seed "
-            f"{dataset['split_seed']} ({'; '.join(counts)}). Everything but the split was done with "
+            f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
+            f"({'; '.join(counts)}). Everything but the split was done with "
             f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
             f"{backbone_note(configs.data(model='resnet18'))}. Precision, recall and average precision are about the "
             f"positive class, {names[1]}; specificity is about {names[0]}.",
@@ -83,9 +84,11 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
             "number here."
         )
     elif dataset["patients_on_both_sides"]:
+        is_own_split = dataset["split_by"] == "folders"
+        remedy = "sort each one's images into one folder" if is_own_split else "--split_by=patient keeps them apart"
         yield (
             f"{dataset['patients_on_both_sides']} patients have images on both sides of the split, which flatters "
-            f"every number here; --split_by=patient keeps them apart."
+            f"every number here; {remedy}."
         )
     patients = table["num_validation_patients"]
     if patients == 1:

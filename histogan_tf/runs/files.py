@@ -19,6 +19,8 @@ from typing import Any
 _PREFIX = ".writing-"
 # The name of what is written aside: the host and the process that write it, and the name that it is to have.
 _ASIDE_NAME = re.compile(re.escape(_PREFIX) + r"(?:(?P<host>[0-9a-f]{8})-)?(?P<process>\d+)-")
+# NumPy's words for a write that was cut short, as on a full disk; its error has no number.
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
 _ABANDONED_SECONDS = 24 * 60 * 60.0  # after which what another host was writing is taken for left over
 
 
@@ -33,7 +35,7 @@ def written_aside(path: Path) -> Iterator[Path]:
             empty folder. Missing parent folders are made.
 
     Raises:
-        OSError: if it cannot be written; its `filename` is never None.
+        OSError: if it cannot be written; it names a file, as `errors_named` says.
     """
     path = Path(path)
     with errors_named(path):
@@ -56,14 +58,18 @@ def written_aside(path: Path) -> Iterator[Path]:
 def errors_named(path: Path) -> Iterator[None]:
     """Adds the name of a file to an OSError that names none, as one of a write to a full disk does.
 
-    NumPy's error about a write that was cut short has no number either; it is taken for a full disk.
+    NumPy's error about a write that was cut short is taken for one about a full disk. Another error without a number,
+    such as that of a library about a file that it cannot read, is left as it is.
+
+    Args:
+        path: the file or folder that is written.
     """
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        number = errno.ENOSPC if error.errno is None and _CUT_SHORT.search(str(error)) else error.errno
+        if error.filename is not None or number is None:
             raise
-        number = error.errno or errno.ENOSPC
         raise OSError(number, error.strerror or os.strerror(number), str(path)) from error
 
 

@@ -1,4 +1,4 @@
-"""Which files in a folder of results this program wrote, so that no file of the user is ever overwritten or removed.
+"""Lists the files that this program wrote into a folder of results, so that no other is ever overwritten or removed.
 
 A hidden file in the folder lists what the program wrote there, with a digest of each file. A file that is not listed,
 or was changed since, belongs to the user.

@@ -41,9 +41,25 @@ def check_record(record: Any, required: frozenset[str]) -> None:
         _require(is_named and _is_count(origin["step"], 0), "its initialized_from is damaged")
     if "step" in required:
         _require(_is_count(record["step"], 1), "its step is no number of steps")
-    _require(isinstance(record.get("continued", []), list), "its continued is no list")
+    _require(_is_history(record.get("continued", [])), "its continued is no list of changed settings")
+    _require(isinstance(record.get("begun", ""), str), "its begun is no time")
     for name in ("versions", "machine"):
-        _require(isinstance(record.get(name, {}), dict), f"its {name} are no table")
+        _require(isinstance(record.get(name, {}), dict), f"its {name} is no table")
+    for name in ("devices", "instructions"):
+        names = record.get("machine", {}).get(name)
+        _require(_is_texts(names, optional=True), f"the {name} of its machine are no list of names")
+
+
+def _is_history(continued: Any) -> bool:
+    """Returns whether a value is as `settings_history.record_settings` writes the list `continued`."""
+    if not isinstance(continued, list) or not all(isinstance(entry, dict) for entry in continued):
+        return False
+    tables = [entry.get("changed") for entry in continued]
+    if not all(isinstance(table, dict) for table in tables):
+        return False
+    pairs = [pair for table in tables for pair in table.values()]
+    is_changed = all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    return is_changed and all(_is_count(entry.get("step"), 0) for entry in continued)
 
 
 def _check_dataset(dataset: Any) -> None:

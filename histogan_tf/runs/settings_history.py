@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -25,7 +26,10 @@ def record_settings(directory: Path, config: Config, step: int) -> None:
         step: the number of steps that were made with the settings before.
     """
     record = read_record(directory)
-    before, now = Config.from_json(record["settings"]).to_json(), config.to_json()
+    earlier = Config.from_json(record["settings"])
+    if config.positive_class is None:  # left out now; the run's images number their classes as they did before
+        config = dataclasses.replace(config, positive_class=earlier.positive_class)
+    before, now = earlier.to_json(), config.to_json()
     before, now = (json.loads(json.dumps({**settings, "restart": False})) for settings in (before, now))
     changed = {name: [before[name], value] for name, value in now.items() if before[name] != value}
     if not changed:

@@ -120,8 +120,8 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     facts = {"run": trained.output_directory.name}
     if epochs is not None:
         facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
-    facts["begun"] = trained.record["begun"]
-    facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record["versions"].items())
+    facts["begun"] = trained.record.get("begun", "")
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record.get("versions", {}).items())
     listed = [
         field.name
         for field in flag_fields()

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
@@ -49,7 +50,7 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
             f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    if trained.kind != "classifier":
+    if trained.kind != CLASSIFIER:
         return interface(model)
     return f"{interface(model)}\n\n`probability` is that of {trained.class_names[1]}, the positive class."
 

@@ -44,7 +44,10 @@ class Signature:
 
 
 def signatures_of(trained: TrainedNetwork) -> dict[str, Signature]:
-    """Returns the signatures of a network, by name; their functions raise InvalidArgumentError for unusable inputs."""
+    """Returns the signatures of a network, by name.
+
+    Their functions raise InvalidArgumentError for inputs out of range; image_bytes gives files a status instead.
+    """
     makers = {
         "generator": _generator_signatures,
         "translator": _translator_signatures,

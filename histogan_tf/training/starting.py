@@ -80,7 +80,9 @@ def start_from(
         UserError: if there is no such run, it is of another family, or its networks have another shape. Nothing was
             written then.
     """
-    if config.init_from is None or (checkpoint_folders(own_checkpoints) and not config.restart):
+    # A killed --restart may have left checkpoints of a run that has no record any more; they will be thrown away.
+    has_begun = (run_directory(config) / "config.json").exists() and not config.restart
+    if config.init_from is None or (has_begun and checkpoint_folders(own_checkpoints)):
         return None
     directory = find_directory(config.init_from, config.checkpoint_dir, "init_from")
     if directory.resolve() == run_directory(config).resolve():

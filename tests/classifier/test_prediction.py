@@ -4,6 +4,7 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -47,6 +48,15 @@ def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, t
     assert [row["id"] for row in rows_of(tmp_path / "out" / "predictions.csv")] == ["000.png", "002.png"]
     with pytest.raises(UserError, match="exists: choose another --output_dir"):
         commands.run_command(make_config(*flags))
+
+
+def test_classify_warns_of_16_bit_images_whose_upper_bits_are_unused(real_run, make_config, tmp_path, caplog):
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        Image.fromarray(np.full((20, 20), 4000 + number, np.uint16)).save(tmp_path / "in" / f"{number}.png")
+    flags = ("--mode=classify", "--run=real", f"--output_dir={tmp_path}/out", "--dataset=mine")
+    commands.run_command(make_config(*flags, f"--data_path={tmp_path}/in"))
+    assert "use only 12 of their 16 bits" in caplog.text and "multiply their pixels by 16 and" in caplog.text
 
 
 def test_classify_writes_names_that_are_not_utf8_with_escapes(real_run, make_config, tmp_path, write_images):

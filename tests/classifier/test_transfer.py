@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from histogan_tf.classifier import transfer
+from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.prediction import Predictor
 from histogan_tf.cli import commands
 from histogan_tf.data.loading import load_parts
@@ -109,13 +110,13 @@ def test_copies_of_validation_images_are_refused(train_config, tmp_path):
     validation = load_parts(train_config())[1]
     np.savez(tmp_path / "1.npz", images=np.rot90(validation.images[:2], axes=(1, 2)))
     with pytest.raises(UserError, match="2 of 2 synthetic images are copies of validation images"):
-        transfer.load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
+        load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
 
 
 def test_synthetic_images_of_another_size_are_told(train_config, tmp_path):
     np.savez(tmp_path / "1.npz", images=np.zeros((2, 16, 16, 3), np.uint8))
     with pytest.raises(UserError, match="its images are 16x16x3, but those of 'idc' are 20x20x3"):
-        transfer.load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
+        load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
 
 
 def test_one_label_only_is_told_of_training_and_of_validation(train_config, patients, tmp_path):
@@ -127,7 +128,7 @@ def test_one_label_only_is_told_of_training_and_of_validation(train_config, pati
         config = train_config(f"--data_path={tmp_path}", "--split_by=patient", f"--split_seed={seed}")
         lone = "validation" if "p1" in load_parts(config)[1].groups else "training"
         with pytest.raises(UserError, match=f"the {lone} images hold none of the label 'non-idc'"):
-            transfer.load_data(config)
+            load_data(config)
         told.add(lone)
     assert told == {"training", "validation"}
 
@@ -137,7 +138,7 @@ def test_a_set_without_two_labels_is_told(train_config, tmp_path, write_images, 
     for label in range(classes):
         write_images(tmp_path / str(label), 4, seed=label)
     with pytest.raises(UserError, match=told):
-        transfer.load_data(train_config("--dataset=set", f"--data_path={tmp_path}"))
+        load_data(train_config("--dataset=set", f"--data_path={tmp_path}"))
 
 
 def test_features_that_are_not_finite_are_told(train_config, tmp_path, monkeypatch):
@@ -186,7 +187,7 @@ def test_an_image_on_disk_that_cannot_be_used_is_told(train_config, patients, tm
 
 
 def test_training_images_are_found_by_their_number(train_config, synthetic_dir):
-    data = transfer.load_data(train_config("--train_on=both", f"--synthetic_dir={synthetic_dir}"))
+    data = load_data(train_config("--train_on=both", f"--synthetic_dir={synthetic_dir}"))
     indices = np.array([50, 3, 42, 41])
     merged = data.training_set()
     np.testing.assert_array_equal(data.images_at(indices), merged.images[indices])

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from histogan_tf.data.class_file import labels_among, matching_class, read_class_file, write_class_file
 from histogan_tf.errors import UserError
@@ -71,3 +73,21 @@ def test_labels_get_the_numbers_of_their_classes():
         UserError, match="images were made as 'stroma', and the real ones have the classes non-idc, idc"
     ):
         labels_among(np.int32([0, 1]), ("stroma", "idc"), ("non-idc", "idc"))
+
+
+_JSON = st.recursive(
+    st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+
+
+@pytest.mark.fuzz
+@given(_JSON.map(json.dumps) | st.builds(lambda names: json.dumps({"class_names": names}), _JSON) | st.text())
+@example("[" * 100_000)
+def test_a_file_that_holds_anything_gives_different_names_or_is_refused(tmp_path_factory, text):
+    directory = tmp_path_factory.getbasetemp()
+    (directory / "classes.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        names = read_class_file(directory)
+    except UserError:
+        return
+    assert len(set(names)) == len(names) and all(isinstance(name, str) for name in names)

@@ -91,6 +91,16 @@ def test_a_class_that_the_real_images_lack_is_refused(tmp_path, write_images):
     assert load(tmp_path).labels.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("names", "told"), [(["idc"], "the classes.json names"), (None, "the real set names")])
+def test_images_of_a_label_without_a_name_are_not_left_out_in_silence(tmp_path, write_images, names, told):
+    for label in (0, 1, 2) if names is None else (0, 1):
+        write_images(tmp_path / str(label), 2, seed=label)
+    if names is not None:
+        (tmp_path / "classes.json").write_text(json.dumps({"class_names": names}))
+    with pytest.raises(UserError, match=f"holds images of the label {1 if names else 2} .*{told} the labels"):
+        load_synthetic(str(tmp_path), ("non-idc", "idc"))
+
+
 def test_a_folder_that_does_not_name_its_classes_is_warned_of(tmp_path, write_images, caplog):
     write_images(tmp_path / "1", 1)
     load(tmp_path)

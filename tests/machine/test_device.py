@@ -57,3 +57,12 @@ def test_the_bytes_of_a_run_do_not_change_where_it_goes_on_with_the_same_threads
     monkeypatch.setattr(device, "num_usable_cores", lambda: 8)
     device.prepare(tiny_config("--model=cyclegan"), {"threads": 4})
     assert threads == {"intra_op": 4, "inter_op": 2}
+
+
+def test_the_networks_of_a_distributed_run_share_no_cores_when_it_goes_on(tiny_config, threads, monkeypatch):
+    config = tiny_config("--model=cyclegan", "--distribution=mirrored", "--num_replicas=2")
+    for recorded in (None, {"threads": 4}):
+        threads.clear()
+        monkeypatch.setattr(device, "num_usable_cores", lambda: 4)
+        device.prepare(config, recorded)
+        assert threads == {}

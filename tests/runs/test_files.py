@@ -70,6 +70,12 @@ def test_an_error_of_writing_names_the_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_error_of_a_library_without_a_number_is_not_taken_for_a_full_disk(tmp_path: Path):
+    with pytest.raises(OSError, match="^cannot identify image file$") as caught, files.written_aside(tmp_path / "a"):
+        raise OSError("cannot identify image file")
+    assert caught.value.errno is None and list(tmp_path.iterdir()) == []
+
+
 def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from histogan_tf.config import Config, resolve
 from histogan_tf.errors import UserError
 from histogan_tf.machine import workers
+from histogan_tf.machine.processor import warn_of_other_machine
 from histogan_tf.runs import run_directory
 from histogan_tf.runs.locking import RUN, is_own
 from histogan_tf.runs.own_results import is_own_or_free
+from histogan_tf.serving.model_card import _earlier
 
 RECORD: dict = {
     "settings": resolve(Config(model="dcgan1")).to_json(),
@@ -29,7 +31,9 @@ RECORD: dict = {
     "patients": ["p1"],
     "initialized_from": None,
     "versions": {},
-    "machine": {"devices": [], "threads": 2, "instructions": []},
+    "machine": {"devices": ["a GPU"], "threads": 2, "instructions": ["avx2"]},
+    "continued": [{"step": 3, "at": "2026-01-01T00:00:00+00:00", "changed": {"max_steps": [3, 6]}}],
+    "begun": "2026-01-01T00:00:00+00:00",
 }
 RECORD = json.loads(json.dumps(RECORD))
 VALUES = st.recursive(
@@ -96,6 +100,7 @@ def test_config_json(tmp_path_factory, content: bytes):
     assert (run_directory.recorded_machine(config) or {"threads": 1})["threads"] >= 1
     try:
         _, found, dataset = run_directory.read_run(config)
+        record = run_directory.read_record(directory)
     except UserError as error:
         require_one_line(error)
         return
@@ -103,6 +108,8 @@ def test_config_json(tmp_path_factory, content: bytes):
     assert min(height, width) >= 1 and channels in (1, 3)
     assert all(isinstance(name, str) for name in dataset["class_names"])
     assert isinstance(found.model, str) and found.batch_size >= 1
+    warn_of_other_machine(record.get("machine", {}), "run")
+    assert all(isinstance(line, str) for line in _earlier(record.get("continued", []), ["max_steps"]))
     with pytest.raises(UserError):
         run_directory._check_same(directory, config, {"name": "other"}, {"step": 1})
 
@@ -164,6 +171,8 @@ def test_tf_config(text: str):
         ({"settings": RECORD["settings"] | {"gf_dim": "wide"}}, "gf_dim is 'wide'"),
         ({"settings": {}}, "its settings have no model"),
         ({"patients": "p1"}, "patients"),
+        ({"machine": {"threads": 2, "devices": 3}}, "the devices of its machine are no list of names"),
+        ({"continued": [{"step": 3}]}, "its continued is no list of changed settings"),
         ({"initialized_from": {}}, "initialized_from"),
     ],
 )

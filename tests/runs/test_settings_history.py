@@ -34,6 +34,15 @@ def test_the_record_has_the_settings_with_which_the_run_goes_on_and_says_what_ch
     ]
 
 
+def test_a_positive_class_that_is_left_out_now_is_the_one_from_before(tiny_config):
+    named = tiny_config("--model=dcgan1", "--positive_class=idc")
+    directory = begin_run(named, DATASET)
+    record_settings(directory, named, 0)
+    begun = read_record(directory)
+    record_settings(directory, tiny_config("--model=dcgan1"), 20)
+    assert read_record(directory) == begun and begun["settings"]["positive_class"] == "idc"
+
+
 def test_a_record_of_an_earlier_version_gets_the_settings_that_it_lacks(tiny_config):
     config = tiny_config("--model=resnet18")
     directory = begin_run(config, DATASET)

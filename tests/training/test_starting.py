@@ -72,6 +72,9 @@ def test_generator_average_and_discriminator_start_from_the_source_and_optimizer
     assert (start.record["run"], start.record["model"], start.record["step"]) == ("a", "dcgan1", 3)
     assert start.begun_anew == ()
     assert not (tmp_path / "b").exists()
+    # A --restart that was killed has left a checkpoint, but no record of its run: it is no run that goes on.
+    (tmp_path / "b" / "ckpt" / "step-00000005").mkdir(parents=True)
+    assert start_from(config, trainer.state(), DATASET, None, tmp_path / "b" / "ckpt").record == start.record
 
 
 def test_an_exported_run_is_a_start_too_and_without_discriminators_they_begin_anew(tiny_config, tmp_path, source):

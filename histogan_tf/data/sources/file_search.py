@@ -45,7 +45,15 @@ class FoundFiles:
 
 
 def list_images(root: str, pattern: str = "*") -> list[str]:
-    """Returns the names that `find_images_below` finds; see there."""
+    """Returns the sorted relative paths of the image files below a folder: the `names` of `find_images_below`.
+
+    Args:
+        root: an existing folder.
+        pattern: a glob for the files to take, as in `find_images_below`.
+
+    Raises:
+        UserError: for the reasons for which `find_images_below` raises it.
+    """
     return find_images_below(root, pattern).names
 
 
@@ -151,8 +159,9 @@ class _Search:
         """Logs which links were followed, and what was left out."""
         if self._followed:
             logger.info(
-                "followed %d symbolic links in %r: %s",
+                "followed %d symbolic link%s in %r: %s",
                 len(self._followed),
+                "" if len(self._followed) == 1 else "s",
                 self._root,
                 listing((f"{name} -> {target}" for name, target in sorted(self._followed.items())), most=3),
             )

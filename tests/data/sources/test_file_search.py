@@ -1,30 +1,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from histogan_tf.data.sources.file_search import find_images_below, list_images, readable_name
 from histogan_tf.errors import UserError
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Writes a 2x3 grey image of one value."""
-
-    def write_image(name: str, value: int = 0) -> None:
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((2, 3), value, np.uint8)).save(path)
-
-    return write_image
-
-
-@pytest.fixture
-def root(tmp_path):
-    (tmp_path / "root").mkdir()
-    return str(tmp_path / "root")
 
 
 class TestListImages:
@@ -93,7 +73,7 @@ class TestListImages:
             (tmp_path / name / "b.png").write_bytes((tmp_path / "root" / "a.png").read_bytes())
         os.symlink(tmp_path / "outside", os.path.join(root, "class"))
         assert list_images(root) == ["a.png", "class/b.png", "class/deep/b.png"]
-        assert f"followed 1 symbolic links in {root!r}: class -> {tmp_path / 'outside'}" in caplog.text
+        assert f"followed 1 symbolic link in {root!r}: class -> {tmp_path / 'outside'}" in caplog.text
 
     def test_no_file_is_read_twice_through_links(self, root, write, tmp_path):
         write("in/a.png")

@@ -9,24 +9,6 @@ from histogan_tf.data.sources.folder import load_folder, sort_class_names
 from histogan_tf.errors import UserError
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes a 2x3 grey image of one value."""
-
-    def write_image(name: str, value: int = 0) -> None:
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((2, 3), value, np.uint8)).save(path)
-
-    return write_image
-
-
-@pytest.fixture
-def root(tmp_path):
-    (tmp_path / "root").mkdir()
-    return str(tmp_path / "root")
-
-
 def load(root, pattern="*", strict=False):
     return load_folder(root, name="set", input_fname_pattern=pattern, prepare=lambda image: image).in_memory(
         strict=strict
