@@ -21,7 +21,7 @@ from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.equalized import EqualizedDense
 from histogan_tf.models.modes import ModeOfLatent
-from histogan_tf.models.orientation import Orientation
+from histogan_tf.models.placement import Placement, num_shifts
 from histogan_tf.models.spectral import SpectralDense
 
 MIN_PROJECTED_SIZE = 8
@@ -33,8 +33,12 @@ _NOISE_SEED = 42  # the same for all runs, so that a generator can start from th
 _MOST_LOGITS = 8  # patch logits along the longer side of a discriminator's output
 
 
-def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Returns the (height, width) in pixels of the generator's feature maps, from the first to the image's own.
+def map_sizes(height: int, width: int, margin: int = 0) -> list[tuple[int, int]]:
+    """Returns the (height, width) in pixels of the generator's feature maps, from the first to the last.
+
+    Args:
+        height, width: the size of the images.
+        margin: by how much the last map is higher and wider than the images.
 
     Raises:
         UserError: when the images are too small.
@@ -44,8 +48,9 @@ def map_sizes(height: int, width: int) -> list[tuple[int, int]]:
             f"images of {height}x{width} pixels are too small for --model=projected: set --output_height and "
             f"--output_width to {MIN_PROJECTED_SIZE} or more"
         )
-    sizes = [(height, width)]
-    while min(sizes[0]) > _FIRST_SIZE:
+    sizes, image_sides = [(height + margin, width + margin)], min(height, width)
+    while image_sides > _FIRST_SIZE:
+        image_sides = -(-image_sides // 2)
         sizes.insert(0, tuple(-(-pixels // 2) for pixels in sizes[0]))
     return sizes
 
@@ -61,6 +66,7 @@ def build_projected_generator(
     proportions: np.ndarray | None = None,
     z_dist: str = "normal01",
     is_turned: bool = False,
+    is_shifted: bool = False,
     precision: str = "float32",
     sync_batch_norm: bool = False,
     cpu_kernels: bool = False,
@@ -68,7 +74,7 @@ def build_projected_generator(
 ) -> keras.Model:
     """Builds the generator, which maps z, and labels if it is conditional, to images.
 
-    A linear layer makes the first map of at most 4 pixels along its shorter side. Each block doubles the size: nearest
+    A linear layer makes the first map of at most 4 pixels along its shorter side. Each block doubles the size: bilinear
     upsampling and two 3x3 convolutions, each with batch normalization and a gated linear unit. The channels of the
     finer maps are scaled by gates that are computed from the map two sizes smaller (skip-layer excitation, FastGAN,
     equation 1). All kernels have an equalized learning rate.
@@ -85,8 +91,9 @@ def build_projected_generator(
         num_classes: the number of labels of the label-conditioned network; 0 for a network without labels.
         num_modes: the number of modes of each label, see `modes`; with 1, z alone tells the images apart.
         proportions: the shares of the modes, (labels, num_modes); None for equal shares.
-        z_dist: the distribution of z, which only modes and orientations depend on.
-        is_turned: whether z also chooses the orientation of each image, see `orientation`.
+        z_dist: the distribution of z, which only modes and placements depend on.
+        is_turned: whether z also chooses the orientation of each image, see `placement`.
+        is_shifted: whether z also chooses the part of a larger image that each image is.
         precision: `float32` or `mixed_bfloat16`, a Keras dtype policy.
         sync_batch_norm: whether batch norm uses the statistics of all replicas' batches together.
         cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
@@ -99,14 +106,16 @@ def build_projected_generator(
     Raises:
         UserError: when the images are too small.
     """
-    sizes = map_sizes(*image_shape[:2])
+    shifts = num_shifts(*image_shape[:2]) if is_shifted else 1
+    sizes = map_sizes(*image_shape[:2], margin=shifts - 1)
     widths = [min(max_gf_dim, gf_dim * 2**exponent) for exponent in reversed(range(len(sizes)))]
     network = _GeneratorLayers(precision, seed, sync_batch_norm, cpu_kernels)
     inputs = {"z": keras.Input((z_dim,), name="z")}
     if num_classes:
         inputs["label"] = keras.Input((), dtype="int32", name="label")
     hidden, condition = inputs["z"], inputs.get("label")
-    if num_modes > 1 or is_turned:
+    is_placed = is_turned or shifts > 1
+    if num_modes > 1 or is_placed:
         condition, place = ModeOfLatent(num_modes, num_classes, z_dist, proportions, name="mode")(hidden, condition)
         hidden = hidden[:, 1:]
     hidden = network.joined(hidden, condition, max(1, num_classes) * num_modes)
@@ -125,8 +134,8 @@ def build_projected_generator(
             hidden = hidden * network.excitation(scales[number - _EXCITED_FROM], width, name)
     images = network.conv(hidden, image_shape[-1], "image")
     images = layers.Activation("tanh", dtype="float32", name="tanh")(images)
-    if is_turned:
-        images = Orientation(dtype="float32", name="orientation")(images, place)
+    if is_placed:
+        images = Placement(shifts, is_turned, dtype="float32", name="placement")(images, place)
     return keras.Model(inputs, images, name="generator")
 
 
@@ -218,8 +227,11 @@ class _GeneratorLayers:
         return layer(hidden, latents)
 
     def upsampled(self, hidden: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
-        """Returns a map of which each pixel is repeated twice along both axes, cut to `size`."""
-        hidden = layers.UpSampling2D(2, interpolation="nearest", dtype=self._precision)(hidden)
+        """Returns a map of twice the size by bilinear interpolation, cut to `size`.
+
+        Repeated pixels would leave their grid in the images: a line in the spectrum at a period of 4 pixels.
+        """
+        hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
         margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
         if any(map(any, margins)):
             hidden = layers.Cropping2D(margins, dtype=self._precision)(hidden)

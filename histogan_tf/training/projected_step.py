@@ -52,6 +52,7 @@ def projected_generator(
         proportions=proportions,
         z_dist=config.z_dist,
         is_turned="dihedral" in config.diffaugment,
+        is_shifted=bool({"translation", "reflected_translation"} & set(config.diffaugment)),
         sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,

@@ -82,6 +82,17 @@ def test_z_turns_the_image_and_nothing_else_of_it():
         assert symmetry == 0 or not np.allclose(images[symmetry], images[0])
 
 
+def test_z_chooses_a_part_of_a_larger_image():
+    generator = build_projected_generator((12, 14, 3), z_dim=4, gf_dim=2, z_dist="uniform_unsigned", is_shifted=True)
+    latents = np.repeat(np.random.default_rng(0).uniform(size=(1, 4)), 4, axis=0).astype(np.float32)
+    latents[:, 0] = (np.arange(4) + 0.5) / 4
+    images = np.asarray(generator({"z": latents}))
+    assert images.shape == (4, 12, 14, 3)
+    np.testing.assert_array_equal(images[0][1:], images[1][:-1])  # one pixel further down
+    np.testing.assert_array_equal(images[0][:, 1:], images[2][:, :-1])  # one pixel further right
+    np.testing.assert_array_equal(images[0][1:, 1:], images[3][:-1, :-1])
+
+
 def test_noise_is_a_projection_of_z_of_unit_variance():
     layer = LatentNoise((3, 5), seed=7)
     maps, latents = np.zeros((4000, 3, 5, 2), np.float32), np.random.default_rng(0).normal(size=(4000, 40))
