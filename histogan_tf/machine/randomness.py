@@ -6,6 +6,8 @@ A run that was stopped and resumed therefore draws the same numbers as one that 
 from __future__ import annotations
 
 import enum
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -53,3 +55,8 @@ def weight_seeds(seed: int, purpose: Purpose, num_seeds: int) -> list[int]:
     """Returns `num_seeds` seeds in [0, 2**31), one for each weight initializer of a network."""
     sequence = np.random.SeedSequence([seed, int(purpose)])
     return [int(state) >> 1 for state in sequence.generate_state(num_seeds)]
+
+
+def seeds_of_weights(seed: int, purpose: Purpose) -> Iterator[int]:
+    """Yields the seeds of one network's weights; the n-th one does not depend on how many are used."""
+    return (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))

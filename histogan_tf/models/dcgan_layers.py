@@ -8,13 +8,12 @@ ceil(size / stride) pixels a side.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
-from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.machine.randomness import Purpose, seeds_of_weights
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.spectral import SpectralDense
 
@@ -34,8 +33,8 @@ class DCGANLayers:
         self, precision: str, seed: int, purpose: Purpose, sync_batch_norm: bool, cpu_kernels: bool = False
     ) -> None:
         self.precision = precision
-        # The n-th seed does not depend on how many are used, so a deeper network has the same seeds in its first ones.
-        self._seeds = (weight_seeds(seed, purpose, number)[-1] for number in itertools.count(1))
+        # A deeper network has the same seeds in its first layers.
+        self._seeds = seeds_of_weights(seed, purpose)
         self._sync_batch_norm = sync_batch_norm
         self._classes = layer_classes(cpu_kernels)
 

@@ -26,7 +26,7 @@ class ModeOfLatent(layers.Layer):
 
     The range of that number is cut into an interval for each mode, so long that the mode is drawn in its proportion.
     Where in the interval the number lies is a second result, which chance alone decides: it can choose what must not
-    depend on the mode, see `orientation`.
+    depend on the mode, see `placement`.
 
     Args:
         num_modes: the number of modes of each label.

@@ -21,7 +21,8 @@ from histogan_tf.machine import replicas, workers
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.modes import ModeOfFeatures, pool
 from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.projected import build_projected_discriminators, build_projected_generator
+from histogan_tf.models.projected_discriminators import build_projected_discriminators
+from histogan_tf.models.projected_generator import build_projected_generator
 from histogan_tf.models.projector import FeatureProjector, feature_shapes
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.training.generator_trainer import GeneratorTrainer, restorable_generator
@@ -52,6 +53,7 @@ def projected_generator(
         proportions=proportions,
         z_dist=config.z_dist,
         is_turned="dihedral" in config.diffaugment,
+        is_shifted=bool({"translation", "reflected_translation"} & set(config.diffaugment)),
         sync_batch_norm=config.sync_batch_norm,
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,

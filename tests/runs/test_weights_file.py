@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from histogan_tf.errors import UserError
-from histogan_tf.models.projected import LatentNoise
+from histogan_tf.models.projected_generator import LatentNoise
 from histogan_tf.runs.weights_file import named_weights, networks_in, read_weights, write_weights
 
 

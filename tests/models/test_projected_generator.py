@@ -1,4 +1,4 @@
-"""The networks of the projected GAN: sizes, parameters, and what each input changes."""
+"""The generator of the projected GAN: sizes, parameters, and what each input changes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.symmetries import apply_symmetry
-from histogan_tf.models.projected import (
-    LatentNoise,
-    build_projected_discriminators,
-    build_projected_generator,
-    map_sizes,
-)
+from histogan_tf.models.projected_generator import LatentNoise, build_projected_generator, map_sizes
 
 
 @pytest.mark.parametrize(
@@ -27,6 +22,11 @@ from histogan_tf.models.projected import (
 )
 def test_maps_double_up_to_the_size_of_the_image(size, sizes):
     assert map_sizes(*size) == sizes
+
+
+def test_a_margin_makes_maps_larger_and_not_more():
+    assert map_sizes(50, 50, margin=7) == [(4, 4), (8, 8), (15, 15), (29, 29), (57, 57)]
+    assert map_sizes(16, 40, margin=1) == [(5, 11), (9, 21), (17, 41)]
 
 
 def test_too_small_images_are_refused():
@@ -82,6 +82,17 @@ def test_z_turns_the_image_and_nothing_else_of_it():
         assert symmetry == 0 or not np.allclose(images[symmetry], images[0])
 
 
+def test_z_chooses_a_part_of_a_larger_image():
+    generator = build_projected_generator((12, 14, 3), z_dim=4, gf_dim=2, z_dist="uniform_unsigned", is_shifted=True)
+    latents = np.repeat(np.random.default_rng(0).uniform(size=(1, 4)), 4, axis=0).astype(np.float32)
+    latents[:, 0] = (np.arange(4) + 0.5) / 4
+    images = np.asarray(generator({"z": latents}))
+    assert images.shape == (4, 12, 14, 3)
+    np.testing.assert_array_equal(images[0][1:], images[1][:-1])  # one pixel further down
+    np.testing.assert_array_equal(images[0][:, 1:], images[2][:, :-1])  # one pixel further right
+    np.testing.assert_array_equal(images[0][1:, 1:], images[3][:-1, :-1])
+
+
 def test_noise_is_a_projection_of_z_of_unit_variance():
     layer = LatentNoise((3, 5), seed=7)
     maps, latents = np.zeros((4000, 3, 5, 2), np.float32), np.random.default_rng(0).normal(size=(4000, 40))
@@ -96,35 +107,6 @@ def test_noise_is_a_projection_of_z_of_unit_variance():
     again = LatentNoise((3, 5), seed=7)
     again.weight.assign(2.0)
     np.testing.assert_array_equal(again(maps[:9], latents[:9].astype(np.float32)), noise[:9])
-
-
-def test_each_scale_has_patch_logits():
-    shapes = [(24, 24, 8), (12, 12, 16), (6, 6, 32)]
-    network = build_projected_discriminators(shapes, df_dim=10)
-    features = {f"features_{number}": np.ones((2, *shape), np.float32) for number, shape in enumerate(shapes, start=1)}
-    logits = network(features)
-    assert {name: tuple(of_scale.shape) for name, of_scale in logits.items()} == dict.fromkeys(
-        ("scale1", "scale2", "scale3"), (2, 36)
-    )
-    convolutions = {weight.path: tuple(weight.shape) for weight in network.trainable_weights if "kernel" in weight.path}
-    assert convolutions["scale1_conv1/kernel"] == (4, 4, 8, 10) and convolutions["scale1_conv2/kernel"] == (
-        4,
-        4,
-        10,
-        10,
-    )
-    assert convolutions["scale2_conv1/kernel"] == (4, 4, 16, 10) and "scale3_conv1/kernel" not in convolutions
-    assert convolutions["scale3_last/kernel"] == (3, 3, 32, 10)
-
-
-def test_a_condition_adds_the_product_of_its_embedding_and_the_features():
-    network = build_projected_discriminators([(4, 4, 3)], df_dim=5, num_conditions=4)
-    features = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
-    logits = [network({"features_1": features, "condition": np.array([number])})["scale1"][0] for number in range(4)]
-    table = network.get_layer("scale1_condition").kernel.numpy()
-    hidden = tf.nn.leaky_relu(network.get_layer("scale1_last")(features), 0.2).numpy()
-    difference = (hidden[0] @ (table[2] - table[1])).ravel()
-    np.testing.assert_allclose(logits[2] - logits[1], difference, rtol=1e-3, atol=1e-5)
 
 
 def test_equal_seeds_make_equal_networks():

@@ -1,0 +1,30 @@
+"""Placement against NumPy's slices and turns, for images that are square and that are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from histogan_tf.metrics.symmetries import apply_symmetry
+from histogan_tf.models.placement import Placement, num_shifts
+
+
+@pytest.mark.parametrize(
+    ("shape", "shifts", "is_turned", "num_symmetries"),
+    [((8, 8, 3), 4, True, 8), ((5, 7, 1), 2, True, 4), ((5, 5, 3), 1, True, 8), ((11, 9, 1), 8, False, 1)],
+)
+def test_each_part_of_the_range_has_its_placement(shape, shifts, is_turned, num_symmetries):
+    numbers = np.arange(num_symmetries * shifts**2)
+    images = np.random.default_rng(0).normal(size=(len(numbers), *shape)).astype(np.float32)
+    places = (numbers + np.linspace(0.001, 0.999, len(numbers))) / len(numbers)
+    placed = np.asarray(Placement(shifts, is_turned)(images, places.astype(np.float32)))
+    height, width = shape[0] - shifts + 1, shape[1] - shifts + 1
+    for number in numbers:
+        top, left, symmetry = number % shifts, number // shifts % shifts, number // shifts**2
+        part = images[number : number + 1, top : top + height, left : left + width]
+        np.testing.assert_array_equal(placed[number], apply_symmetry(part, symmetry)[0])
+
+
+def test_small_images_have_fewer_places():
+    sides = (8, 11, 12, 16, 24, 32, 50, 96, 256)
+    assert [num_shifts(side, 300) for side in sides] == [1, 1, 2, 2, 4, 4, 8, 16, 16]
