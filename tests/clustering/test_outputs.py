@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -108,7 +110,7 @@ def test_a_failure_leaves_whole_files(clustering, textures_and_flat, tmp_path, m
 
     def write_half(path, model):
         path.write_bytes(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(outputs, "save_model", write_half)
     with pytest.raises(OSError, match="No space left"):
