@@ -37,9 +37,10 @@ class ClassifierFlags:
     perturbations: tuple[str, ...] | None = flag(
         None,
         "Changes that make perturbed views of each training image, separated by commas: quarter turns (rotation), "
-        "mirroring (flips), added noise (noise). No views are made if left out.",
+        "mirroring (flips), other amounts of haematoxylin and eosin (stain), added noise (noise). No "
+        "views are made if left out.",
         section="classifier",
-        choices=("rotation", "flips", "noise"),
+        choices=("rotation", "flips", "stain", "noise"),
     )
     views: int = flag(
         3,

@@ -1,4 +1,4 @@
-"""Makes perturbed views of images: turned, mirrored, or with noise. TensorFlow operations without state."""
+"""Makes perturbed views of images: turned, mirrored, stained otherwise, or with noise. No operation has a state."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
+from histogan_tf.data.stain import check_stainable, jitter_stains
 from histogan_tf.errors import UserError
 from histogan_tf.machine import replicas
 from histogan_tf.metrics.symmetries import (
@@ -55,6 +56,16 @@ def add_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(tf.cast(images, tf.float32) + noise), 0.0, 255.0), tf.uint8)
 
 
+def restain(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 images whose stains are changed at random by `jitter_stains`, rounded.
+
+    Args:
+        images: uint8 (batch, height, width, 3).
+        seed: int (2,), the seed for TensorFlow's stateless operations.
+    """
+    return tf.cast(tf.round(255.0 * jitter_stains(tf.cast(images, tf.float32) / 255.0, seed)), tf.uint8)
+
+
 def symmetries_of(perturbations: Collection[str], image_shape: tuple[int, int, int]) -> list[int]:
     """Returns the numbers of the symmetries that `rotation`, `flips` or both make, sorted, without the identity.
 
@@ -80,7 +91,7 @@ def perturbed_view(
 
     Args:
         images: uint8 (batch, height, width, channels), with static height and width.
-        perturbations: some of `rotation`, `flips` and `noise`.
+        perturbations: some of `rotation`, `flips`, `stain` and `noise`.
         view: the number of the view, from 1.
         seed: int64 (2,), the seed of the batch; the same for all its views.
 
@@ -91,17 +102,23 @@ def perturbed_view(
     if num_symmetries := symmetries.shape[0]:
         first = tf.random.stateless_uniform([tf.shape(images)[0]], seed, 0, num_symmetries, tf.int32)
         images = apply_symmetries(images, tf.gather(symmetries, (first + view - 1) % num_symmetries))
-    if "noise" in perturbations:
-        images = add_noise(images, tf.random.experimental.stateless_fold_in(seed, view))
-    return images
+    return _without_place(images, perturbations, tf.random.experimental.stateless_fold_in(seed, view))
+
+
+def _without_place(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tensor) -> tf.Tensor:
+    """Returns the images with the perturbations that leave every pixel at its place: stain, then noise."""
+    if "stain" in perturbations:
+        images = restain(images, tf.random.experimental.stateless_fold_in(seed, 1))
+    return add_noise(images, seed) if "noise" in perturbations else images
 
 
 def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tensor) -> tf.Tensor:
-    """Returns a batch in which each image has a random symmetry, possibly the identity, and noise if asked for.
+    """Returns a batch in which each image has a random symmetry, possibly the identity, and other stains and noise if
+    these are among the perturbations.
 
     Args:
         images: uint8 (batch, height, width, channels), with static height and width.
-        perturbations: some of `rotation`, `flips` and `noise`.
+        perturbations: some of `rotation`, `flips`, `stain` and `noise`.
         seed: int (2,), the seed of all random choices.
     """
     symmetries = tf.constant([0, *symmetries_of(perturbations, images.shape[1:])], tf.int32)
@@ -109,23 +126,27 @@ def random_view(images: tf.Tensor, perturbations: Collection[str], seed: tf.Tens
         lambda shape: tf.random.stateless_uniform(shape, seed, 0, symmetries.shape[0], tf.int32), [tf.shape(images)[0]]
     )
     images = apply_symmetries(images, tf.gather(symmetries, drawn))
-    return add_noise(images, tf.random.experimental.stateless_fold_in(seed, 1)) if "noise" in perturbations else images
+    return _without_place(images, perturbations, tf.random.experimental.stateless_fold_in(seed, 1))
 
 
 def check_views(perturbations: Collection[str], num_views: int, image_shape: tuple[int, int, int]) -> None:
-    """Refuses a number of views at which some views of an image would be equal.
+    """Refuses a number of views at which some views of an image would be equal, and stains of grey images.
 
     Args:
-        perturbations: some of `rotation`, `flips` and `noise`.
+        perturbations: some of `rotation`, `flips`, `stain` and `noise`.
         num_views: the number of views of each image.
         image_shape: the (height, width, channels) of the images.
 
     Raises:
-        UserError: if there are more views than symmetries, and no noise that makes them differ.
+        UserError: if there are more views than symmetries, and neither stain nor noise makes them differ; or for
+            stain in images without three channels.
     """
+    if "stain" in perturbations:
+        check_stainable(image_shape[-1])
     num_symmetries = len(symmetries_of(perturbations, image_shape))
-    if "noise" not in perturbations and num_views > num_symmetries:
+    if not {"stain", "noise"} & set(perturbations) and num_views > num_symmetries:
         raise UserError(
             f"--views={num_views}: --perturbations={','.join(perturbations)} makes only {num_symmetries} different "
-            f"views of a {image_shape[0]}x{image_shape[1]} image; lower --views, or add noise to --perturbations"
+            f"views of a {image_shape[0]}x{image_shape[1]} image; lower --views, or add stain or noise to "
+            f"--perturbations"
         )

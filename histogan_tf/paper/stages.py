@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from histogan_tf.config import flag_fields
 from histogan_tf.errors import UserError, doing, listing
 from histogan_tf.paper.estimate import Cost
 from histogan_tf.runs import files
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 _UNFINISHED = "was begun and not finished"
 # Files of a run directory that a later command may change and that no result depends on.
 _UNRECORDED = ("log.txt", ".lock", "logs")
+_DEFAULTS = {field.name: json.loads(json.dumps(field.default)) for field in flag_fields()}
 _DATED = "config.json"  # holds the time when the run was begun, so it differs between equal runs of a stage
 
 
@@ -56,6 +58,8 @@ class Stage:
     def settings_changed(self, record: Mapping[str, Any]) -> str | None:
         """Says in words which settings differ between a record and the stage; None if all are equal."""
         was, now = record["settings"], json.loads(json.dumps(self.settings))
+        # A flag that a record lacks is newer than the record, whose stage did what the flag's default stands for.
+        was = {**{name: _DEFAULTS[name] for name in now if name in _DEFAULTS}, **was}
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
         return listing(f"{name} was {was.get(name)} and is now {now.get(name)}" for name in names) if names else None
 

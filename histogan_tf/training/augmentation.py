@@ -94,12 +94,25 @@ def dihedral(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.where(is_transposed, tf.transpose(images, (0, 2, 1, 3)), images)
 
 
+def stain(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Returns each image with the amounts of haematoxylin, eosin and DAB changed at random, as another laboratory might
+    have stained it (Tellez et al., IEEE TMI 2018). Arguments and result are those of `color`.
+
+    Raises:
+        UserError: if the images have no three channels.
+    """
+    from histogan_tf.data.stain import jitter_stains
+
+    return 2.0 * jitter_stains((images + 1.0) / 2.0, seed) - 1.0
+
+
 POLICIES: Mapping[str, Policy] = {
     "dihedral": dihedral,
     "color": color,
     "translation": random_shift,
     "reflected_translation": reflected_shift,
     "cutout": cutout,
+    "stain": stain,
 }
 
 

@@ -146,7 +146,7 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
     [
         (
             {"ada_target": 0.6},
-            "--ada_target=0.6 needs.*--diffaugment=dihedral,color or others of dihedral, color,.* cutout",
+            "--ada_target=0.6 needs.*--diffaugment=dihedral,color or others of dihedral, color,.* cutout, stain",
         ),
         ({"adversarial_loss": "hinge", "label_smoothing": 0.9}, "--label_smoothing=0.9: the hinge loss has no target"),
         (
@@ -165,7 +165,7 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
         ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is for dcgan1"),
         (
             {"diffaugment": ("colour",)},
-            "--diffaugment=colour: choose among dihedral, color, translation, reflected_translation, cutout",
+            "--diffaugment=colour: choose among dihedral, color, translation, reflected_translation, cutout, stain",
         ),
     ],
 )

@@ -76,7 +76,7 @@ def test_noise_has_its_deviation_no_bias_and_stays_in_range():
     assert black.dtype == np.uint8 and 0 < np.mean(black == 0) < 0.6 and black.max() < 60
 
 
-@pytest.mark.parametrize("names", [("rotation",), ("rotation", "flips"), ("flips", "noise")])
+@pytest.mark.parametrize("names", [("rotation",), ("rotation", "flips"), ("flips", "noise"), ("stain",)])
 def test_views_are_the_same_eagerly_and_in_a_pipeline_and_by_seed(names):
     images = random_images(4)
     for function in (
@@ -106,6 +106,9 @@ def test_random_views_take_every_symmetry_about_equally_often():
 def test_more_views_than_symmetries_are_refused_without_noise():
     perturbations.check_views(("rotation", "flips"), 7, (5, 5, 3))
     perturbations.check_views(("noise",), 100, (5, 5, 3))
+    perturbations.check_views(("flips", "stain"), 100, (5, 5, 3))
+    with pytest.raises(UserError, match="3 channels only, and these have 1"):
+        perturbations.check_views(("stain",), 1, (5, 5, 1))
     with pytest.raises(UserError, match="--views=8: .* makes only 7 different views of a 5x5 image"):
         perturbations.check_views(("rotation", "flips"), 8, (5, 5, 3))
     with pytest.raises(UserError, match="makes only 1 different views of a 4x6 image"):

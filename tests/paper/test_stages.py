@@ -119,6 +119,15 @@ def test_a_stage_that_was_stopped_goes_on_inside_if_it_can_and_else_begins_anew(
     assert kitchen.run() == ["bread"]
 
 
+def test_a_flag_that_is_newer_than_a_record_had_its_default_then():
+    def changed(recorded: dict, settings: dict) -> str | None:
+        return Stage("a", "a", settings, (), (), lambda: None).settings_changed({"settings": recorded})
+
+    assert changed({"seed": 1}, {"seed": 1, "views": 3}) is None  # 3 is the default of --views
+    assert changed({"seed": 1}, {"seed": 1, "views": 2}) == "views was 3 and is now 2"
+    assert changed({"seed": 1, "views": 3}, {"seed": 1}) == "views was 3 and is now None"
+
+
 def test_a_stopped_stage_of_other_settings_is_cleared_away(tmp_path):
     kitchen = Kitchen(tmp_path)
     kitchen.is_stopped = True
