@@ -16,18 +16,22 @@ STAGES = (
     "dcgan",
     "small",
     "tissue",
+    "few",
+    "stain",
     "generate",
     "conditional",
     "cyclegan",
     "translate",
     "classify",
     "select",
+    "curves",
     "synthesis",
     "compare",
     "table",
     "report",
 )
 REPEATS = 3
+GENERATORS = ("dcgan", "ccan", "small", "conditional", "tissue")
 
 # The values that --quick gives to flags that are left out. The study keeps all its networks and steps, made small.
 QUICK: Mapping[str, Any] = {
@@ -50,6 +54,7 @@ QUICK: Mapping[str, Any] = {
     "vocabulary_size": 20,
     "num_clusters": 2,
     "views": 1,
+    "few_patients": (3,),
     "repeats": 1,
 }
 
@@ -98,10 +103,32 @@ class PaperFlags:
     stages: tuple[str, ...] | None = flag(
         None, "Carry out only these stages, separated by commas; all if left out.", section="paper", choices=STAGES
     )
+    generators: tuple[str, ...] = flag(
+        GENERATORS,
+        "Synthetic images that the study makes, separated by commas: of the paper's DCGAN3, its CycleGAN (ccan), the "
+        "DCGAN for small sets, the conditional DCGAN3, and the tissue GAN. Table 1 has the rows of these.",
+        section="paper",
+        choices=GENERATORS,
+    )
+    few_patients: tuple[int, ...] = flag(
+        (5, 10, 25, 50),
+        "Numbers of training patients, separated by commas, at which the study asks whether synthetic images help. A "
+        "tissue GAN is trained on each; numbers that the training part does not reach are left out.",
+        section="paper",
+        minimum=1,
+    )
     repeats: int | None = flag(
         None,
         "Number of seeds, counted up from --seed, with which everything except the split is repeated; if left out, "
         f"{REPEATS}, and 1 with --quick.",
+        section="paper",
+        minimum=1,
+        maximum=100,
+    )
+    gan_repeats: int | None = flag(
+        None,
+        "Number of repeats in which GANs are trained, at most --repeats; classifiers of the other repeats take turns "
+        "with their images. As many as --repeats if left out.",
         section="paper",
         minimum=1,
         maximum=100,

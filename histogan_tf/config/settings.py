@@ -174,14 +174,18 @@ def _known_dataset(name: str) -> str:
 
 
 def _resolve_paper(config: Config) -> Config:
-    """Refuses the flags that the study sets itself, and fills in the values of --quick and --repeats."""
+    """Refuses the flags that the study sets itself, and fills in the values of --quick and the repeats."""
     for name in OWN_FLAGS:
         if name in config.given:
             raise UserError(f"--{name}: --mode=paper sets this flag itself in each of its stages; leave it out")
     if config.quick:
         filled = {name: value for name, value in QUICK.items() if name not in config.given}
         config = dataclasses.replace(config, **filled, given=config.given | filled.keys())
-    return dataclasses.replace(config, repeats=config.repeats or REPEATS)
+    repeats = config.repeats or REPEATS
+    gan_repeats = config.gan_repeats or repeats
+    if gan_repeats > repeats:
+        raise UserError(f"--gan_repeats={gan_repeats} is more than --repeats={repeats}: give at most as many")
+    return dataclasses.replace(config, repeats=repeats, gan_repeats=gan_repeats)
 
 
 def _check_heeded(config: Config, family: Family) -> None:

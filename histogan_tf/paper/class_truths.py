@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from histogan_tf.classifier.classifier_data import load_data
-from histogan_tf.classifier.features import feature_cache
 from histogan_tf.config import Config
 from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
-from histogan_tf.machine.randomness import Purpose, weight_seeds
-from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import build_classifier
 from histogan_tf.paper.rows import SYNTHETIC
+from histogan_tf.paper.study_features import study_features
 from histogan_tf.reporting.html import Cell, ReportTable
 from histogan_tf.runs import files
 from histogan_tf.synthesis.class_truth import (
@@ -45,15 +42,7 @@ def write_class_truth(config: Config, synthetic_dir: Path, path: Path, features_
         UserError: if the images cannot be read.
     """
     data = load_data(dataclasses.replace(config, train_on="both", synthetic_dir=str(synthetic_dir)))
-    backbone = build_classifier(
-        data.validation.image_shape,
-        size=config.classifier_size,
-        weights=config.weights,
-        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
-        precision=dtype_policy(config.precision),
-        cpu_kernels=config.cpu_kernels,
-    ).features
-    cache = feature_cache(config, backbone, features_directory)
+    cache = study_features(config, data.validation.image_shape, features_directory)
     training, test, synthetic = (
         LabelledFeatures(cache.views(images)[0], images.labels, groups)
         for images, groups in (
@@ -81,6 +70,7 @@ def class_truth_report(directory: Path, folder: Path, class_names: Sequence[str]
         class_names: the names of labels 0 and 1.
     """
     paths = {title: folder / "class_truth" / f"{name}.json" for name, title in SYNTHETIC.items()}
+    paths = {title: path for title, path in paths.items() if path.exists()}
     found = {title: json.loads(path.read_text(encoding="utf-8")) for title, path in paths.items()}
     columns = {
         "Real on real": ("real", "accuracy"),

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from histogan_tf.config import Config, flag_fields, resolve
-from histogan_tf.paper.rows import PERTURBATION_ROW, Row
+from histogan_tf.paper.rows import STAIN, SYNTHETIC, Row
+from histogan_tf.paper.study_images import LABELS
 from histogan_tf.runs.run_directory import run_directory
 
 _NOT_PASSED_ON = ("mode", "run", "checkpoint_dir", "restart", "seed", "epoch", "batch_size")
 _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
-_EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 100, "cyclegan": 25}
-# The settings of the recipes flags/dcgan_small.cfg and flags/tissue.cfg, one network a label. The study's batch size,
-# learning rate and beta1 are for DCGANs; the projected GAN has its own.
-SMALL_DATA = {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}
-TISSUE = {"model": "projected", "batch_size": None, "learning_rate": None, "beta1": None}
+_ENLARGED_SETS = ("dcgan", "tissue")
+MOST_SYNTHETIC = 4  # synthetic images for each real training image, in the curve over their number
+FEW = "few"
+FEW_STEPS = 2000  # of a tissue GAN on few patients; more steps on few patches make the discriminators overfit
+_EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 50, FEW: 1000, "cyclegan": 25}
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyGenerator:
+    """How the study makes a set of synthetic images from noise; a key of SYNTHETIC names the set.
+
+    Attributes:
+        prefix: what the names of its runs begin with.
+        settings: flags that differ from those of the study's DCGAN3.
+    """
+
+    prefix: str
+    settings: Mapping[str, Any]
+
+    def run(self, label: int) -> str:
+        """Returns the name of the run that makes the images of a label."""
+        return self.prefix if self.settings.get("conditional") else f"{self.prefix}-{label}"
+
+    @property
+    def runs(self) -> dict[str, str | None]:
+        """The names of its runs, each with the label that it is trained on; None for both labels."""
+        return {self.run(label): None if self.settings.get("conditional") else str(label) for label in LABELS}
+
+
+# The settings are those of the recipes flags/dcgan_small.cfg and flags/tissue.cfg. The study's batch size, learning
+# rate and beta1 are for DCGANs; the projected GAN has its own.
+TISSUE = {"model": "projected", "conditional": True, "batch_size": None, "learning_rate": None, "beta1": None}
+GENERATORS = {
+    "dcgan": StudyGenerator("dcgan3", {}),
+    "small": StudyGenerator("small", {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}),
+    "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
+    "tissue": StudyGenerator("tissue", TISSUE),
+}
 # These flags can change while a run goes on, yet they decide what a finished run has made.
 _DECISIVE = ("epoch", "max_steps", "decay_epoch")
 
@@ -39,9 +74,38 @@ class StudyConfigs:
         """The seeds of the repeats, one each."""
         return range(self._config.seed, self._config.seed + self._config.repeats)
 
+    @property
+    def gan_seeds(self) -> range:
+        """The seeds of the repeats in which GANs are trained: the first --gan_repeats of all."""
+        return self.seeds[: self._config.gan_repeats]
+
+    def gan_seed(self, seed: int) -> int:
+        """Returns the seed of the repeat whose synthetic images the classifiers of a repeat are trained on."""
+        return self.gan_seeds[self.seeds.index(seed) % len(self.gan_seeds)]
+
+    @property
+    def synthetic(self) -> list[str]:
+        """The sets of synthetic images that the study makes, keys of SYNTHETIC in its order."""
+        return [name for name in SYNTHETIC if name in (*self._config.generators, STAIN)]
+
+    @property
+    def gan_runs(self) -> list[str]:
+        """The runs of all GANs of a repeat, without those of Figure 5 and those of few patients."""
+        made = [run for name in self.synthetic if name in GENERATORS for run in GENERATORS[name].runs]
+        return [*made, *(["cyclegan"] if "ccan" in self.synthetic else [])]
+
+    @property
+    def enlarged_sets(self) -> list[str]:
+        """The sets of which the first repeat makes more images than there are real ones, for the curves."""
+        return [name for name in _ENLARGED_SETS if name in self.synthetic]
+
     def folder(self, seed: int) -> Path:
         """Returns the folder of everything that a repeat makes; it is the --checkpoint_dir of the repeat's runs."""
         return self.directory / f"seed-{seed}"
+
+    def few_folder(self, seed: int) -> Path:
+        """Returns the folder of the tissue GANs that a repeat trains on few patients each."""
+        return self.folder(seed) / "few"
 
     def data(self, **changes: Any) -> Config:
         """Returns the Config of a command that reads the dataset."""
@@ -53,7 +117,10 @@ class StudyConfigs:
         The kind of the stage, `kind`, decides the number of epochs.
         """
         batch_size = {"batch_size": self._config.batch_size}
-        return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **changes})
+        settings = GENERATORS[kind].settings if kind in GENERATORS else {}
+        if kind == FEW:
+            settings = {**TISSUE, "max_steps": min(self._config.max_steps or FEW_STEPS, FEW_STEPS)}
+        return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **settings, **changes})
 
     def cyclegan(self, seed: int) -> Config:
         """Returns the Config that trains the CycleGAN."""
@@ -61,6 +128,7 @@ class StudyConfigs:
 
     def classifier(self, row: Row, seed: int, *, synthetic_dir: Path | None) -> Config:
         """Returns the Config that trains a row's classifier: on real images alone if `synthetic_dir` is None."""
+        fine_tune = {} if row.fine_tune is None else {"fine_tune": row.fine_tune}
         return self._make(
             model="resnet18",
             run=f"classifier-{row.name}",
@@ -70,16 +138,22 @@ class StudyConfigs:
             batch_size=self._config.batch_size,
             train_on="real" if synthetic_dir is None else row.train_on,
             synthetic_dir=None if synthetic_dir is None else str(synthetic_dir),
-            perturbations=PERTURBATION_ROW if row.is_perturbed else None,
+            perturbations=row.perturbations,
+            **fine_tune,
         )
 
     def command(self, mode: str, seed: int, **changes: Any) -> Config:
         """Returns the Config of a command that reads a repeat's runs; settings missing in `changes` come from those."""
-        return self._make(mode=mode, checkpoint_dir=str(self.folder(seed)), seed=seed, **changes)
+        return self._make(**{"mode": mode, "checkpoint_dir": str(self.folder(seed)), "seed": seed, **changes})
+
+    def generation(self, run: str, seed: int, label: int, num_images: int, **where: str) -> Config:
+        """Returns the Config of the command that makes images of a label; `where` holds the flags of folders."""
+        settings = {"label": str(label), "num_images": num_images, "format": "npz"}
+        return self.command("generate", seed, run=run, **settings, **where)
 
     def _train(self, kind: str, seed: int, **changes: Any) -> Config:
         epoch = self._config.epoch if "epoch" in self._config.given else _EPOCHS[kind]
-        return self._make(checkpoint_dir=str(self.folder(seed)), seed=seed, epoch=epoch, **changes)
+        return self._make(**{"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, **changes})
 
     def _make(self, **changes: Any) -> Config:
         return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))

@@ -33,6 +33,16 @@ class StudyImages:
     whole: ImageSet
     is_training: np.ndarray
 
+    @property
+    def is_colour(self) -> bool:
+        """Whether the images have three channels."""
+        return self.whole.image_shape[-1] == 3
+
+    @property
+    def num_training_patients(self) -> int:
+        """The number of patients with training images; 0 if the patients are unknown."""
+        return 0 if self.whole.groups is None else len(np.unique(self.whole.groups[self.is_training]))
+
     def num_training(self, label: int) -> int:
         """Counts the training images of a label."""
         return int(np.sum(self.is_training & (self.whole.labels == label)))

@@ -21,7 +21,7 @@ from histogan_tf.metrics.classification import (
     point_estimates,
 )
 from histogan_tf.metrics.repeats import mean_metrics
-from histogan_tf.paper.rows import BASELINE, ROWS
+from histogan_tf.paper.rows import BASELINE, Row
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells
 
@@ -39,12 +39,15 @@ PUBLISHED = ("precision", "recall", "accuracy")
 EFFECTS = ("raises", "lowers", "no clear effect", "cannot be told")
 
 
-def write_table(directory: Path, folders: Sequence[Path], positive_class: str, *, seed: int) -> None:
+def write_table(
+    directory: Path, folders: Sequence[Path], table_rows: Sequence[Row], positive_class: str, *, seed: int
+) -> None:
     """Writes table1.json and table1.csv.
 
     Args:
         directory: the study's directory.
         folders: the folders of the repeats, which hold the classifiers' runs.
+        table_rows: the rows of the table; the first is the baseline.
         positive_class: the name of label 1, which the metrics are about.
         seed: the seed of the bootstrap.
 
@@ -53,10 +56,12 @@ def write_table(directory: Path, folders: Sequence[Path], positive_class: str, *
     """
     predictions = {
         row.name: [read_predictions(folder / f"classifier-{row.name}" / "predictions.csv") for folder in folders]
-        for row in ROWS
+        for row in table_rows
     }
-    num_images = {row.name: [_num_training(folder / f"classifier-{row.name}") for folder in folders] for row in ROWS}
-    table = make_table(predictions, num_images, positive_class, seed=seed)
+    num_images = {
+        row.name: [_num_training(folder / f"classifier-{row.name}") for folder in folders] for row in table_rows
+    }
+    table = make_table(table_rows, predictions, num_images, positive_class, seed=seed)
     files.write_json(directory / "table1.json", table)
     _write_csv(directory / "table1.csv", table)
 
@@ -68,6 +73,7 @@ def _num_training(run: Path) -> dict[str, int]:
 
 
 def make_table(
+    table_rows: Sequence[Row],
     predictions: Mapping[str, Sequence[Predictions]],
     num_images: Mapping[str, Sequence[Mapping[str, int]]],
     positive_class: str,
@@ -77,6 +83,7 @@ def make_table(
     """Computes the content of table1.json.
 
     Args:
+        table_rows: the rows of the table; the first is the baseline.
         predictions: for each row, by name, the predictions of its repeats; all for the same images in the same order.
         num_images: for each row, by name, the numbers of `real` and `synthetic` images that each repeat was trained on.
         positive_class: the name of label 1, which the metrics are about.
@@ -84,12 +91,12 @@ def make_table(
     """
     reference = predictions[BASELINE][0]
     groups = reference.groups
-    for row in ROWS:
+    for row in table_rows:
         for repeat in predictions[row.name]:
             assert np.array_equal(repeat.ids, reference.ids) and np.array_equal(repeat.labels, reference.labels)
     baselines = [repeat.probabilities for repeat in predictions[BASELINE]]
     rows = []
-    for row in ROWS:
+    for row in table_rows:
         probabilities = [repeat.probabilities for repeat in predictions[row.name]]
         rows.append(
             {

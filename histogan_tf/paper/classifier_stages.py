@@ -1,0 +1,175 @@
+"""Defines the stages of the study that train classifiers, choose images for them, and measure both."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from histogan_tf.classifier.transfer import train_classifier
+from histogan_tf.config import Config
+from histogan_tf.paper.class_truths import write_class_truth
+from histogan_tf.paper.colour_baseline import train_colour_classifier
+from histogan_tf.paper.configs import StudyConfigs, decisive_settings
+from histogan_tf.paper.curves import CurveSources, write_curves
+from histogan_tf.paper.estimate import classifier_cost
+from histogan_tf.paper.few_patients import FewPatients
+from histogan_tf.paper.rows import BASELINE, COLOUR, SELECTION_ROWS, STAIN, Row, rows_of
+from histogan_tf.paper.selecting import has_images, select_images
+from histogan_tf.paper.stages import Stage
+from histogan_tf.paper.study_images import LABELS, StudyImages
+
+logger = logging.getLogger(__name__)
+
+_SOURCES = {"ccan": "translate", STAIN: "stain"}  # stages that make a set of images; else generate-<set>
+
+
+class ClassifierStages:
+    """Makes the stages of a study that train classifiers on real and synthetic images.
+
+    Args:
+        config: the resolved Config of --mode=paper.
+        images: the images of its dataset, with their split.
+        backbone: digest of the classifier's pretrained weights.
+        perform: runs the command of a Config of another mode.
+
+    Attributes:
+        rows: the rows of the table, the first of which is the baseline.
+        synthetic: the sets of synthetic images that the study makes, keys of rows.SYNTHETIC.
+    """
+
+    def __init__(self, config: Config, images: StudyImages, backbone: str, perform: Callable[[Config], None]) -> None:
+        self._config, self._images, self._backbone, self._perform = config, images, backbone, perform
+        self._configs = StudyConfigs(config)
+        self._directory = self._configs.directory
+        self.synthetic = [name for name in self._configs.synthetic if name != STAIN or images.is_colour]
+        self.rows = rows_of(self.synthetic, is_colour=images.is_colour, fine_tune=config.fine_tune)
+
+    def stages(self, seed: int) -> Iterator[Stage]:
+        """Yields the stages of one repeat.
+
+        They train classifiers, select images by the classifier of real ones, and measure the synthetic images of the
+        repeats that have their own.
+        """
+        baseline, *others = self.rows
+        yield self._classifier_stage(baseline, seed)
+        makes_images = seed in self._configs.gan_seeds
+        for name, rules in SELECTION_ROWS.items():
+            if makes_images and name in self.synthetic:
+                yield self._selection(name, rules, seed)
+        for row in others:
+            yield self._classifier_stage(row, seed)
+        for name in self.synthetic if makes_images else ():
+            yield self._synthesis_stage(name, seed)
+            yield self._class_truth_stage(name, seed)
+
+    def needs_of_table(self) -> tuple[str, ...]:
+        """Returns the names of the stages of the classifiers of all rows and repeats."""
+        return tuple(f"classifier-{row.name}-seed-{seed}" for seed in self._configs.seeds for row in self.rows)
+
+    def needs_of_measures(self) -> tuple[str, ...]:
+        """Returns the names of the stages that measure synthetic images."""
+        return tuple(
+            f"{measure}-{name}-seed-{seed}"
+            for measure in ("synthesis", "class-truth")
+            for name in self.synthetic
+            for seed in self._configs.gan_seeds
+        )
+
+    def _classifier_stage(self, row: Row, seed: int) -> Stage:
+        """Returns the stage of a row's classifier, whose synthetic images may be those of another repeat."""
+        gan_seed = self._configs.gan_seed(seed)
+        synthetic_dir = None if row.images is None else self._configs.folder(gan_seed) / "synthetic" / row.images
+        config = self._configs.classifier(row, seed, synthetic_dir=synthetic_dir)
+        sections = ("classifier",) if config.fine_tune == "none" else ("classifier", "training")
+        settings = decisive_settings(config, *sections)
+        settings |= {"precision": config.precision, "backbone": self._backbone}
+        needs = ("split",) if row.images is None else ("split", self._source_stage(row.images, gan_seed))
+
+        def train() -> None:
+            if row.name == COLOUR:
+                train_colour_classifier(config, self._directory / output)
+                return
+            of_row = config
+            if row.rule and not has_images(synthetic_dir):
+                logger.warning("%s: the rule kept no synthetic image; training on real images alone", row.title)
+                of_row = self._configs.classifier(row, seed, synthetic_dir=None)
+            train_classifier(of_row, self._directory / "features")
+
+        name = f"classifier-{row.name}"
+        output = f"seed-{seed}/{name}"
+        # The features of real images are computed once for all rows; each other row adds those of its new images.
+        num_images = len(self._images.whole) if row.name == BASELINE else int(self._images.is_training.sum())
+        cost = functools.partial(classifier_cost, config, num_images * (config.views if row.perturbations else 1))
+        return Stage(f"{name}-seed-{seed}", "classify", settings, needs, (output,), train, can_resume=True, cost=cost)
+
+    def _source_stage(self, images: str, seed: int) -> str:
+        """Returns the name of the stage that makes a set of synthetic images."""
+        by_rule = {f"{name}-{rule}": name for name, rules in SELECTION_ROWS.items() for rule in rules}
+        if images in by_rule:
+            return f"select-{by_rule[images]}-seed-{seed}"
+        return f"{_SOURCES.get(images, f'generate-{images}')}-seed-{seed}"
+
+    def _selection(self, name: str, rules: tuple[str, ...], seed: int) -> Stage:
+        synthetic = self._configs.folder(seed) / "synthetic"
+        config = self._configs.command("evaluate", seed, run=f"classifier-{BASELINE}")
+        needs = ("split", self._source_stage(name, seed), f"classifier-{BASELINE}-seed-{seed}")
+        outputs = tuple(f"seed-{seed}/synthetic/{name}-{rule}" for rule in rules)
+        settings = {"features": config.features, "weights": self._backbone}
+        run = functools.partial(select_images, config, synthetic / name, rules, synthetic / name)
+        return Stage(f"select-{name}-seed-{seed}", "select", settings, needs, outputs, run)
+
+    def _synthesis_stage(self, images: str, seed: int) -> Stage:
+        folder = self._configs.folder(seed)
+        outputs = tuple(f"seed-{seed}/synthesis/{images}-{label}" for label in LABELS)
+
+        def measure() -> None:
+            for label, output in zip(LABELS, outputs, strict=True):
+                changes = {"label": str(label), "output_dir": str(self._directory / output)}
+                source = str(folder / "synthetic" / images)
+                self._perform(self._configs.command("evaluate", seed, synthetic_dir=source, **changes))
+
+        settings = {"features": self._config.features, "weights": self._backbone}
+        needs = ("split", self._source_stage(images, seed))
+        return Stage(f"synthesis-{images}-seed-{seed}", "synthesis", settings, needs, outputs, measure)
+
+    def _class_truth_stage(self, images: str, seed: int) -> Stage:
+        output = f"seed-{seed}/class_truth/{images}.json"
+        synthetic_dir = self._configs.folder(seed) / "synthetic" / images
+        config = self._configs.classifier(self.rows[0], seed, synthetic_dir=None)
+        settings = {"classifier_size": config.classifier_size, "precision": config.precision, "weights": self._backbone}
+        needs = ("split", self._source_stage(images, seed))
+        features = self._directory / "features"
+        run = functools.partial(write_class_truth, config, synthetic_dir, self._directory / output, features)
+        return Stage(f"class-truth-{images}-seed-{seed}", "synthesis", settings, needs, (output,), run)
+
+    def curve_stage(self, draws: Mapping[int, Sequence[FewPatients]]) -> Stage:
+        """Returns the stage that measures the curves over the number of patients and of synthetic images.
+
+        Args:
+            draws: by the seed of each repeat that has GANs trained on few patients, its draws.
+        """
+        first = self._configs.seeds[0]
+        config = self._configs.classifier(self.rows[0], first, synthetic_dir=None)
+        synthetic = self._configs.folder(first) / "synthetic"
+        sets = {name: [synthetic / name] for name in self.synthetic}
+        needs = ["split", *(self._source_stage(name, first) for name in self.synthetic)]
+        for name in self._configs.enlarged_sets:
+            sets[name].append(synthetic / f"{name}-more")
+            needs.append(f"generate-{name}-more-seed-{first}")
+        few = {}
+        for seed, of_seed in draws.items():
+            for draw in of_seed:
+                few[seed, draw.num_patients] = self._configs.few_folder(seed) / f"images-{draw.num_patients}"
+                needs.append(f"generate-few-{draw.num_patients}-seed-{seed}")
+        if "tissue" in sets:
+            few[first, self._images.num_training_patients] = synthetic / "tissue"
+        settings = {
+            **decisive_settings(config, "classifier"),
+            "few_patients": list(self._config.few_patients),
+            "precision": config.precision,
+            "backbone": self._backbone,
+        }
+        sources = CurveSources(sets, few, self._config.few_patients)
+        run = functools.partial(write_curves, config, self._images, sources, self._directory)
+        return Stage("curves", "curves", settings, tuple(needs), ("curves",), run)
