@@ -48,6 +48,7 @@ def write_class_truth(config: Config, synthetic_dir: Path, path: Path, features_
     backbone = build_classifier(
         data.validation.image_shape,
         size=config.classifier_size,
+        feature_layer=config.feature_layer,
         weights=config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),
