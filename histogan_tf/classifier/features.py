@@ -128,5 +128,6 @@ def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
 
 def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
     """Returns the cache of features in a folder."""
-    settings = (config.classifier_size, config.precision)
+    stages = () if config.feature_layer is None else (config.feature_layer,)  # without it as before the flag existed
+    settings = (config.classifier_size, config.precision, *stages)
     return FeatureCache(directory, features, settings, config.seed)

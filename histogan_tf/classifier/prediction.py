@@ -66,6 +66,7 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
     classifier = build_classifier(
         tuple(dataset["image_shape"]),
         size=config.classifier_size,
+        feature_layer=config.feature_layer,
         weights="random",
         seed=0,
         precision=dtype_policy(config.precision),
@@ -86,15 +87,16 @@ def require_classifier(directory: Path, run_config: Config) -> None:
 
 
 def backbone_note(run_config: Config) -> str:
-    """Where the backbone's weights come from, for every output; it says so where they were never trained."""
+    """Where the features come from, for every output; it says so where the backbone's weights were never trained."""
+    layer = "" if run_config.feature_layer is None else f", features of {run_config.feature_layer}"
     if is_untrained(run_config):
-        return "random weights, UNTRAINED backbone"
+        return f"random weights, UNTRAINED backbone{layer}"
     if run_config.init_from is not None:
         origin = f"weights of the run {run_config.init_from}"
     else:
         origins = {"random": "random weights", "imagenet": "ImageNet weights"}
         origin = origins.get(run_config.weights, f"weights of {run_config.weights}")
-    return origin if run_config.fine_tune == "none" else f"{origin}, fine-tuned ({run_config.fine_tune})"
+    return f"{origin}{layer}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
 
 
 def is_untrained(run_config: Config) -> bool:

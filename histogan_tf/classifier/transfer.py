@@ -86,6 +86,7 @@ def _train(
     classifier = build_classifier(
         data.validation.image_shape,
         size=config.classifier_size,
+        feature_layer=config.feature_layer,
         weights="random" if config.init_from else config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),

@@ -20,6 +20,13 @@ class ClassifierFlags:
         minimum=32,
         maximum=1024,
     )
+    feature_layer: str | None = flag(
+        None,
+        "Stage of the ResNet-18 whose features the classifier and --features=resnet18 use: stage1 to stage4, or "
+        "several joined by +, such as stage2+stage3, whose features stand side by side. The last stage if left out, as "
+        "in the paper. Earlier stages see finer structure and are less bound to ImageNet's classes.",
+        section="classifier",
+    )
     train_on: str = flag(
         "real",
         "Images to train the classifier on; synthetic ones come from --synthetic_dir. It is always validated on real "

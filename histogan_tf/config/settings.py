@@ -15,6 +15,7 @@ from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
 from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
 from histogan_tf.config.family_rules import fill_in
+from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.config.flag import Table, check, check_recorded
 from histogan_tf.config.paper_flags import OWN_FLAGS, QUICK, REPEATS, PaperFlags
 from histogan_tf.config.projected_flags import BackboneFlags, ProjectedFlags
@@ -36,6 +37,7 @@ _PATHS = (
     *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
     *("vocabulary", "weights", "init_from"),
 )
+_NUM_STAGES = 4  # of a ResNet
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -136,6 +138,7 @@ def resolve(config: Config) -> Config:
     _check_heeded(config, family)
     _check_distribution(config)
     _check_quiz(config)
+    stage_numbers(config.feature_layer, _NUM_STAGES)
     config = _resolve_format(_resolve_sizes(config))
     return family.check(config, family.presets[config.model])
 

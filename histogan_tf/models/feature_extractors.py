@@ -221,7 +221,8 @@ def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> Featu
     """Returns the extractor of the classifier backbone's features, with the weights and image size of the flags.
 
     Args:
-        config: the resolved flags, of which --weights, --classifier_size, --seed and --cpu_kernels are used.
+        config: the resolved flags, of which --weights, --classifier_size, --feature_layer, --seed and --cpu_kernels
+            are used.
         image_shape: the (height, width, channels) of the images; grey images are turned into RGB.
 
     Raises:
@@ -233,14 +234,16 @@ def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> Featu
     features = build_classifier(
         (*image_shape[:2], 3),
         size=config.classifier_size,
+        feature_layer=config.feature_layer,
         weights=config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         cpu_kernels=config.cpu_kernels,
     ).features
     compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""
+    layer = "" if config.feature_layer is None else f"-{config.feature_layer}"
     return FeatureExtractor(
-        name=f"{RESNET_FEATURES}{untrained}-bilinear{config.classifier_size}",
+        name=f"{RESNET_FEATURES}{untrained}{layer}-bilinear{config.classifier_size}",
         fingerprint=weights_fingerprint(features),
         function=lambda images: compute(images).numpy(),
         batch_size=INFERENCE_BATCH,

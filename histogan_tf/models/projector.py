@@ -17,9 +17,8 @@ from keras import layers, ops
 
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.cpu_kernels import layer_classes
-from histogan_tf.models.resnet_weights import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
+from histogan_tf.models.resnet_weights import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STDDEV, NUM_STAGES, load_backbone
 
-NUM_STAGES = 4
 _SEED = 42  # the same for all runs, so that discriminators can start from those of another run
 
 
@@ -57,7 +56,9 @@ class FeatureProjector(keras.Model):
         super().__init__(name="feature_projector", dtype=precision, trainable=False)
         self._sizes = list(zip(image_shape[:2], _resized_sides(image_shape, feature_size), strict=True))
         seeds = iter(weight_seeds(_SEED, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
-        backbone = load_backbone(weights, seed=next(seeds), size=feature_size, precision=precision)
+        backbone = load_backbone(
+            weights, seed=next(seeds), size=feature_size, precision=precision, last_stage=max(stages)
+        )
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
         self.stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]

@@ -10,11 +10,11 @@ import dataclasses
 import keras
 from keras import layers, ops
 
+from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.models.cpu_kernels.normalization import fuse_batch_norms
-from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, load_backbone
+from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, NUM_STAGES, load_backbone
 
 NUM_FEATURES = 512
-_LAST_STAGE = "stack3_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,15 +23,17 @@ class ResNetClassifier:
 
     Attributes:
         features: the model from images, uint8 (batch, height, width, channels) in [0, 255], to features,
-            float32 (batch, 512). Its batch normalization always uses the statistics of the pretraining, because batches
-            of few patches would spoil them.
-        head: the layer from features, float32 (batch, 512), to the logit of label 1, float32 (batch, 1).
+            float32 (batch, num_features), which is 512 for the last stage. Its batch normalization always uses the
+            statistics of the pretraining, because batches of few patches would spoil them.
+        head: the layer from features, float32 (batch, num_features), to the logit of label 1, float32 (batch, 1).
         network: the model from images to logits; `sigmoid` of a logit is the probability of label 1.
+        last_stage: the number of the backbone's last stage that is used, from 1 to 4.
     """
 
     features: keras.Model
     head: layers.Dense
     network: keras.Model
+    last_stage: int = NUM_STAGES
 
     def state(self) -> dict[str, object]:
         """Returns the parts that a checkpoint saves, by name: all weights, so that a run needs no other files."""
@@ -41,14 +43,14 @@ class ResNetClassifier:
         """Returns the variables that fine-tuning changes.
 
         Args:
-            fine_tune: `last_stage` for the head and the convolutions of the backbone's last stage, or `all` for the
+            fine_tune: `last_stage` for the head and the convolutions of the last stage that is used, or `all` for the
                 head and all convolutions.
         """
         assert fine_tune in ("last_stage", "all"), fine_tune
         backbone = [
             variable
             for variable in self.features.trainable_variables
-            if fine_tune == "all" or variable.path.startswith(_LAST_STAGE)
+            if fine_tune == "all" or variable.path.startswith(f"stack{self.last_stage - 1}_")
         ]
         return [*backbone, *self.head.trainable_variables]
 
@@ -59,6 +61,7 @@ def build_classifier(
     size: int,
     weights: str,
     seed: int,
+    feature_layer: str | None = None,
     precision: str = "float32",
     cpu_kernels: bool = False,
 ) -> ResNetClassifier:
@@ -69,13 +72,16 @@ def build_classifier(
         size: the side in pixels to which images are resized; pretrained weights expect 224.
         weights: `imagenet`, `random`, or a folder, see `resnet_weights.load_backbone`.
         seed: the seed of random weights.
+        feature_layer: the stages whose features are used, such as `stage2+stage3`, pooled and side by side in this
+            order; None for the last stage. The stages after them are left out.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The features and the head are float32 with both.
         cpu_kernels: whether to use the batch normalization that is fast on a CPU instead of Keras's own.
 
     Raises:
-        UserError: if the weights cannot be loaded, or do not fit the network.
+        UserError: if the weights cannot be loaded, or do not fit the network; if there is no such stage.
     """
-    backbone = load_backbone(weights, seed=seed, size=size, precision=precision)
+    stages = stage_numbers(feature_layer, NUM_STAGES)
+    backbone = load_backbone(weights, seed=seed, size=size, precision=precision, last_stage=stages[-1])
     if cpu_kernels:
         fuse_batch_norms(backbone)
     for layer in backbone.layers:
@@ -83,11 +89,23 @@ def build_classifier(
             layer.trainable = False  # the layer then uses its moving statistics even with training=True
     image = keras.Input(image_shape, dtype="uint8", name="image")
     x = Preprocessing(size, name="preprocessing")(image)
-    x = backbone(x)
-    features = keras.Model(image, layers.GlobalAveragePooling2D(dtype="float32", name="features")(x), name="features")
+    features = keras.Model(image, _pooled(backbone, x, stages), name="features")
     head = layers.Dense(1, kernel_initializer="zeros", name="head")
     network = keras.Model(image, head(features(image)), name="classifier")
-    return ResNetClassifier(features, head, network)
+    return ResNetClassifier(features, head, network, stages[-1])
+
+
+def _pooled(backbone: keras.Model, x: keras.KerasTensor, stages: tuple[int, ...]) -> keras.KerasTensor:
+    """Returns the means over all positions of the feature maps of some stages, side by side, float32 (batch, n)."""
+    if stages == (NUM_STAGES,):
+        return layers.GlobalAveragePooling2D(dtype="float32", name="features")(backbone(x))
+    maps = list(backbone.pyramid_outputs.values())
+    upto_last = keras.Model(backbone.inputs, [maps[stage - 1] for stage in stages], name=backbone.name)
+    pooled = [
+        layers.GlobalAveragePooling2D(dtype="float32", name=f"stage{stage}")(feature_map)
+        for stage, feature_map in zip(stages, keras.tree.flatten(upto_last(x)), strict=True)
+    ]
+    return pooled[0] if len(pooled) == 1 else layers.Concatenate(dtype="float32", name="stages")(pooled)
 
 
 @keras.saving.register_keras_serializable("histogan_tf")

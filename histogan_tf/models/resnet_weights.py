@@ -26,6 +26,8 @@ ARCHITECTURE = {
     "block_type": "basic_block",
 }
 
+NUM_STAGES = len(ARCHITECTURE["stackwise_num_blocks"])
+
 _CONFIG_FILE, _WEIGHTS_FILE = "config.json", "model.safetensors"
 _IGNORED_SUFFIX = ".num_batches_tracked"  # PyTorch's count of updates of batch norm's moving statistics
 _HOW_TO_GET = (
@@ -34,7 +36,9 @@ _HOW_TO_GET = (
 )
 
 
-def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float32") -> keras.Model:
+def load_backbone(
+    weights: str, *, seed: int, size: int, precision: str = "float32", last_stage: int = NUM_STAGES
+) -> keras.Model:
     """Builds keras-hub's ResNet-18 with its weights.
 
     Args:
@@ -43,6 +47,8 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
         seed: the seed of random weights.
         size: the side of the input images, in pixels.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
+        last_stage: the number of the last stage whose features are used, from 1 to 4. A folder's convolutions up to
+            there must not be zeros.
 
     Returns:
         A model from normalized RGB images, float (batch, size, size, 3), to feature maps,
@@ -65,7 +71,7 @@ def load_backbone(weights: str, *, seed: int, size: int, precision: str = "float
         except Exception as error:  # Hugging Face's client raises errors of many types, and keras-hub hides the cause
             raise UserError(f"--weights=imagenet: Hugging Face cannot be reached or read; {_HOW_TO_GET}") from error
     folder = Path(weights).expanduser()
-    check_timm_folder(folder)
+    check_timm_folder(folder, last_stage)
     return ResNetBackbone.from_preset(str(folder), **options)
 
 
@@ -88,11 +94,17 @@ def are_at_hand(weights: str) -> bool:
     return weights != "random" and (weights != "imagenet" or downloaded_imagenet() is not None)
 
 
-def check_timm_folder(folder: Path) -> None:
+def check_timm_folder(folder: Path, last_stage: int = NUM_STAGES) -> None:
     """Checks that a folder holds a complete timm checkpoint of a resnet18, before any of it is used.
 
     keras-hub does not check this: it uses a tensor of another layer where a name is missing, and builds any network
     that config.json asks for.
+
+    Args:
+        folder: with config.json and model.safetensors.
+        last_stage: the number of the last stage whose features are used. A checkpoint may have zeros in stages after
+            it, as one does that is known up to a stage only. Up to this stage, zeros would make features that are the
+            same for every image.
 
     Raises:
         UserError: if the checkpoint is missing, incomplete or of another architecture; the message names the file, or
@@ -109,6 +121,14 @@ def check_timm_folder(folder: Path) -> None:
         raise UserError(
             f"--weights={folder} holds no resnet18: {_CONFIG_FILE} says {architecture!r}, and "
             f"{misfit or 'all tensors fit'}; {_HOW_TO_GET}"
+        )
+    whole_stages = _num_stages_with_weights(folder / _WEIGHTS_FILE)
+    if whole_stages < last_stage:
+        known = [f"stage{stage}" for stage in range(1, whole_stages + 1)]
+        remedy = f"use an earlier stage: --feature_layer={'+'.join(known[-2:])}" if known else "give other weights"
+        raise UserError(
+            f"--weights={folder}: the convolutions of stage {whole_stages + 1} hold zeros only, so that its features "
+            f"are the same for every image; {remedy}"
         )
 
 
@@ -172,6 +192,17 @@ def _first_misfit(path: Path) -> str:
     unknown = [name for name in names if name not in expected and not name.startswith("fc.")]
     unknown = [name for name in unknown if not name.endswith(_IGNORED_SUFFIX)]
     return f"a resnet18 has no tensor {listing(map(repr, sorted(unknown)), most=1)}" if unknown else ""
+
+
+def _num_stages_with_weights(path: Path) -> int:
+    """Returns the number of stages, counted from the image, before the first convolution that holds zeros only."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        for name, shape in timm_shapes().items():
+            if len(shape) == 4 and not file.get_tensor(name).any():
+                return int(name[len("layer")]) - 1 if name.startswith("layer") else 0
+    return NUM_STAGES
 
 
 def _draw_weights(backbone: keras.Model, seed: int) -> None:

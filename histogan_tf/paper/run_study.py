@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from histogan_tf.config import Config
+from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.machine.console import Lines
 from histogan_tf.machine.processor import machine_record
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.models.resnet_weights import downloaded_imagenet, load_backbone
+from histogan_tf.models.resnet_weights import NUM_STAGES, downloaded_imagenet, load_backbone
 from histogan_tf.paper.estimate import machine_pace
 from histogan_tf.paper.stages import Stage, Stages, recorded_setting
 from histogan_tf.paper.study import Study
@@ -65,7 +66,10 @@ def _backbone(config: Config) -> str:
     """Returns a digest of the classifier's pretrained weights, or "random": those follow from the seed."""
     if config.weights == "random":
         return "random"
-    return weights_fingerprint(load_backbone(config.weights, seed=0, size=config.classifier_size))
+    last_stage = stage_numbers(config.feature_layer, NUM_STAGES)[-1]
+    return weights_fingerprint(
+        load_backbone(config.weights, seed=0, size=config.classifier_size, last_stage=last_stage)
+    )
 
 
 def _known_backbone(config: Config, directory: Path) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def test_classify_gives_any_folder_the_probabilities_of_evaluation(real_run, mak
     assert len(classified) == 64
     for row in rows_of(real_run / "predictions.csv"):
         assert classified[row["id"]] == pytest.approx(float(row["probability"]), abs=1e-4)
+
+
+def test_a_classifier_on_earlier_stages_is_restored_with_them(train_config, make_config, tmp_path):
+    flags = ("--run=earlier", f"--checkpoint_dir={tmp_path}")
+    commands.run_command(train_config("--feature_layer=stage1+stage2", *flags))
+    metrics = json.loads((tmp_path / "earlier" / "metrics.json").read_text())
+    assert metrics["backbone"] == "random weights, UNTRAINED backbone, features of stage1+stage2"
+    assert [np.load(path).shape[1] for path in (tmp_path / "earlier" / "features").glob("*.npy")] == [64 + 128] * 2
+    commands.run_command(make_config("--mode=classify", *flags, f"--output_dir={tmp_path / 'classified'}"))
+    evaluated = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "earlier" / "predictions.csv")}
+    classified = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "classified" / "predictions.csv")}
+    assert evaluated and all(abs(classified[name] - probability) < 1e-4 for name, probability in evaluated.items())
 
 
 def test_classify_reads_a_few_files_at_a_time(real_run, make_config, tmp_path, monkeypatch):

@@ -68,8 +68,8 @@ def convolve(x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> np
     return np.einsum("hwikl,oikl->hwo", windows, weight, optimize=True)
 
 
-def forward(image: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
-    """The features of one image, (512,), from the paper's table 1 and torch's padding rules."""
+def forward(image: np.ndarray, tensors: dict[str, np.ndarray], stages: tuple[int, ...] = (4,)) -> np.ndarray:
+    """The features of one image, (512,) for the last stage, from the paper's table 1 and torch's padding rules."""
 
     def normalize(x, name):
         scale = tensors[f"{name}.weight"] / np.sqrt(tensors[f"{name}.running_var"] + 1e-5)
@@ -79,6 +79,7 @@ def forward(image: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
     x = np.maximum(normalize(convolve(x, tensors["conv1.weight"], 2, 3), "bn1"), 0)
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     x = sliding_window_view(padded, (3, 3), axis=(0, 1))[::2, ::2].max(axis=(-2, -1))
+    features = []
     for stage in range(1, 5):
         for block in range(2):
             name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
@@ -87,13 +88,44 @@ def forward(image: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
             if stride == 2:
                 x = normalize(convolve(x, tensors[f"{name}.downsample.0.weight"], 2, 0), f"{name}.downsample.1")
             x = np.maximum(x + y, 0)
-    return x.mean(axis=(0, 1))
+        features.append(x.mean(axis=(0, 1)))
+    return np.concatenate([features[stage - 1] for stage in stages])
 
 
 def test_features_of_a_timm_folder_equal_an_independent_forward_pass(classifier, tensors):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
     expected = np.stack([forward(image, tensors) for image in images])
     np.testing.assert_allclose(classifier.features(images).numpy(), expected, rtol=1e-3, atol=1e-3 * expected.std())
+
+
+@pytest.mark.parametrize(
+    ("layer", "stages", "cpu_kernels"),
+    [("stage3", (3,), False), ("stage3+stage2", (2, 3), True), ("stage1", (1,), True)],
+)
+def test_features_of_earlier_stages_equal_an_independent_forward_pass(
+    whole_folder, tensors, layer, stages, cpu_kernels
+):
+    options = {"size": SIZE, "weights": str(whole_folder), "seed": 0, "cpu_kernels": cpu_kernels}
+    earlier = resnet.build_classifier((SIZE, SIZE, 3), feature_layer=layer, **options)
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    expected = np.stack([forward(image, tensors, stages) for image in images])
+    np.testing.assert_allclose(earlier.features(images).numpy(), expected, rtol=1e-3, atol=1e-3 * expected.std())
+    assert earlier.head.kernel.shape == (expected.shape[1], 1)
+    tuned = [variable.path for variable in earlier.trainable_variables("last_stage")]
+    assert len(tuned) == 6 if stages == (1,) else len(tuned) == 7  # four convolutions, a projection, the head's two
+    assert all(path.startswith((f"stack{stages[-1] - 1}_", "head")) for path in tuned)
+    assert not any(path.startswith("stack3_") for path in (weight.path for weight in earlier.features.weights))
+
+
+def test_stages_without_weights_are_refused_unless_they_are_not_used(folder, tensors):
+    empty = {name: np.zeros_like(tensor) for name, tensor in tensors.items() if name.startswith("layer4")}
+    spoil(folder, tensors, **empty)
+    with pytest.raises(UserError, match="stage 4 hold zeros only, .*: --feature_layer=stage2[+]stage3"):
+        resnet_weights.load_backbone(str(folder), seed=0, size=SIZE)
+    check_timm_folder(folder, last_stage=3)
+    spoil(folder, tensors, **{"conv1.weight": np.zeros_like(tensors["conv1.weight"])})
+    with pytest.raises(UserError, match="stage 1 hold zeros only, .*; give other weights"):
+        check_timm_folder(folder, last_stage=1)
 
 
 def test_parameters_are_those_of_torchvisions_resnet18_without_its_last_layer(classifier):
