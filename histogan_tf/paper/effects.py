@@ -64,7 +64,8 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     if uncorrected:
         sentences.append(
-            f"With Holm's correction for the number of comparisons, the rise with {'; '.join(uncorrected)} is not clear."
+            f"With Holm's correction for the number of comparisons, the rise with {'; '.join(uncorrected)} "
+            f"is not clear."
         )
     untold = [title for title, of in cells.items() if of["precision"]["effect"] == "cannot be told"]
     if untold:

@@ -12,6 +12,7 @@
   features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
   table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
+  pictures/         the report's own pictures: patches side by side, and plots as SVG
   report.html       all of it, in one file
 """
 
@@ -34,6 +35,7 @@ from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SELECTION_ROW
 from histogan_tf.paper.selecting import has_images, select_images
 from histogan_tf.paper.stages import Stage
 from histogan_tf.paper.study_images import LABELS, StudyImages, write_split
+from histogan_tf.paper.study_pictures import PICTURES, write_study_pictures
 from histogan_tf.paper.study_report import write_study_report
 from histogan_tf.paper.table1 import write_table
 from histogan_tf.runs.run_directory import versions
@@ -294,6 +296,13 @@ class Study:
             "cyclegan",
         )
         needs += tuple(f"{run}-seed-{first}" for run in shown)
+        pictures = ("split", *needs, *dict.fromkeys(self._source_stage(images, first) for images in SYNTHETIC))
+        drawn = [*(f"{model}-cluster" for model in FIGURE5_MODELS), *shown]
+        run = functools.partial(
+            write_study_pictures, self._directory, folders[0], self._images, drawn, self._config.seed
+        )
+        yield Stage("pictures", "report", {"seed": self._config.seed}, pictures, (PICTURES,), run)
+        needs += ("pictures",)
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_study_report, self._directory, self._config)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

@@ -13,8 +13,8 @@ from sklearn import metrics
 from histogan_tf.classifier.results import Predictions
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper import table1 as table_module
-from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS
 from histogan_tf.paper.effects import EFFECTS
+from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS
 from histogan_tf.paper.table1 import TABLE1_COLUMNS, make_table
 
 NUM_IMAGES = 80
