@@ -183,7 +183,7 @@ def plot_neighbours(
     from matplotlib.patches import Patch
 
     num_rows, num_columns = len(queries), 1 + max(map(len, neighbours))
-    figure = Figure(figsize=(1.7 * num_columns, 1.95 * num_rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(1.6 * num_columns, 1.95 * num_rows + 1.1), layout="constrained")
     grid = figure.subplots(num_rows, num_columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -191,9 +191,9 @@ def plot_neighbours(
         _show(row[0], *query, "black")
         for axes, (image, caption, is_real) in zip(row[1:], found, strict=False):
             _show(axes, image, caption, _REAL if is_real else _SYNTHETIC)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=12)
     handles = [Patch(color=_REAL, label="real training image"), Patch(color=_SYNTHETIC, label="synthetic image")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=11)
     save_figure(path, figure)
 
 
@@ -201,6 +201,6 @@ def _show(axes: Axes, image: np.ndarray, caption: str, colour: str) -> None:
     axes.set_axis_on()
     axes.imshow(np.squeeze(image), cmap="gray" if image.shape[-1] == 1 else None, vmin=0, vmax=255)
     axes.set(xticks=(), yticks=())
-    axes.set_title(caption, fontsize=7)
+    axes.set_title(caption, fontsize=10)
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=3)

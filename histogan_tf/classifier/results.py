@@ -20,7 +20,8 @@ from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
-from histogan_tf.metrics.classification import Metric, choose_threshold, evaluate_classifier, operating_point
+from histogan_tf.metrics.classification import choose_threshold, evaluate_classifier, operating_point
+from histogan_tf.metrics.measured import RATES_OF, Metric, interval_method
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells, original_text
@@ -152,7 +153,7 @@ def evaluate_run(
             "negative_class": class_names[0],
             "num_images": len(labels),
             "num_patients": None if groups is None else len(np.unique(groups)),
-            "intervals": f"95 % percentile bootstrap, 2000 resamples of {'images' if groups is None else 'patients'}",
+            "intervals": interval_method(groups),
             "threshold": THRESHOLD,
             "metrics": to_json(metrics),
             "operating_point": point,
@@ -182,7 +183,10 @@ def _operating_point(
 def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | None]]:
     """Returns metrics in a form for JSON: undefined numbers (NaN) become None."""
     return {
-        name: {key: None if math.isnan(number) else number for key, number in dataclasses.asdict(metric).items()}
+        name: {
+            key: None if isinstance(number, float) and math.isnan(number) else number
+            for key, number in dataclasses.asdict(metric).items()
+        }
         for name, metric in metrics.items()
     }
 
@@ -201,11 +205,13 @@ def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]], positive_
 
 
 def _cell(name: str, metric: Metric) -> str:
-    """Returns text such as "0.812 (0.770 to 0.851)"; counts are whole numbers."""
+    """Returns text such as "0.812 (0.770 to 0.851; n = 46)"; counts are whole numbers."""
     if math.isnan(metric.value):
         return "undefined"
     form = "{:.0f}" if name.endswith(("positives", "negatives")) else "{:.3f}"
     value = form.format(metric.value)
+    rests_on = f"; n = {metric.num_images}" if name in RATES_OF and metric.num_images is not None else ""
     if math.isnan(metric.low):
-        return f"{value} (no interval)"
-    return f"{value} ({form.format(metric.low)} to {form.format(metric.high)})"
+        return f"{value} (no interval{rests_on})"
+    exact = ", exact" if metric.is_exact else ""
+    return f"{value} ({form.format(metric.low)} to {form.format(metric.high)}{exact}{rests_on})"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.clustering.scores import KSelection
+from histogan_tf.reporting.pictures import save_figure
 
 MONTAGE_COLUMNS = 6
 MONTAGE_IMAGES = 36  # the most images in each panel of a montage
@@ -45,16 +46,16 @@ def save_montage(path: Path, title: str, panels: dict[str, np.ndarray]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6 * len(panels), 6.6), dpi=_DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=22)
     for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         axes.imshow(tile_montage(images[:MONTAGE_IMAGES]))
-        axes.set_title(name, fontsize="medium")
+        axes.set_title(name, fontsize=18)
         axes.set_axis_off()
     figure.savefig(path)
 
 
 def save_k_selection(path: Path, selection: KSelection, chosen: int) -> None:
-    """Writes a PNG file with the inertia and the silhouette for each number of clusters.
+    """Writes a PNG or SVG file with the inertia and the silhouette for each number of clusters.
 
     A bend of the inertia or a peak of the silhouette suggests a number.
 
@@ -78,4 +79,4 @@ def save_k_selection(path: Path, selection: KSelection, chosen: int) -> None:
         axes.set(xlabel="number of clusters k", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
-    figure.savefig(path)
+    save_figure(path, figure)

@@ -51,8 +51,7 @@ def _write_files(clustering: Clustering, image_set: ImageSet, output_dir: Path, 
     selection = select_k(clustering.histograms[clustering.assignment != NO_DESCRIPTORS], seed)
     summary = summarize_clusters(clustering, image_set, selection)
     _write_montages(clustering, image_set, output_dir, seed)
-    with files.written_aside(output_dir / "k_selection.png") as aside:
-        montages.save_k_selection(aside, selection, clustering.model.num_clusters)
+    montages.save_k_selection(output_dir / "k_selection.png", selection, clustering.model.num_clusters)
     with files.written_aside(output_dir / "vocabulary.npz") as aside:
         save_model(aside, clustering.model)
     with files.written_aside(output_dir / "clusters.csv") as aside:

@@ -19,23 +19,8 @@ import numpy as np
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.intervals import bootstrap_intervals
+from histogan_tf.metrics.measured import Metric, measured_run, with_honest_interval
 from histogan_tf.metrics.ranking import Ranking, ratio
-
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
-    """A measured value with its 95 % percentile bootstrap interval.
-
-    Attributes:
-        value: the metric on the data, without resampling; nan if it is undefined.
-        low, high: the bounds of the interval; nan if undefined in every resample, or if there is one image or group.
-        num_undefined: the number of resamples in which the metric is undefined; the interval leaves them out.
-    """
-
-    value: float
-    low: float
-    high: float
-    num_undefined: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +64,10 @@ def evaluate_classifier(
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Metric]:
-    """Returns every metric of a binary classifier, each with a 95 % percentile bootstrap interval.
+    """Returns every metric of a binary classifier, each with a 95 % interval.
+
+    The interval is a percentile bootstrap interval. A rate that is 0 or 1, that rests on fewer than ten images, or that
+    is undefined in some resamples has an exact one instead; another metric that is 0 or 1 has none.
 
     Args:
         labels: (num_images,), 0 or 1.
@@ -116,7 +104,8 @@ def evaluate_classifier(
         seed=seed,
     )
     values = point_estimates(labels, probabilities, threshold)
-    return {name: Metric(value, *intervals[name]) for name, value in values.items()}
+    run = measured_run(labels, probabilities >= threshold, groups, values)
+    return {name: with_honest_interval(name, intervals[name], [run]) for name in values}
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:

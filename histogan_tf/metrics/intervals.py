@@ -75,6 +75,33 @@ def percentile_interval(replicates: np.ndarray) -> Interval:
     return Interval(float(low), float(high), num_undefined)
 
 
+def bootstrap_replicates(
+    statistics: Callable[[np.ndarray], dict[str, np.ndarray]],
+    num_samples: int,
+    *,
+    groups: np.ndarray | None = None,
+    num_resamples: int = 2000,
+    seed: int = 42,
+) -> dict[str, np.ndarray]:
+    """Returns the value of each statistic in each bootstrap resample, by name: float (num_resamples,).
+
+    Args:
+        statistics: a function from weights, int64 (block, num_samples), to the statistics by name, each float (block,),
+            nan where undefined.
+        num_samples, groups, num_resamples, seed: the arguments of `resample_weights`.
+    """
+    blocks = [
+        statistics(weights)
+        for weights in resample_weights(num_samples, groups=groups, num_resamples=num_resamples, seed=seed)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def num_resampled_units(num_samples: int, groups: np.ndarray | None) -> int:
+    """Returns the number of things that a bootstrap draws from: distinct groups, or samples if `groups` is None."""
+    return num_samples if groups is None else len(np.unique(groups))
+
+
 def bootstrap_intervals(
     statistics: Callable[[np.ndarray], dict[str, np.ndarray]],
     num_samples: int,
@@ -91,16 +118,10 @@ def bootstrap_intervals(
     groups there is an interval, but it is too narrow.
 
     Args:
-        statistics: a function from weights, int64 (block, num_samples), to the statistics by name, each float (block,),
-            nan where undefined.
-        num_samples, groups, num_resamples, seed: the arguments of `resample_weights`.
+        statistics, num_samples, groups, num_resamples, seed: the arguments of `bootstrap_replicates`.
     """
-    blocks = [
-        statistics(weights)
-        for weights in resample_weights(num_samples, groups=groups, num_resamples=num_resamples, seed=seed)
-    ]
-    intervals = {name: percentile_interval(np.concatenate([block[name] for block in blocks])) for name in blocks[0]}
-    num_units = num_samples if groups is None else len(np.unique(groups))
-    if num_units == 1:
+    replicates = bootstrap_replicates(statistics, num_samples, groups=groups, num_resamples=num_resamples, seed=seed)
+    intervals = {name: percentile_interval(values) for name, values in replicates.items()}
+    if num_resampled_units(num_samples, groups) == 1:
         intervals = {name: interval._replace(low=np.nan, high=np.nan) for name, interval in intervals.items()}
     return intervals

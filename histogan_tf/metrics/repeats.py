@@ -1,4 +1,4 @@
-"""Metrics of a classifier that was trained several times with different seeds: means, and differences from a baseline.
+"""Metrics of a classifier that was trained several times with different seeds, as means over the repeats.
 
 Two kinds of chance decide whether one way of training looks better than another: the choice of the images to measure
 on, and the seed. The intervals here show the first kind; the values of the single repeats show the second.
@@ -6,55 +6,40 @@ on, and the seed. The intervals here show the first kind; the values of the sing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from histogan_tf.metrics.classification import Metric, point_estimates
+from histogan_tf.metrics.classification import point_estimates
 from histogan_tf.metrics.intervals import bootstrap_intervals
+from histogan_tf.metrics.measured import Metric, measured_run, with_honest_interval
 from histogan_tf.metrics.ranking import Ranking
+
+Statistics = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def mean_metrics(
     labels: np.ndarray,
     repeats: Sequence[np.ndarray],
     *,
-    baselines: Sequence[np.ndarray] | None = None,
     threshold: float = 0.5,
     groups: np.ndarray | None = None,
     num_resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Metric]:
-    """Returns the metrics of `evaluate_classifier`, or their differences from a baseline, as means over repeats.
-
-    All repeats and their baselines share each resample of the images (of the patients, if known). So images that are
-    hard for both cancel out in the difference.
+    """Returns the metrics of `evaluate_classifier` as means over repeats, which share each resample of the images.
 
     Args:
         labels: int32 (num_images,), 0 or 1.
         repeats: for each repeat, the probabilities of label 1, float64 (num_images,).
-        baselines: for each repeat, the probabilities of its baseline, whose metrics are subtracted; None for the
-            metrics of the repeats themselves.
         threshold, groups, num_resamples, seed: the arguments of `evaluate_classifier`.
 
     Returns:
-        The metrics by name; nan if a metric is undefined in any repeat. With one repeat and no baseline, they equal
-        those of `evaluate_classifier`.
+        The metrics by name; nan if a metric is undefined in any repeat. With one repeat, they equal those of
+        `evaluate_classifier`.
     """
-    assert len(repeats) and (baselines is None or len(baselines) == len(repeats))
-    first = repeats[0] if baselines is None else baselines[0]
-    order = np.lexsort((labels, -first))
-    runs = [(1.0, probabilities) for probabilities in repeats]
-    runs += [(-1.0, probabilities) for probabilities in baselines or ()]
-    rankings = []
-    for sign, probabilities in runs:
-        own_order = np.lexsort((labels[order], -probabilities[order]))
-        chosen = order[own_order]
-        rankings.append((sign, own_order, Ranking(labels[chosen], probabilities[chosen], threshold)))
-
-    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return _signed_mean([(sign, ranking.metrics(weights[:, own])) for sign, own, ranking in rankings], len(repeats))
-
+    assert len(repeats)
+    statistics, order = signed_mean_statistics(labels, repeats, (), threshold)
     intervals = bootstrap_intervals(
         statistics,
         len(labels),
@@ -62,10 +47,36 @@ def mean_metrics(
         num_resamples=num_resamples,
         seed=seed,
     )
-    values = [(sign, point_estimates(labels, probabilities, threshold)) for sign, probabilities in runs]
-    means = _signed_mean(values, len(repeats))
-    return {name: Metric(float(value), *intervals[name]) for name, value in means.items()}
+    runs = [measured_run(labels, run >= threshold, groups, point_estimates(labels, run, threshold)) for run in repeats]
+    return {name: with_honest_interval(name, interval, runs) for name, interval in intervals.items()}
 
 
-def _signed_mean(metrics: list[tuple[float, dict]], num_repeats: int) -> dict:
-    return {name: sum(sign * values[name] for sign, values in metrics) / num_repeats for name in metrics[0][1]}
+def signed_mean_statistics(
+    labels: np.ndarray, repeats: Sequence[np.ndarray], baselines: Sequence[np.ndarray], threshold: float
+) -> tuple[Statistics, np.ndarray]:
+    """Returns the function that computes the metrics of bootstrap resamples, and the order of the images in them.
+
+    Args:
+        labels: int32 (num_images,), 0 or 1.
+        repeats: for each repeat, the probabilities of label 1, float64 (num_images,).
+        baselines: for each repeat, the probabilities of the baseline, whose metrics are subtracted; empty for none.
+        threshold: the probability from which on an image is called positive.
+
+    Returns:
+        A function from weights, int64 (num_resamples, num_images), to the mean over repeats of each metric by name,
+        float (num_resamples,); and the indices, int64 (num_images,), of the images that the weights belong to.
+    """
+    first = baselines[0] if len(baselines) else repeats[0]
+    order = np.lexsort((labels, -first))
+    rankings = []
+    for sign, runs in ((1.0, repeats), (-1.0, baselines)):
+        for probabilities in runs:
+            own_order = np.lexsort((labels[order], -probabilities[order]))
+            chosen = order[own_order]
+            rankings.append((sign, own_order, Ranking(labels[chosen], probabilities[chosen], threshold)))
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        metrics = [(sign, ranking.metrics(weights[:, own])) for sign, own, ranking in rankings]
+        return {name: sum(sign * values[name] for sign, values in metrics) / len(repeats) for name in metrics[0][1]}
+
+    return statistics, order

@@ -67,6 +67,10 @@ class ClassifierStages:
         """Returns the names of the stages of the classifiers of all rows and repeats."""
         return tuple(f"classifier-{row.name}-seed-{seed}" for seed in self._configs.seeds for row in self.rows)
 
+    def sources(self, seed: int) -> tuple[str, ...]:
+        """Returns the names of the stages that make the sets of synthetic images of a repeat."""
+        return tuple(self._source_stage(name, seed) for name in self.synthetic)
+
     def needs_of_measures(self) -> tuple[str, ...]:
         """Returns the names of the stages that measure synthetic images."""
         return tuple(

@@ -61,7 +61,7 @@ class CurveSources:
 
 
 def write_curves(config: Config, images: StudyImages, sources: CurveSources, directory: Path) -> None:
-    """Writes curves/curves.json and its plot, curves/curves.png.
+    """Writes curves/curves.json and its plot, curves/curves.svg.
 
     Args:
         config: the settings of the classifier that is trained on real images.
@@ -78,7 +78,7 @@ def write_curves(config: Config, images: StudyImages, sources: CurveSources, dir
         "over_ratio": list(_over_ratio(measuring, sources)),
     }
     files.write_json(directory / "curves" / "curves.json", curves)
-    plot_curves(directory / "curves" / "curves.png", curves)
+    plot_curves(directory / "curves" / "curves.svg", curves)
 
 
 class _Measuring:

@@ -13,6 +13,7 @@
   comparison/       Figures 7 and 8
   curves/           AUC over the number of patients, and over the number of synthetic images
   table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
+  pictures/         the report's own pictures: patches side by side, and plots as SVG
   report.html       all of it, in one file
 """
 
@@ -28,6 +29,7 @@ from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_setti
 from histogan_tf.paper.generator_stages import FIGURE5_MODELS, GeneratorStages
 from histogan_tf.paper.stages import Stage
 from histogan_tf.paper.study_images import StudyImages, write_split
+from histogan_tf.paper.study_pictures import PICTURES, write_study_pictures
 from histogan_tf.paper.study_report import write_study_report
 from histogan_tf.paper.table1 import write_table
 from histogan_tf.runs.run_directory import versions
@@ -102,7 +104,21 @@ class Study:
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table", "curves")
         needs += self._classifiers.needs_of_measures()
-        needs += tuple(f"{run}-seed-{first}" for run in self._configs.gan_runs)
+        shown = self._configs.gan_runs
+        needs += tuple(f"{run}-seed-{first}" for run in shown)
+        pictures = ("split", *needs, *self._classifiers.sources(first))
+        drawn = [*(f"{model}-cluster" for model in FIGURE5_MODELS), *shown]
+        run = functools.partial(
+            write_study_pictures,
+            self._directory,
+            folders[0],
+            self._images,
+            self._classifiers.synthetic,
+            drawn,
+            self._config.seed,
+        )
+        yield Stage("pictures", "report", {"seed": self._config.seed}, pictures, (PICTURES,), run)
+        needs += ("pictures",)
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_study_report, self._directory, self._config)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

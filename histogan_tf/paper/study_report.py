@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from histogan_tf.classifier.prediction import backbone_note, is_untrained
-from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
+from histogan_tf.metrics.rates import FEW
 from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
+from histogan_tf.paper.report_tables import TABLE1, number_text, result_tables
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
-from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
-from histogan_tf.reporting.html import Cell, Figure, Picture, Report, ReportTable, write_html_report
+from histogan_tf.paper.study_images import LABELS
+from histogan_tf.paper.study_pictures import PATCHES_SHOWN, PICTURES, patch_path
+from histogan_tf.paper.table_plots import differences_plot
+from histogan_tf.reporting.html import (
+    Cell,
+    Figure,
+    Gallery,
+    Picture,
+    PlotSection,
+    Report,
+    ReportTable,
+    write_html_report,
+)
 from histogan_tf.synthesis.measure import REPORT_COLUMNS as SYNTHESIS_COLUMNS
 
 _FEW_PATIENTS = 10
-_NONE = "–"
 _CURVES = (
     "Left and middle: classifiers of few training patients, alone, with perturbed views, and with images of a tissue "
     "GAN that was trained on the same patients and saw no other; means over draws of patients. Right: classifiers of "
@@ -28,7 +39,7 @@ _CURVES = (
     "intervals over these."
 )
 # Files of the study that the report's numbers are read from.
-_TABLE1, _DATASET, _STUDY = "table1.json", "split/dataset.json", "study.json"
+_DATASET, _STUDY = "split/dataset.json", "study.json"
 
 
 def write_study_report(directory: Path, config: Config) -> None:
@@ -38,7 +49,7 @@ def write_study_report(directory: Path, config: Config) -> None:
         directory: the study's directory; all other stages of the study are done.
         config: the resolved flags of --mode=paper.
     """
-    table, dataset, study = (_read(directory / name) for name in (_TABLE1, _DATASET, _STUDY))
+    table, dataset, study = (_read(directory / name) for name in (TABLE1, _DATASET, _STUDY))
     configs = StudyConfigs(config)
     folders = [configs.folder(seed) for seed in configs.seeds]
     counts = [
@@ -49,6 +60,7 @@ def write_study_report(directory: Path, config: Config) -> None:
     (height, width, _), names = dataset["image_shape"], dataset["class_names"]
     report = Report(
         title=f"Do synthetic images help? The paper's study on {dataset['name']}",
+        question="Which augmentation raises precision without losing recall?",
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
             f"({'; '.join(counts)}). Everything but the split was done with "
@@ -59,9 +71,11 @@ def write_study_report(directory: Path, config: Config) -> None:
         summary_made_from=_DATASET,
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
-        answer_made_from=_TABLE1,
-        tables=(_table1(table, names), _differences(table, names)),
-        figures=list(_figures(directory, folders[0], names, configs.gan_runs)),
+        answer_made_from=TABLE1,
+        gallery=_gallery(directory, names),
+        plots=(_forest(table, names),),
+        tables=result_tables(table, names),
+        figures=list(_figures(directory, folders[0], table, names, configs.gan_runs)),
         details=(_synthesis(directory, folders[0], names), class_truth_report(directory, folders[0], names)),
         settings=_settings(study),
         settings_made_from=_STUDY,
@@ -105,80 +119,45 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
         yield "There is one repeat: it does not show how much another seed would change; --repeats=3 does."
 
 
-def _number(value: float | None, form: str = "{:.3f}") -> str:
-    return "undefined" if value is None else form.format(value)
-
-
-def _interval(cell: Mapping[str, Any], form: str = "{:.3f}") -> str:
-    if cell["low"] is None:
-        return "no interval"
-    return f"{form.format(cell['low'])} to {form.format(cell['high'])}"
-
-
-def _table1(table: Mapping[str, Any], names: Sequence[str]) -> ReportTable:
-    """Returns Table 1: every row with its intervals, its spread, and the paper's numbers beside."""
+def _gallery(directory: Path, names: Sequence[str]) -> Gallery:
+    """Returns the patches of both classes side by side: real ones, and those of each set of synthetic ones."""
     rows = {}
-    for row in table["rows"]:
-        images = row["training_images"][0]
-        cells = [Cell(f"{images['real']} real", f"{images['synthetic']} synthetic")]
-        for name in (*TABLE1_COLUMNS, AT_RECALL):
-            cell = row["metrics"][name]
-            spread = "" if cell["spread"] is None else f", spread {cell['spread']:.3f}"
-            cells.append(Cell(_number(cell["value"]), f"{_interval(cell)}{spread}"))
-            if name in PUBLISHED:
-                cells.append(Cell(f"{row['published'][name]:.3f}" if row["published"] else _NONE))
-        rows[row["title"]] = cells
-    columns = ["row", "trained on"]
-    for name in (*TABLE1_COLUMNS, AT_RECALL):
-        columns.append(name.replace("_", " "))
-        columns += ["paper"] if name in PUBLISHED else []
-    repeats = table["num_repeats"]
-    over = "Below each value"
-    if repeats > 1:
-        over = f"Means over {repeats} repeats, which differ by the spread (standard deviation); below them"
+    for name, title in {"real": "real", **SYNTHETIC}.items():
+        paths = [[patch_path(directory, name, label, n) for n in range(PATCHES_SHOWN)] for label in LABELS]
+        found = [[path for path in of_class if path.exists()] for of_class in paths]
+        if any(found):
+            rows[title] = found
+    text = "Random training patches: real ones above, and what each network makes of them below. First repeat."
+    return Gallery("What the classifiers were shown", text, names, rows, f"{PICTURES}/patches")
+
+
+def _forest(table: Mapping[str, Any], names: Sequence[str]) -> PlotSection:
+    """Returns the forest plot of the differences to Real."""
+    patients = table["num_validation_patients"]
+    of = "" if patients is None else f" of {patients} {'patient' if patients == 1 else 'patients'}"
     text = (
-        f"{over} the interval ({table['intervals']}) for the {table['num_validation']} validation images; "
-        f"{positive_note(names)}. An image is called positive from a probability of {THRESHOLD} on. The last column is "
-        f"the specificity at which the row's ROC curve, of the same images, reaches Real's recall."
+        f"Each row's metric minus that of the classifier trained on real patches alone, with its 95 % interval, on "
+        f"{table['num_validation']} validation images{of}; {positive_note(names)}. An interval that crosses the dark "
+        f"line shows no clear difference; an arrow means that it goes on."
     )
-    return ReportTable("Table 1", text, columns, rows, made_from=(_TABLE1,))
+    legend = {
+        "raises": "clearly higher than Real",
+        "lowers": "clearly lower than Real",
+        "unsure": "clear only without Holm's correction for the number of rows, or not clear",
+        "untold": f"dashed: cannot be told, as with fewer than {FEW} images to rest on",
+    }
+    return PlotSection("Better or worse than Real?", text, differences_plot(table), legend, TABLE1)
 
 
-def _differences(table: Mapping[str, Any], names: Sequence[str]) -> ReportTable:
-    """Returns the table of each row's differences from Real, with the effects."""
-    rows = {}
-    for row in table["rows"]:
-        against = row["against_real"]
-        if against is None:
-            continue
-        cells = []
-        for name in TABLE1_COLUMNS:
-            cell = against["differences"][name]
-            emphasis = cell["effect"] if cell["effect"] in ("raises", "lowers") else ""
-            cells.append(
-                Cell(f"{_number(cell['value'], '{:+.3f}')} {cell['effect']}", _interval(cell, "{:+.3f}"), emphasis)
-            )
-        tests = against["mcnemar"]
-        discordant = ", ".join(f"{test['num_only_first']} : {test['num_only_second']}" for test in tests)
-        cells.append(Cell(", ".join(f"{test['p_value']:.3g}" for test in tests), f"right alone {discordant}"))
-        rows[row["title"]] = cells
-    text = (
-        f"Each row's metrics minus those of Real; {positive_note(names)}. Both are measured on the same resamples of "
-        "the images. An effect is clear if its 95 % interval leaves out 0 and every repeat has the same sign; no "
-        "correction is made for the number of comparisons. McNemar's exact test compares the predictions of each "
-        "repeat; below its p-value stand the numbers of images that only Real and only the row gets right. It takes "
-        "images as independent, which those of one patient are not."
-    )
-    columns = ["against Real", *(name.replace("_", " ") for name in TABLE1_COLUMNS), "McNemar's p"]
-    return ReportTable("Against Real", text, columns, rows, made_from=(_TABLE1,))
-
-
-def _figures(directory: Path, folder: Path, names: Sequence[str], generators: Sequence[str]) -> Iterator[Figure]:
+def _figures(
+    directory: Path, folder: Path, table: Mapping[str, Any], names: Sequence[str], generators: Sequence[str]
+) -> Iterator[Figure]:
     """Yields Figures 1 to 8, and those that the paper does not have, of the first repeat."""
+    pictures = directory / PICTURES
     description = [Picture(directory / "description" / "dataset.png", "random images of each class", True)]
     yield Figure("Figures 1 and 2", "The two classes, and the mean colour of each beside its name.", description)
     translated = [
-        Picture(path, text)
+        Picture(path, text, is_pixelated=True)
         for path, text in (
             (
                 folder / "synthetic" / "ccan" / "A2B.png",
@@ -193,40 +172,41 @@ def _figures(directory: Path, folder: Path, names: Sequence[str], generators: Se
     translated = [picture for picture in translated if picture.path.exists()]
     yield Figure("Figure 3", "CCAN: training images translated by the CycleGAN.", translated)
     clusters = [
-        Picture(path, f"cluster {path.stem.removeprefix('cluster_')}")
+        Picture(path, f"cluster {path.stem.removeprefix('cluster_')}", True)
         for path in sorted((directory / "clusters").glob("cluster_*.png"))
     ]
-    clusters.append(Picture(directory / "clusters" / "k_selection.png", "choice of the number of clusters", True))
+    clusters.append(Picture(pictures / "k_selection.svg", "choice of the number of clusters", True))
     yield Figure("Figure 4", f"SIFT bag-of-visual-words clusters of the {names[1]} training images.", clusters)
     runs = [folder / f"{model}-cluster" for model in ("dcgan1", "dcgan2", "dcgan3")]
-    yield Figure("Figure 5", "DCGAN1, 2 and 3 on the largest cluster: samples, losses.", list(_of_runs(runs)))
+    text = "DCGAN1, 2 and 3 on the largest cluster: samples, losses."
+    yield Figure("Figure 5", text, list(_of_runs(pictures, runs)))
     runs = [folder / run for run in ("dcgan3-0", "dcgan3-1") if run in generators]
-    yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(runs)))
-    comparison = directory / "comparison"
-    picture = Picture(
-        comparison / "comparison.png",
-        f"metrics of the paper's five rows with 95 % intervals; {positive_note(names)}",
-        True,
+    yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(pictures, runs)))
+    text = (
+        f"The five classifiers side by side, with 95 % intervals; diamonds are the paper's own values; "
+        f"{positive_note(names)}."
     )
-    yield Figure("Figure 7", "The five classifiers side by side.", [picture])
+    yield Figure("Figure 7", text, [Picture(pictures / "figure7.svg", "precision, recall and accuracy", True)])
     neighbours = [
         Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
-        for path in sorted(comparison.glob("neighbours-*.png"))
+        for path in sorted((directory / "comparison").glob("neighbours-*.png"))
     ]
     text = "Validation images that Real or another alone gets right, and the training images nearest to them."
     yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
-    others = [folder / run for run in generators if not run.startswith("dcgan3-") or run == "dcgan3-conditional"]
-    yield Figure("Beyond the paper: the other generators", "Samples and losses.", list(_of_runs(others)))
-    curves = [Picture(directory / "curves" / "curves.png", "AUC with 95 % intervals over the validation images", True)]
+    text = "Samples and losses."
+    runs = [folder / run for run in generators if run not in ("dcgan3-0", "dcgan3-1")]
+    yield Figure("Beyond the paper: the other generators", text, list(_of_runs(pictures, runs)), is_folded=True)
+    curves = [Picture(directory / "curves" / "curves.svg", "AUC with 95 % intervals over the validation images", True)]
     yield Figure("Beyond the paper: how few patients, how many synthetic images", _CURVES, curves)
     yield Figure(
         "Selected and rejected images",
         "The images that each rule lets into the training set and those that it keeps out, by label.",
         list(_selected(folder, names)),
+        is_folded=True,
     )
 
 
-def _of_runs(runs: Sequence[Path]) -> Iterator[Picture]:
+def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:
     """Yields the last sheet of samples and the losses of each run."""
     for run in runs:
         sheets = sorted((run / "samples").glob("*_*[0-9].png"))
@@ -234,8 +214,8 @@ def _of_runs(runs: Sequence[Path]) -> Iterator[Picture]:
         for sheet in sheets:
             name, step = sheet.stem.rsplit("_", 1)
             if step == last:
-                yield Picture(sheet, f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps")
-        yield Picture(run / "losses.png", f"{run.name}: losses")
+                yield Picture(sheet, f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps", is_pixelated=True)
+        yield Picture(pictures / f"losses-{run.name}.svg", f"{run.name}: losses")
 
 
 def _selected(folder: Path, names: Sequence[str]) -> Iterator[Picture]:
@@ -245,7 +225,7 @@ def _selected(folder: Path, names: Sequence[str]) -> Iterator[Picture]:
                 for sort in ("kept", "rejected"):
                     path = folder / "synthetic" / f"{name}-{rule}" / f"label-{label}" / f"{sort}.png"
                     if path.exists():
-                        yield Picture(path, f"{SYNTHETIC[name]}, {names[label]}: {sort} by {rule}")
+                        yield Picture(path, f"{SYNTHETIC[name]}, {names[label]}: {sort} by {rule}", is_pixelated=True)
 
 
 def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTable:
@@ -280,7 +260,7 @@ def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTab
 
 
 def _synthesis_cell(columns: Mapping[str, Mapping[str, float | None]]) -> Cell:
-    synthetic, floor, ceiling = (_number(columns[name]["value"], "{:.4g}") for name in SYNTHESIS_COLUMNS)
+    synthetic, floor, ceiling = (number_text(columns[name]["value"], "{:.4g}") for name in SYNTHESIS_COLUMNS)
     return Cell(synthetic, f"{floor} … {ceiling}")
 
 

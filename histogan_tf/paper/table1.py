@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions
-from histogan_tf.metrics.classification import (
-    Metric,
-    choose_threshold,
-    mcnemar_test,
-    operating_point,
-    point_estimates,
-)
+from histogan_tf.metrics.classification import choose_threshold, mcnemar_test, operating_point, point_estimates
+from histogan_tf.metrics.differences import mean_differences
+from histogan_tf.metrics.measured import Metric, interval_method
 from histogan_tf.metrics.repeats import mean_metrics
+from histogan_tf.paper.effects import add_corrected_effects, answer, effect
 from histogan_tf.paper.rows import BASELINE, Row
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells
@@ -36,7 +33,6 @@ TABLE1_COLUMNS = (
 )
 AT_RECALL = "specificity_at_real_recall"
 PUBLISHED = ("precision", "recall", "accuracy")
-EFFECTS = ("raises", "lowers", "no clear effect", "cannot be told")
 
 
 def write_table(
@@ -98,28 +94,39 @@ def make_table(
     rows = []
     for row in table_rows:
         probabilities = [repeat.probabilities for repeat in predictions[row.name]]
+        num_empty = _num_without_images(row, num_images[row.name])
+        is_empty, is_compared = num_empty == len(baselines), row.name != BASELINE
         rows.append(
             {
                 "name": row.name,
                 "title": row.title,
                 "published": dict(zip(PUBLISHED, row.published, strict=True)) if row.published else None,
                 "training_images": list(num_images[row.name]),
-                "metrics": _measure(reference, probabilities, baselines, seed),
-                "against_real": None
-                if row.name == BASELINE
-                else _against_real(reference, probabilities, baselines, seed),
+                "num_repeats_without_images": num_empty,
+                # Without synthetic images, this would be the row Real again.
+                "metrics": None if is_empty else _measure(reference, probabilities, baselines, seed),
+                "against_real": _against_real(reference, probabilities, baselines, seed)
+                if is_compared and not is_empty
+                else None,
             }
         )
+    for name in TABLE1_COLUMNS:
+        add_corrected_effects(rows, name)
     return {
         "positive_class": positive_class,
         "num_validation": len(reference.ids),
         "num_validation_patients": None if groups is None else len(np.unique(groups)),
         "num_repeats": len(baselines),
         "threshold": THRESHOLD,
-        "intervals": f"95 % percentile bootstrap, 2000 resamples of {'images' if groups is None else 'patients'}",
+        "intervals": interval_method(groups),
         "rows": rows,
         "answer": answer(rows),
     }
+
+
+def _num_without_images(row: Row, num_images: Sequence[Mapping[str, int]]) -> int:
+    """Counts the repeats in which the rule of a row kept no synthetic image, so that it was trained as Real was."""
+    return sum(row.rule is not None and not counts["synthetic"] for counts in num_images)
 
 
 def _measure(
@@ -136,7 +143,11 @@ def _measure(
     ]
     # Each repeat has a threshold of its own. Value and bounds are averaged over the repeats, so the interval is about
     # as wide as that of a single repeat.
-    mean = Metric(*(float(np.mean([getattr(point, end) for point in points])) for end in ("value", "low", "high")), 0)
+    mean = dataclasses.replace(
+        points[0],
+        **{end: float(np.mean([getattr(point, end) for point in points])) for end in ("value", "low", "high")},
+        is_exact=any(point.is_exact for point in points),
+    )
     columns[AT_RECALL] = _column(mean, [point.value for point in points])
     return columns
 
@@ -154,15 +165,14 @@ def _column(mean: Metric, values: Sequence[float]) -> dict[str, Any]:
     """Returns a cell: the mean with its interval, the value of each repeat, and their standard deviation (`spread`)."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     cell = {**dataclasses.asdict(mean), "spread": spread, "repeats": [float(value) for value in values]}
-    del cell["num_undefined"]
     return {
         key: [_finite(item) for item in value] if isinstance(value, list) else _finite(value)
         for key, value in cell.items()
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _against_real(
@@ -170,9 +180,7 @@ def _against_real(
 ) -> dict[str, Any]:
     """Computes a row's differences from the row Real, the effect of each, and McNemar's test for each repeat."""
     labels, groups = reference.labels, reference.groups
-    differences = mean_metrics(
-        labels, probabilities, baselines=baselines, threshold=THRESHOLD, groups=groups, seed=seed
-    )
+    differences = mean_differences(labels, probabilities, baselines, threshold=THRESHOLD, groups=groups, seed=seed)
     measured = [[point_estimates(labels, run, THRESHOLD) for run in runs] for runs in (probabilities, baselines)]
     found = {}
     for name in TABLE1_COLUMNS:
@@ -186,53 +194,27 @@ def _against_real(
     return {"differences": found, "mcnemar": [dataclasses.asdict(test) for test in tests]}
 
 
-def effect(difference: Mapping[str, Any]) -> str:
-    """Returns one of EFFECTS: a difference is clear if its interval excludes 0 and all repeats share its sign."""
-    if difference["value"] is None or difference["low"] is None:
-        return "cannot be told"
-    for sign, word in ((1, "raises"), (-1, "lowers")):
-        nearest = min(sign * difference["low"], sign * difference["high"])
-        if nearest > 0 and all(value is not None and sign * value > 0 for value in difference["repeats"]):
-            return word
-    return "no clear effect"
-
-
-def answer(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Says in words which rows, if any, raise precision without a clear loss of recall."""
-    others = [row for row in rows if row["against_real"]]
-    effects = {
-        row["title"]: {name: row["against_real"]["differences"][name]["effect"] for name in ("precision", "recall")}
-        for row in others
-    }
-    winners = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] != "lowers"]
-    traders = [title for title, of in effects.items() if of["precision"] == "raises" and of["recall"] == "lowers"]
-    if all(of["precision"] == "cannot be told" for of in effects.values()):
-        return "It cannot be told: the validation images come from too few patients for an interval."
-    if winners:
-        text = f"Precision rises without a clear loss of recall with: {'; '.join(winners)}."
-    else:
-        text = "No row raises precision clearly without losing recall."
-    return text + (f" Precision rises, but recall falls, with: {'; '.join(traders)}." if traders else "")
-
-
 def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
     """Writes a line for each row.
 
-    It holds value, bounds and spread of each column, published values, effects, p-values, and the positive class.
+    It holds value, bounds, spread and number of images of each column, published values, effects with and without
+    Holm's correction, p-values, and the positive class. Cells of a row without synthetic images are empty.
     """
-    ends = ("value", "low", "high", "spread")
+    ends = ("value", "low", "high", "spread", "num_images")
     columns = (*TABLE1_COLUMNS, AT_RECALL)
+    effects = ("effect", "effect_after_holm", "holm_p_value")
     header = ["row", *(name if end == "value" else f"{name}_{end}" for name in columns for end in ends)]
-    header += [f"published_{name}" for name in PUBLISHED] + [f"{name}_effect" for name in TABLE1_COLUMNS]
+    header += [f"published_{name}" for name in PUBLISHED]
+    header += [f"{name}_{key}" for name in TABLE1_COLUMNS for key in effects]
     header += ["mcnemar_p_of_repeats", "positive_class"]
     with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for row in table["rows"]:
-            cells = [row["title"], *(row["metrics"][name][end] for name in columns for end in ends)]
+            metrics, against = row["metrics"], row["against_real"]
+            cells = [row["title"], *(metrics and metrics[name][end] for name in columns for end in ends)]
             cells += [(row["published"] or {}).get(name) for name in PUBLISHED]
-            against = row["against_real"]
-            cells += [against["differences"][name]["effect"] if against else None for name in TABLE1_COLUMNS]
+            cells += [against and against["differences"][name][key] for name in TABLE1_COLUMNS for key in effects]
             cells += [" ".join(f"{test['p_value']:.4g}" for test in against["mcnemar"]) if against else None]
             cells += [table["positive_class"]]
             writer.writerow(neutral_cells(cells))

@@ -65,16 +65,20 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float) -> None:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Writes a matplotlib figure as PNG."""
-    with written_aside(path) as aside:
-        figure.savefig(aside, format="png", dpi=120, bbox_inches="tight")
+    """Writes a matplotlib figure as PNG, or as SVG if the path ends in .svg; the same figure gives the same bytes."""
+    import matplotlib
+
+    is_svg = path.suffix == ".svg"
+    settings = {"metadata": {"Date": None}} if is_svg else {}
+    with written_aside(path) as aside, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(aside, format="svg" if is_svg else "png", dpi=120, bbox_inches="tight", **settings)
 
 
 def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Sequence[str], title: str) -> None:
     """Draws losses over steps: the value of every step faintly, and the running mean (the paper's Figure 5).
 
     Args:
-        path: the PNG to write.
+        path: the PNG or SVG to write.
         metrics: one mapping for each step, with `step` and the losses by name.
         names: names of the losses to draw.
         title: text above the plot.
@@ -83,7 +87,7 @@ def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Seque
 
     steps = np.array([row["step"] for row in metrics])
     window = max(1, len(steps) // 50)
-    figure = Figure(figsize=(8, 4.5))
+    figure = Figure(figsize=(6, 3.8))
     axes = figure.subplots()
     for name in names:
         values = np.array([row[name] for row in metrics])

@@ -141,7 +141,7 @@ def test_metrics_json_holds_what_scikit_learn_says_of_the_predictions_file(real_
     assert values["roc_auc"] == pytest.approx(metrics.roc_auc_score(predictions.labels, predictions.probabilities))
     assert values["recall"] == pytest.approx(metrics.recall_score(predictions.labels, called))
     assert result["num_images"] == 22 and result["num_patients"] == 4
-    assert result["intervals"] == "95 % percentile bootstrap, 2000 resamples of patients"
+    assert result["intervals"].startswith("95 % percentile bootstrap, 2000 resamples of patients; exact")
 
 
 def test_the_operating_point_takes_its_threshold_from_held_out_training_images(real_run):
@@ -192,6 +192,9 @@ def test_undefined_metrics_are_null(tmp_path, train_config):
         "low": None,
         "high": None,
         "num_undefined": 2000,
+        "num_images": 0,
+        "num_patients": None,
+        "is_exact": False,
     }
 
 
@@ -212,21 +215,31 @@ def test_the_plots_are_there(real_run):
             assert min(image.size) > 300 and len(np.unique(np.asarray(image.convert("L")))) > 20, name
 
 
-def test_a_table_shows_values_with_intervals():
+def test_a_table_shows_values_with_intervals_and_what_rates_rest_on():
     nan = float("nan")
     shown = metrics_table(
         {
-            "a": {"recall": Metric(0.5, 0.25, 0.75, 0), "true_positives": Metric(1.0, 0.0, 12.0, 0)},
-            "b": {"recall": Metric(nan, nan, nan, 9), "true_positives": Metric(3.0, nan, nan, 0)},
+            "a": {"recall": Metric(0.5, 0.25, 0.75, 0, 46, 12), "true_positives": Metric(1.0, 0.0, 12.0, 0, 99)},
+            "b": {"recall": Metric(1.0, 0.025, 1.0, 9, 1, 1, True), "true_positives": Metric(3.0, nan, nan, 0)},
+            "c": {"recall": Metric(nan, nan, nan, 9, 0), "true_positives": Metric(3.0, nan, nan, 0)},
         },
         "idc",
     )
-    assert shown.splitlines() == [
-        "| metric (positive class: idc) | a                      | b               |",
-        "| ---------------------------- | ---------------------- | --------------- |",
-        "| recall                       | 0.500 (0.250 to 0.750) | undefined       |",
-        "| true_positives               | 1 (0 to 12)            | 3 (no interval) |",
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in shown.splitlines()]
+    assert rows[0] == ["metric (positive class: idc)", "a", "b", "c"]
+    assert rows[2] == [
+        "recall",
+        "0.500 (0.250 to 0.750; n = 46)",
+        "1.000 (0.025 to 1.000, exact; n = 1)",
+        "undefined",
     ]
-    assert to_json({"x": Metric(nan, 0.0, 1.0, 2)}) == {
-        "x": {"value": None, "low": 0.0, "high": 1.0, "num_undefined": 2}
+    assert rows[3] == ["true_positives", "1 (0 to 12)", "3 (no interval)", "3 (no interval)"]
+    assert to_json({"x": Metric(nan, 0.0, 1.0, 2)})["x"] == {
+        "value": None,
+        "low": 0.0,
+        "high": 1.0,
+        "num_undefined": 2,
+        "num_images": None,
+        "num_patients": None,
+        "is_exact": False,
     }

@@ -26,22 +26,6 @@ def test_the_mean_is_that_of_the_repeats():
         assert metric.value == pytest.approx(np.mean([point_estimates(LABELS, run, 0.5)[name] for run in REPEATS]))
 
 
-def test_the_interval_of_a_difference_is_that_of_whole_resampled_patients():
-    found = mean_metrics(LABELS, REPEATS[:2], baselines=REPEATS[1:], groups=GROUPS, num_resamples=40, seed=5)
-    patients = np.unique(GROUPS)
-    differences = []
-    for drawn in np.random.default_rng(5).integers(len(patients), size=(40, len(patients))):
-        images = np.concatenate([np.flatnonzero(np.equal(GROUPS, patients[number])) for number in drawn])
-        recalls = [point_estimates(LABELS[images], run[images], 0.5)["recall"] for run in REPEATS]
-        differences.append((recalls[0] + recalls[1] - recalls[1] - recalls[2]) / 2)
-    assert (found["recall"].low, found["recall"].high) == pytest.approx(tuple(np.quantile(differences, (0.025, 0.975))))
-
-
-def test_a_run_differs_from_itself_by_nothing_in_every_resample():
-    for metric in mean_metrics(LABELS, REPEATS[:1], baselines=REPEATS[:1], num_resamples=20).values():
-        assert (metric.value, metric.low, metric.high) == (0, 0, 0)
-
-
 def test_what_one_repeat_leaves_undefined_is_undefined_in_the_mean():
     silent = np.zeros(60)
     assert np.isnan(mean_metrics(LABELS, [REPEATS[0], silent], num_resamples=5)["precision"].value)

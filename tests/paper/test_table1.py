@@ -13,8 +13,9 @@ from sklearn import metrics
 from histogan_tf.classifier.results import Predictions
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper import table1 as table_module
+from histogan_tf.paper.effects import EFFECTS
 from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS
-from histogan_tf.paper.table1 import TABLE1_COLUMNS, answer, effect, make_table
+from histogan_tf.paper.table1 import TABLE1_COLUMNS, make_table
 
 NUM_IMAGES = 80
 LABELS = (np.arange(NUM_IMAGES) % 2).astype(np.int32)
@@ -30,7 +31,7 @@ def predictions(row: int, repeat: int, groups=PATIENTS) -> Predictions:
 @pytest.fixture(scope="module")
 def made():
     found = {row.name: [predictions(number, repeat) for repeat in range(2)] for number, row in enumerate(ROWS)}
-    counts = {row.name: [{"real": 10, "synthetic": number}] * 2 for number, row in enumerate(ROWS)}
+    counts = {row.name: [{"real": 10, "synthetic": number + 1}] * 2 for number, row in enumerate(ROWS)}
     return found, make_table(found, counts, "idc", seed=42)
 
 
@@ -90,41 +91,9 @@ def test_differences_and_mcnemars_test_are_of_the_same_repeat_of_real(made):
         cells = [table["rows"][number]["metrics"][name]["repeats"] for number in (4, 0)]
         difference = row["against_real"]["differences"][name]
         assert difference["repeats"] == pytest.approx(np.subtract(*cells))
-        assert difference["effect"] in table_module.EFFECTS
+        assert difference["effect"] in EFFECTS
     test = mcnemar_test(LABELS, *(found[name][1].probabilities >= 0.5 for name in (BASELINE, row["name"])))
     assert row["against_real"]["mcnemar"][1]["p_value"] == test.p_value
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "repeats", "expected"),
-    [
-        (0.01, 0.2, [0.1, 0.05], "raises"),
-        (-0.2, -0.01, [-0.1, -0.05], "lowers"),
-        (-0.01, 0.2, [0.1, 0.05], "no clear effect"),
-        (0.01, 0.2, [0.3, -0.1], "no clear effect"),
-        (0.0, 0.0, [0.0, 0.0], "no clear effect"),
-        (None, None, [0.1, 0.1], "cannot be told"),
-    ],
-)
-def test_an_effect_is_clear_if_interval_and_repeats_say_so(low, high, repeats, expected):
-    assert effect({"value": 0.1, "low": low, "high": high, "repeats": repeats}) == expected
-    assert expected in table_module.EFFECTS
-
-
-def row(title: str, precision: str, recall: str) -> dict:
-    return {
-        "title": title,
-        "against_real": {"differences": {"precision": {"effect": precision}, "recall": {"effect": recall}}},
-    }
-
-
-def test_the_answer_names_what_raises_precision_and_what_it_costs():
-    real = {"title": "Real", "against_real": None}
-    none = answer([real, row("CCAN", "no clear effect", "raises"), row("DCGAN", "raises", "lowers")])
-    assert none.startswith("No row raises precision")
-    assert none.endswith("but recall falls, with: DCGAN.")
-    assert "with: A; B." in answer([real, row("A", "raises", "no clear effect"), row("B", "raises", "raises")])
-    assert answer([real, row("A", "cannot be told", "cannot be told")]).startswith("It cannot be told")
 
 
 def test_one_patient_leaves_every_interval_and_effect_untold():
@@ -167,8 +136,42 @@ def test_the_csv_holds_the_numbers_of_the_json(made, tmp_path: Path):
     with (tmp_path / "table1.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [line["row"] for line in rows] == [row.title for row in ROWS]
+    assert rows[1]["precision_effect"] == table["rows"][1]["against_real"]["differences"]["precision"]["effect"]
+    assert int(rows[1]["recall_num_images"]) == NUM_IMAGES / 2
     for line, row in zip(rows, table["rows"], strict=True):
         assert line["positive_class"] == table["positive_class"] == "idc"
         assert float(line["recall"]) == row["metrics"]["recall"]["value"]
         assert float(line["roc_auc_high"]) == row["metrics"]["roc_auc"]["high"]
         assert line["published_recall"] == ("" if row["published"] is None else str(row["published"]["recall"]))
+
+
+def test_a_row_whose_rule_let_no_image_pass_is_empty_and_not_real_again(tmp_path: Path):
+    ruled = next(row for row in ROWS if row.rule)
+    found = {row.name: [predictions(number, repeat) for repeat in range(2)] for number, row in enumerate(ROWS)}
+    counts = {row.name: [{"real": 10, "synthetic": 1}] * 2 for row in ROWS} | {
+        ruled.name: [{"real": 10, "synthetic": 0}] * 2
+    }
+    table = make_table(found, counts, "idc", seed=42)
+    line = next(row for row in table["rows"] if row["name"] == ruled.name)
+    assert (line["metrics"], line["against_real"], line["num_repeats_without_images"]) == (None, None, 2)
+    assert table["rows"][0]["metrics"] and table["rows"][0]["num_repeats_without_images"] == 0
+    table_module._write_csv(tmp_path / "table1.csv", table)
+    with (tmp_path / "table1.csv").open(newline="") as file:
+        written = next(row for row in csv.DictReader(file) if row["row"] == ruled.title)
+    assert written["precision"] == written["precision_effect"] == ""
+
+
+def test_one_image_rightly_called_positive_is_no_effect_and_the_answer_says_so():
+    probabilities = np.zeros(NUM_IMAGES)
+    probabilities[1] = 0.9
+    lucky = Predictions(np.arange(NUM_IMAGES).astype(str), PATIENTS, LABELS, probabilities)
+    found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)} | {"dcgan": [lucky]}
+    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
+    row = next(row for row in table["rows"] if row["name"] == "dcgan")
+    cell = row["metrics"]["precision"]
+    assert (cell["value"], cell["num_images"], cell["num_patients"], cell["is_exact"]) == (1, 1, 1, True)
+    assert cell["low"] < 0.03 and cell["num_undefined"] > 0
+    difference = row["against_real"]["differences"]["precision"]
+    assert difference["value"] > 0 and difference["effect"] == difference["effect_after_holm"] == "cannot be told"
+    assert "The precision of DCGAN cannot be told: fewer than 10 images decide it." in table["answer"]
+    json.dumps(table, allow_nan=False)
