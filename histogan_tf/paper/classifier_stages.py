@@ -59,9 +59,14 @@ class ClassifierStages:
                 yield self._selection(name, rules, seed)
         for row in others:
             yield self._classifier_stage(row, seed)
-        for name in self.synthetic if makes_images else ():
+        for name in self._measured_sets if makes_images else ():
             yield self._synthesis_stage(name, seed)
             yield self._class_truth_stage(name, seed)
+
+    @property
+    def _measured_sets(self) -> list[str]:
+        """The sets of images that networks made; those with other stains are real ones, and are not measured."""
+        return [name for name in self.synthetic if name != STAIN]
 
     def needs_of_table(self) -> tuple[str, ...]:
         """Returns the names of the stages of the classifiers of all rows and repeats."""
@@ -76,7 +81,7 @@ class ClassifierStages:
         return tuple(
             f"{measure}-{name}-seed-{seed}"
             for measure in ("synthesis", "class-truth")
-            for name in self.synthetic
+            for name in self._measured_sets
             for seed in self._configs.gan_seeds
         )
 

@@ -25,6 +25,7 @@ from histogan_tf.classifier.results import to_json
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.metrics.differences import mean_differences
 from histogan_tf.metrics.repeats import mean_metrics
 from histogan_tf.paper.configs import MOST_SYNTHETIC
 from histogan_tf.paper.curve_plots import plot_curves
@@ -152,9 +153,7 @@ class _Measuring:
         labels, groups = self._data.validation.labels, self._data.validation.groups
         point = {"metrics": mean_metrics(labels, runs, groups=groups, seed=self._config.seed)}
         if baselines is not None:
-            point["against_real"] = mean_metrics(
-                labels, runs, baselines=baselines, groups=groups, seed=self._config.seed
-            )
+            point["against_real"] = mean_differences(labels, runs, baselines, groups=groups, seed=self._config.seed)
         return {key: to_json({name: metrics[name] for name in _METRICS}) for key, metrics in point.items()}
 
 

@@ -18,7 +18,15 @@ from histogan_tf.paper.study import Study
 from histogan_tf.paper.study_images import find_images
 from histogan_tf.training import loop
 
-SMALL = ("--quick", "--phantom_images=96", "--max_steps=4", "--sample_num=4", "--batch_size=8", "--split_by=patient")
+SMALL = (
+    "--quick",
+    "--phantom_images=96",
+    "--max_steps=4",
+    "--sample_num=4",
+    "--batch_size=8",
+    "--split_by=patient",
+    "--generators=dcgan,ccan,tissue",
+)
 
 
 @pytest.fixture(scope="session")

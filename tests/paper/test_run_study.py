@@ -12,22 +12,23 @@ from histogan_tf.config import Config
 from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.errors import UserError
 from histogan_tf.paper import run_study
-from histogan_tf.paper.configs import SMALL_DATA, TISSUE, StudyConfigs
+from histogan_tf.paper.configs import FEW, FEW_STEPS, StudyConfigs
 from histogan_tf.paper.configs import command_line as line_of
-from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, SYNTHETIC
+from histogan_tf.paper.rows import BASELINE, PUBLISHED_ROWS, ROWS, STAIN, SYNTHETIC
 from histogan_tf.paper.stages import recorded_setting
 from histogan_tf.paper.study_images import find_images
 
 REPOSITORY = Path(__file__).parents[2]
 
 
+GENERATORS = "--generators=dcgan,ccan,small,conditional,tissue"
 SEEDS = (42, 43)  # of two repeats, from the default seed on
 
 
 @pytest.fixture(scope="module")
 def stages(stages_of, study_config, tmp_path_factory):
     """The stages of a study of two repeats, by name."""
-    return stages_of(study_config(tmp_path_factory.mktemp("planned"), f"--repeats={len(SEEDS)}"))
+    return stages_of(study_config(tmp_path_factory.mktemp("planned"), f"--repeats={len(SEEDS)}", GENERATORS))
 
 
 def test_a_dry_run_tells_every_stage_once_and_does_nothing(tmp_path: Path, caplog, study_config, stages_of):
@@ -79,7 +80,7 @@ def test_stages_that_read_nothing_of_others_are_those_of_the_whole_dataset(stage
     [
         ("dcgan", "generate-dcgan", ("dcgan3-0", "dcgan3-1")),
         ("small", "generate-small", ("small-0", "small-1")),
-        ("tissue", "generate-tissue", ("tissue-0", "tissue-1")),
+        ("tissue", "generate-tissue", ("tissue",)),
         ("conditional", "generate-conditional", ("dcgan3-conditional",)),
         ("ccan", "translate", ("cyclegan",)),
     ],
@@ -116,6 +117,40 @@ def test_the_classifier_of_each_row_reads_the_images_that_the_row_names(stages, 
         assert stages[made].outputs == (f"seed-{seed}/synthetic/{row.synthetic}",)
 
 
+def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_config, tmp_path):
+    stages = stages_of(study_config(tmp_path, "--repeats=3", "--gan_repeats=2", "--generators=dcgan,tissue"))
+    assert {name for name in stages if name.startswith("dcgan3-0-")} == {"dcgan3-0-seed-42", "dcgan3-0-seed-43"}
+    sources = {f"generate-dcgan-seed-{seed}" for seed in (42, 43)}
+    assert sources <= set(stages) and "generate-dcgan-seed-44" not in stages
+    for seed, source in ((42, 42), (43, 43), (44, 42)):  # they take turns
+        assert stages[f"classifier-dcgan-seed-{seed}"].needs == ("split", f"generate-dcgan-seed-{source}")
+        assert stages[f"classifier-dcgan-seed-{seed}"].outputs == (f"seed-{seed}/classifier-dcgan",)
+    assert not [name for name in stages if "ccan" in name or "small" in name or "cyclegan" in name]
+    assert {f"classifier-{row}-seed-42" for row in ("real", "dcgan", "dcgan-and-real")} == set(stages["compare"].needs)
+    with pytest.raises(UserError, match="--gan_repeats=3 is more than --repeats=2: give at most as many"):
+        study_config(tmp_path, "--repeats=2", "--gan_repeats=3")
+
+
+def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_config, tmp_path):
+    config = study_config(tmp_path, "--few_patients=2,3,500", "--phantom_images=300")
+    stages = stages_of(config)
+    for number in (2, 3):  # the training part has fewer than 500 patients
+        trained = stages[f"tissue-{number}-patients-seed-42"]
+        assert trained.needs == ("split", "few-patients-seed-42")
+        assert trained.outputs == (f"seed-42/few/tissue-{number}-patients",)
+        made = stages[f"generate-few-{number}-seed-42"]
+        assert (made.needs, made.outputs) == ((trained.name,), (f"seed-42/few/images-{number}",))
+    assert not [name for name in stages if "500" in name]
+    needs = set(stages["curves"].needs)
+    assert {"generate-few-2-seed-42", "generate-few-3-seed-42", "stain-seed-42", "translate-seed-42"} <= needs
+    more, counts = stages["generate-dcgan-more-seed-42"], stages["generate-dcgan-seed-42"].settings["num_images"]
+    assert more.name in needs
+    assert more.settings["num_images"] == {label: 3 * count for label, count in counts.items()}
+    assert more.settings["seed"] != stages["generate-dcgan-seed-42"].settings["seed"]
+    few = StudyConfigs(config).generator(FEW, 42)
+    assert (few.model, few.conditional, few.max_steps) == ("projected", True, min(FEW_STEPS, config.max_steps))
+
+
 def test_the_results_read_every_row_of_every_repeat(stages):
     first = SEEDS[0]
     assert set(stages["compare"].needs) == {f"classifier-{name}-seed-{first}" for name in PUBLISHED_ROWS}
@@ -123,7 +158,7 @@ def test_the_results_read_every_row_of_every_repeat(stages):
     needs = set(stages["report"].needs)
     assert {"describe", "cluster", "compare", "table"} <= needs
     for measure in ("synthesis", "class-truth"):
-        assert {f"{measure}-{images}-seed-{seed}" for images in SYNTHETIC for seed in SEEDS} <= needs
+        assert {f"{measure}-{images}-seed-{seed}" for images in SYNTHETIC if images != STAIN for seed in SEEDS} <= needs
     assert list(stages)[-1] == "report"
 
 
@@ -189,11 +224,11 @@ def test_the_stages_settings_are_the_papers():
     assert [config.label_smoothing for config in dcgans] == [1.0, 0.9, 0.9]
     assert configs.generator("dcgan", 6).epoch == 50
     recipe = command_line.parse(["main.py", f"--flagfile={REPOSITORY}/flags/dcgan_small.cfg"])
-    small = configs.generator("small", 6, **SMALL_DATA)
+    small = configs.generator("small", 6)
     for name in ("model", "epoch", "batch_size", "gf_dim", "diffaugment", "ema_decay", "learning_rate"):
         assert getattr(small, name) == getattr(recipe, name)
     recipe = command_line.parse(["main.py", f"--flagfile={REPOSITORY}/flags/tissue.cfg"])
-    tissue = configs.generator("tissue", 6, **TISSUE)
+    tissue = configs.generator("tissue", 6)
     for name in ("model", "batch_size", "gf_dim", "num_modes", "diffaugment", "ema_decay", "learning_rate"):
         assert getattr(tissue, name) == getattr(recipe, name)
     cyclegan = configs.cyclegan(7)
@@ -204,7 +239,7 @@ def test_the_stages_settings_are_the_papers():
 def test_given_epochs_widths_and_batches_reach_the_gans():
     configs = StudyConfigs(paper("--epoch=3", "--gf_dim=8", "--batch_size=16", "--learning_rate=0.001"))
     dcgan, cyclegan = configs.generator("dcgan", 42), configs.cyclegan(42)
-    tissue = configs.generator("tissue", 42, **TISSUE)
+    tissue = configs.generator("tissue", 42)
     assert (tissue.epoch, tissue.gf_dim, tissue.batch_size, tissue.beta1) == (3, 8, 16, 0.0)
     assert (tissue.learning_rate, dcgan.learning_rate) == (0.002, 0.001)
     assert (dcgan.epoch, dcgan.gf_dim, dcgan.batch_size) == (3, 8, 16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import re
@@ -19,6 +20,7 @@ from histogan_tf.paper.rows import BASELINE, ROWS
 from histogan_tf.training.loop import Interrupted
 
 pytestmark = pytest.mark.slow
+SHOWN = [row for row in ROWS if row.synthetic not in ("small", "conditional")]
 FIGURES = ("Figures 1 and 2", *(f"Figure {number}" for number in range(3, 9)))
 
 
@@ -44,7 +46,7 @@ def stages_done_before(caplog) -> list[str]:
 
 
 def test_every_row_and_figure_is_there(table, page):
-    assert [row["title"] for row in table["rows"]] == [row.title for row in ROWS]
+    assert [row["title"] for row in table["rows"]] == [row.title for row in SHOWN]
     headings = [html.unescape(heading) for heading in re.findall(r"<h2>(.*?)</h2>", page)]
     assert [heading for heading in headings if heading.startswith("Figure")] == list(FIGURES)
     sections = page.split("<h2>")
@@ -91,7 +93,7 @@ def test_the_table_follows_from_the_predictions(study, table):
 def test_the_pages_numbers_are_those_of_the_table(table, page):
     section = next(section for section in page.split("<h2>") if section.startswith("Table 1"))
     lines = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section, re.DOTALL)
-    assert len(lines) == len(ROWS)
+    assert len(lines) == len(SHOWN)
     for (title, cells), row in zip(lines, table["rows"], strict=True):
         assert html.unescape(title) == row["title"]
         shown = re.findall(r"<td>([^<]*)", cells)
@@ -133,12 +135,50 @@ def test_every_table_and_picture_names_a_file_of_the_study(study, page):
 def test_as_many_images_as_there_are_to_train_on(study):
     dataset = json.loads((study / "split" / "dataset.json").read_text())
     assert dataset["patients_on_both_sides"] == 0
-    for name in ("dcgan", "small", "tissue", "conditional"):
+    for name in ("dcgan", "tissue"):
         for label, count in enumerate(dataset["train"].values()):
             with np.load(study / "seed-42" / "synthetic" / name / f"{label}.npz", allow_pickle=False) as archive:
                 assert archive["images"].shape == (count, 32, 32, 3)
     translated = study / "seed-42" / "synthetic" / "ccan"
     assert [len(list((translated / f"{label}").iterdir())) for label in (1, 0)] == list(dataset["train"].values())
+
+
+def test_the_curves_are_measured_at_few_patients_and_at_all(study):
+    curves = json.loads((study / "curves" / "curves.json").read_text())
+    by_way = {(point["num_patients"], point["way"]): point for point in curves["over_patients"]}
+    dataset = json.loads((study / "split" / "dataset.json").read_text())
+    num_all = max(number for number, _ in by_way)
+    assert {number for number, _ in by_way} == {3, num_all}
+    assert {way for _, way in by_way} == {"real", "perturbed", "stain", "tissue"}
+    assert by_way[num_all, "real"]["num_images"] == sum(dataset["train"].values()) > by_way[3, "real"]["num_images"]
+    assert by_way[3, "tissue"]["num_draws"] == 1 < by_way[3, "stain"]["num_draws"]
+    # Of all patients, the curve's classifiers are those of the table.
+    table = json.loads((study / "table1.json").read_text())
+    rows = {row["name"]: row["metrics"]["roc_auc"]["value"] for row in table["rows"]}
+    for way, row in (("real", "real"), ("perturbed", "perturbed"), ("tissue", "tissue-and-real")):
+        assert by_way[num_all, way]["metrics"]["roc_auc"]["value"] == pytest.approx(rows[row], abs=1e-9), way
+    ratios = {(point["images"], point["ratio"]): point for point in curves["over_ratio"]}
+    assert ratios["dcgan", 4.0]["num_synthetic"] == 4 * sum(dataset["train"].values())
+    assert ("ccan", 1.0) in ratios and ("ccan", 2.0) not in ratios
+    assert (study / "curves" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_gans_of_few_patients_see_no_other_patient(study):
+    with (study / "seed-42" / "few" / "patients.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    with (study / "split" / "split.csv").open(newline="") as file:
+        part_of = {line["id"]: line["part"] for line in csv.DictReader(file)}
+    assert len({line["patient"] for line in lines}) == 3
+    assert {part_of[line["id"]] for line in lines} == {"train"}
+    record = json.loads((study / "seed-42" / "few" / "tissue-3-patients" / "config.json").read_text())
+    assert record["dataset"]["num_images"] == len(lines)
+
+
+def test_moved_stains_swap_the_classes(study):
+    with np.load(study / "seed-42" / "synthetic" / "stain" / "1.npz", allow_pickle=False) as archive:
+        moved = archive["images"]
+    dataset = json.loads((study / "split" / "dataset.json").read_text())
+    assert moved.shape == (dataset["train"]["non-idc"], 32, 32, 3)
 
 
 def test_a_second_call_does_nothing(study, caplog, study_config, stages_of):

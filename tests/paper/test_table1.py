@@ -32,7 +32,7 @@ def predictions(row: int, repeat: int, groups=PATIENTS) -> Predictions:
 def made():
     found = {row.name: [predictions(number, repeat) for repeat in range(2)] for number, row in enumerate(ROWS)}
     counts = {row.name: [{"real": 10, "synthetic": number + 1}] * 2 for number, row in enumerate(ROWS)}
-    return found, make_table(found, counts, "idc", seed=42)
+    return found, make_table(ROWS, found, counts, "idc", seed=42)
 
 
 def test_the_papers_numbers_are_those_of_its_table_1():
@@ -99,7 +99,7 @@ def test_differences_and_mcnemars_test_are_of_the_same_repeat_of_real(made):
 def test_one_patient_leaves_every_interval_and_effect_untold():
     groups = np.full(NUM_IMAGES, "p0")
     found = {row.name: [predictions(number, 0, groups)] for number, row in enumerate(ROWS)}
-    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
+    table = make_table(ROWS, found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
     assert table["num_validation_patients"] == 1
     cell = table["rows"][1]["metrics"]["recall"]
     assert (cell["low"], cell["high"], cell["spread"]) == (None, None, None)
@@ -110,7 +110,7 @@ def test_one_patient_leaves_every_interval_and_effect_untold():
 def test_intervals_are_drawn_from_the_seed_as_those_of_figure_7_are():
     found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)}
     counts = {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}
-    table = make_table(found, counts, "idc", seed=7)
+    table = make_table(ROWS, found, counts, "idc", seed=7)
     cells = next(row for row in table["rows"] if row["name"] == "ccan")["metrics"]
     of_seed = {
         seed: evaluate_classifier(LABELS, found["ccan"][0].probabilities, groups=PATIENTS, seed=seed)
@@ -124,7 +124,7 @@ def test_intervals_are_drawn_from_the_seed_as_those_of_figure_7_are():
 def test_nothing_called_positive_is_undefined_and_not_zero():
     silent = Predictions(np.arange(NUM_IMAGES).astype(str), PATIENTS, LABELS, np.zeros(NUM_IMAGES))
     found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)} | {"dcgan": [silent]}
-    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
+    table = make_table(ROWS, found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
     cells = next(row for row in table["rows"] if row["name"] == "dcgan")["metrics"]
     assert (cells["precision"]["value"], cells["recall"]["value"]) == (None, 0)
     json.dumps(table, allow_nan=False)
@@ -151,7 +151,7 @@ def test_a_row_whose_rule_let_no_image_pass_is_empty_and_not_real_again(tmp_path
     counts = {row.name: [{"real": 10, "synthetic": 1}] * 2 for row in ROWS} | {
         ruled.name: [{"real": 10, "synthetic": 0}] * 2
     }
-    table = make_table(found, counts, "idc", seed=42)
+    table = make_table(ROWS, found, counts, "idc", seed=42)
     line = next(row for row in table["rows"] if row["name"] == ruled.name)
     assert (line["metrics"], line["against_real"], line["num_repeats_without_images"]) == (None, None, 2)
     assert table["rows"][0]["metrics"] and table["rows"][0]["num_repeats_without_images"] == 0
@@ -166,7 +166,7 @@ def test_one_image_rightly_called_positive_is_no_effect_and_the_answer_says_so()
     probabilities[1] = 0.9
     lucky = Predictions(np.arange(NUM_IMAGES).astype(str), PATIENTS, LABELS, probabilities)
     found = {row.name: [predictions(number, 0)] for number, row in enumerate(ROWS)} | {"dcgan": [lucky]}
-    table = make_table(found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
+    table = make_table(ROWS, found, {row.name: [{"real": 1, "synthetic": 1}] for row in ROWS}, "idc", seed=42)
     row = next(row for row in table["rows"] if row["name"] == "dcgan")
     cell = row["metrics"]["precision"]
     assert (cell["value"], cell["num_images"], cell["num_patients"], cell["is_exact"]) == (1, 1, 1, True)
