@@ -46,10 +46,10 @@ def save_montage(path: Path, title: str, panels: dict[str, np.ndarray]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6 * len(panels), 6.6), dpi=_DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title, fontsize=22)
+    figure.suptitle(title, fontsize=18)
     for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         axes.imshow(tile_montage(images[:MONTAGE_IMAGES]))
-        axes.set_title(name, fontsize=18)
+        axes.set_title(name, fontsize=15)
         axes.set_axis_off()
     figure.savefig(path)
 

@@ -19,6 +19,7 @@ RATES_OF = {
     "accuracy": ("accuracy",),
     "balanced_accuracy": ("recall", "specificity"),
 }
+INTERVALS = "exact at 0 and 1"  # how intervals are made, for records that say what results depend on
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.config import Config
+from histogan_tf.metrics.measured import INTERVALS
 from histogan_tf.paper.classifier_stages import ClassifierStages
 from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.generator_stages import FIGURE5_MODELS, GeneratorStages
@@ -92,11 +93,11 @@ class Study:
             output_dir=str(self._directory / "comparison"),
         )
         run = functools.partial(compare, config, self._directory / "features")
-        yield Stage("compare", "compare", {}, needs, ("comparison",), run)
+        yield Stage("compare", "compare", {"intervals": INTERVALS}, needs, ("comparison",), run)
         needs = self._classifiers.needs_of_table()
         folders = [self._configs.folder(seed) for seed in self._configs.seeds]
         outputs = ("table1.json", "table1.csv")
-        settings = {"seed": self._config.seed, "repeats": len(folders)}
+        settings = {"seed": self._config.seed, "repeats": len(folders), "intervals": INTERVALS}
         positive_class = self._images.whole.class_names[1]
         run = functools.partial(
             write_table, self._directory, folders, self._classifiers.rows, positive_class, seed=self._config.seed

@@ -138,12 +138,12 @@ def _forest(table: Mapping[str, Any], names: Sequence[str]) -> PlotSection:
     text = (
         f"Each row's metric minus that of the classifier trained on real patches alone, with its 95 % interval, on "
         f"{table['num_validation']} validation images{of}; {positive_note(names)}. An interval that crosses the dark "
-        f"line shows no clear difference; an arrow means that it goes on."
+        f"line shows no clear difference; an arrow points to what lies beyond the axis."
     )
     legend = {
         "raises": "clearly higher than Real",
         "lowers": "clearly lower than Real",
-        "unsure": "clear only without Holm's correction for the number of rows, or not clear",
+        "unsure": "ring: not clear; in colour, clear but for Holm's correction for the number of rows",
         "untold": f"dashed: cannot be told, as with fewer than {FEW} images to rest on",
     }
     return PlotSection("Better or worse than Real?", text, differences_plot(table), legend, TABLE1)
@@ -207,14 +207,16 @@ def _figures(
 
 
 def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:
-    """Yields the last sheet of samples and the losses of each run."""
+    """Yields the last sheets of samples of the runs, then the plots of their losses."""
     for run in runs:
         sheets = sorted((run / "samples").glob("*_*[0-9].png"))
         last = sheets[-1].stem.rsplit("_", 1)[1]
         for sheet in sheets:
             name, step = sheet.stem.rsplit("_", 1)
             if step == last:
-                yield Picture(sheet, f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps", is_pixelated=True)
+                text = f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps"
+                yield Picture(sheet, text, is_pixelated=True)
+    for run in runs:
         yield Picture(pictures / f"losses-{run.name}.svg", f"{run.name}: losses")
 
 

@@ -41,11 +41,17 @@ def differences_plot(table: Mapping[str, Any]) -> IntervalPlot:
 def _difference_mark(cell: Mapping[str, Any]) -> Mark:
     is_untold = cell["effect"] == "cannot be told"
     emphasis = cell["effect"] if cell["effect"] in ("raises", "lowers") else ""
-    text = "undefined" if cell["value"] is None else f"{cell['value']:+.2f}".replace("-", "−")
+    text = "undefined" if cell["value"] is None else _signed(cell["value"])
     if cell["num_images"] < FEW and cell["value"] is not None:
         text += f" n={cell['num_images']}"
     is_sure = bool(emphasis) and cell["effect_after_holm"] == emphasis
     return Mark(cell["value"], cell["low"], cell["high"], text, emphasis, not is_sure, is_untold)
+
+
+def _signed(value: float) -> str:
+    """Returns a number with its sign and two decimals; without a sign if they are zeros."""
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
 
 
 def _difference_panel(table: Mapping[str, Any], name: str) -> Panel:

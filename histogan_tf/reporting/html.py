@@ -80,8 +80,8 @@ class PlotSection:
         title: the heading.
         text: the sentences that say what is shown.
         plot: the plot.
-        legend: for each kind of mark, its name in the style sheet ("raises", "lowers", "unsure", "untold", "published")
-            and what it means.
+        legend: for each kind of mark, its name in the style sheet ("raises", "lowers", "unsure", "untold") and what it
+            means.
         made_from: the file that holds the numbers, relative to the page's folder.
     """
 

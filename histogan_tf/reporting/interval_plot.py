@@ -42,7 +42,7 @@ class Panel:
 
     Attributes:
         title: the name of the metric.
-        low, high: the ends of the axis. Intervals that reach beyond end in an arrow.
+        low, high: the ends of the axis. Intervals that reach beyond, and values beyond, are arrows.
         ticks: the values with a line and a number.
         zero: the value whose line is dark; None for no such line.
     """
@@ -101,7 +101,7 @@ class _Layout:
         return 2 * self.text
 
 
-_WIDE = _Layout(width=1080, titles=290, values=64, row=28, gap=18, text=14)
+_WIDE = _Layout(width=1080, titles=280, values=78, row=28, gap=18, text=14)
 _NARROW = _Layout(width=336, titles=0, values=0, row=56, gap=14, text=13, is_narrow=True)
 
 
@@ -142,12 +142,15 @@ def _axis(panel: Panel, left: float, width: float, layout: _Layout, num_rows: in
     """Yields a panel's title, the lines of its ticks, and their numbers below."""
     bottom = layout.head + num_rows * layout.row
     yield _text(left, layout.text * 1.2, panel.title, layout.text, "bold")
-    for tick in panel.ticks:
+    for index, tick in enumerate(panel.ticks):
         x = _place(panel, tick, left, width)
         kind = "zero" if tick == panel.zero else "grid"
         yield f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{layout.head}" y2="{bottom}"/>'
+        if layout.is_narrow and index % 2:
+            continue  # all numbers would not fit
         number = f"{tick:+g}" if has_signs and tick else f"{tick:g}"
-        yield _text(x, bottom + layout.text * 1.3, number.replace("-", "−"), layout.text - 2, "soft", "middle")
+        anchor = {0: "start", len(panel.ticks) - 1: "end"}.get(index, "middle") if layout.is_narrow else "middle"
+        yield _text(x, bottom + layout.text * 1.3, number.replace("-", "−"), layout.text - 2, "soft", anchor)
 
 
 def _mark(panel: Panel, mark: Mark, left: float, width: float, layout: _Layout, y: float) -> Iterator[str]:
@@ -165,8 +168,12 @@ def _mark(panel: Panel, mark: Mark, left: float, width: float, layout: _Layout, 
                 if is_beyond:
                     yield f'<path d="M{x:.1f} {y:.1f}l{step} -4v8z" fill="{colour}"/>'
         x = _place(panel, mark.value, left, width)
-        fill = "#fff" if mark.is_hollow else colour
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
+        if panel.low <= mark.value <= panel.high:
+            fill = "#fff" if mark.is_hollow else colour
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
+        else:
+            step = 9 if mark.value < panel.low else -9
+            yield f'<path d="M{x:.1f} {y:.1f}l{step} -6v12z" fill="{colour}"/>'
     if mark.published is not None:
         x = _place(panel, mark.published, left, width)
         yield f'<path d="M{x:.1f} {y - 6:.1f}l5 6l-5 6l-5 -6z" fill="none" stroke="#8a5fb5" stroke-width="1.8"/>'

@@ -87,7 +87,7 @@ def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Seque
 
     steps = np.array([row["step"] for row in metrics])
     window = max(1, len(steps) // 50)
-    figure = Figure(figsize=(6, 3.8))
+    figure = Figure(figsize=(5.2, 3.5))
     axes = figure.subplots()
     for name in names:
         values = np.array([row[name] for row in metrics])

@@ -39,7 +39,7 @@ def test_k_selection_draws_scores_and_choice(tmp_path):
     montages.save_k_selection(tmp_path / "2.png", selection, chosen=2)
     montages.save_k_selection(tmp_path / "3.png", selection, chosen=3)
     images = [np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("2.png", "3.png")]
-    assert images[0].shape == (400, 900, 3)
+    assert images[0].shape == images[1].shape and images[0].shape[1] > 900
     assert (images[0] != images[1]).any()
     line = (images[0] == [0x1F, 0x77, 0xB4]).all(axis=2)
     assert line[:, :450].any() and line[:, 450:].any()
