@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from histogan_tf.metrics.intervals import Interval
-from histogan_tf.metrics.rates import FEW, Rate, combined_interval, measured_rates, supporting_images
+from histogan_tf.metrics.rates import FEW_IMAGES, Rate, combined_interval, measured_rates, supporting_images
 
 # The rates that a metric is the mean of; only these metrics have exact intervals.
 RATES_OF = {
@@ -126,5 +126,5 @@ def interval_method(groups: np.ndarray | None) -> str:
     effective = "" if groups is None else " for the effective number of images"
     return (
         f"95 % percentile bootstrap, 2000 resamples of {units}; exact (Clopper-Pearson{effective}) for rates that are "
-        f"0 or 1, rest on fewer than {FEW} images, or are undefined in some resamples"
+        f"0 or 1, rest on fewer than {FEW_IMAGES} images, or are undefined in some resamples"
     )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FEW = 10  # a rate that rests on fewer images than this is not called an effect
+FEW_IMAGES = 10  # a rate that rests on fewer images than this is not called an effect
 LEVEL = 0.95
 
 
@@ -33,8 +33,8 @@ class Rate:
 
     @property
     def needs_exact_interval(self) -> bool:
-        """Whether all images are hits, or none, or there are fewer than FEW."""
-        return self.value in (0.0, 1.0) or self.num_images < FEW
+        """Whether all images are hits, or none, or there are fewer than FEW_IMAGES."""
+        return self.value in (0.0, 1.0) or self.num_images < FEW_IMAGES
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Returns the exact interval for the effective number of images; nan if there are no images.

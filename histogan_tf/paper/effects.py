@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from histogan_tf.metrics.differences import holm_correction
-from histogan_tf.metrics.rates import FEW
+from histogan_tf.metrics.rates import FEW_IMAGES
 
 EFFECTS = ("raises", "lowers", "no clear effect", "cannot be told")
 _ALPHA = 0.05
@@ -16,9 +16,9 @@ _ALPHA = 0.05
 def effect(difference: Mapping[str, Any]) -> str:
     """Returns one of EFFECTS: a difference is clear if its interval excludes 0 and all repeats share its sign.
 
-    Nothing can be told without an interval, or of what rests on fewer than FEW images.
+    Nothing can be told without an interval, or of what rests on fewer than FEW_IMAGES images.
     """
-    if difference["value"] is None or difference["low"] is None or difference["num_images"] < FEW:
+    if difference["value"] is None or difference["low"] is None or difference["num_images"] < FEW_IMAGES:
         return "cannot be told"
     for sign, word in ((1, "raises"), (-1, "lowers")):
         nearest = min(sign * difference["low"], sign * difference["high"])
@@ -69,5 +69,7 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> str:
         )
     untold = [title for title, of in cells.items() if of["precision"]["effect"] == "cannot be told"]
     if untold:
-        sentences.append(f"The precision of {'; '.join(untold)} cannot be told: fewer than {FEW} images decide it.")
+        sentences.append(
+            f"The precision of {'; '.join(untold)} cannot be told: fewer than {FEW_IMAGES} images decide it."
+        )
     return " ".join(sentences)

@@ -7,7 +7,7 @@ from typing import Any
 
 from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.data.positive_class import positive_note
-from histogan_tf.metrics.rates import FEW
+from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
 from histogan_tf.paper.table_plots import column_title
 from histogan_tf.reporting.html import Cell, ReportTable
@@ -125,7 +125,7 @@ def _differences(table: Mapping[str, Any], title: str, columns: Sequence[str], n
     text = (
         f"Each row's metrics minus those of Real; {positive_note(names)}. Both are measured on the same resamples of "
         f"the images. An effect is clear if its 95 % interval leaves out 0 and every repeat has the same sign. Nothing "
-        f"that rests on fewer than {FEW} images is called an effect. Only effects in colour are left after Holm's "
+        f"that rests on fewer than {FEW_IMAGES} images is called an effect. Only effects in colour are left after Holm's "
         f"correction for the number of rows, whose p-value is below."
     )
     if has_test:

@@ -10,7 +10,7 @@ from typing import Any
 from histogan_tf.classifier.prediction import backbone_note, is_untrained
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
-from histogan_tf.metrics.rates import FEW
+from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
@@ -144,7 +144,7 @@ def _forest(table: Mapping[str, Any], names: Sequence[str]) -> PlotSection:
         "raises": "clearly higher than Real",
         "lowers": "clearly lower than Real",
         "unsure": "ring: not clear; in colour, clear but for Holm's correction for the number of rows",
-        "untold": f"dashed: cannot be told, as with fewer than {FEW} images to rest on",
+        "untold": f"dashed: cannot be told, as with fewer than {FEW_IMAGES} images to rest on",
     }
     return PlotSection("Better or worse than Real?", text, differences_plot(table), legend, TABLE1)
 

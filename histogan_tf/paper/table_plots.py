@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from histogan_tf.metrics.rates import FEW
+from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.paper.rows import PUBLISHED_ROWS
 from histogan_tf.reporting.interval_plot import IntervalPlot, Mark, Panel, PlotRow
 
@@ -42,7 +42,7 @@ def _difference_mark(cell: Mapping[str, Any]) -> Mark:
     is_untold = cell["effect"] == "cannot be told"
     emphasis = cell["effect"] if cell["effect"] in ("raises", "lowers") else ""
     text = "undefined" if cell["value"] is None else _signed(cell["value"])
-    if cell["num_images"] < FEW and cell["value"] is not None:
+    if cell["num_images"] < FEW_IMAGES and cell["value"] is not None:
         text += f" n={cell['num_images']}"
     is_sure = bool(emphasis) and cell["effect_after_holm"] == emphasis
     return Mark(cell["value"], cell["low"], cell["high"], text, emphasis, not is_sure, is_untold)
