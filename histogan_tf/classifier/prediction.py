@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf.classifier.slide_maps import SlideMaps, map_files, write_slide_maps
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
@@ -29,6 +30,7 @@ from histogan_tf.models.resnet import build_classifier
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
+from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.runs.together import require_free
 from histogan_tf.trained.load import TrainedNetwork, load_networks
@@ -113,11 +115,12 @@ def classify(config: Config) -> None:
     """Writes the probability of the positive class for each image below --data_path to predictions.csv in --output_dir.
 
     Images are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability,
-    positive_class (the name of the class, the same in each row); and backbone, if its weights are random.
+    positive_class (the name of the class, the same in each row); and backbone, if its weights are random. --map also
+    draws maps/, see slide_maps.
 
     Raises:
-        UserError: if there is no such run or folder, if no image can be used, or if one is of another size than those
-            that the classifier was trained on.
+        UserError: if there is no such run or folder, if no image can be used, if one is of another size than those
+            that the classifier was trained on, or if --map is given and no name says a place.
     """
     limit_decoding(config.memory_budget_gb)
     if not config.data_path:
@@ -132,6 +135,8 @@ def classify(config: Config) -> None:
     names = list_images(root, config.input_fname_pattern)
     note = backbone_note(trained.config)
     logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
+    maps, maps_directory = SlideMaps(trained.class_names), output_directory / "maps"
+    map_names = map_files(names) if config.map else []
     extra = {"positive_class": trained.class_names[1]} | untrained_columns(trained.config)
     predict, num_done = Predictor(trained.network), 0
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
@@ -141,9 +146,14 @@ def classify(config: Config) -> None:
             probabilities = predict(images)
             for name, probability in zip(ids, probabilities, strict=True):
                 writer.writerow(neutral_cells([name, f"{probability:.6f}", *extra.values()]))
+            if config.map:
+                maps.add(ids, probabilities, images)
             num_done += len(ids)
         if not num_done:
             raise UserError(f"none of the {len(names)} image files in {root!r} can be used; see the warnings above")
+    if config.map:
+        with own_results(maps_directory, map_names):
+            write_slide_maps(maps_directory, maps, trained.class_names, note)
     logger.info("%d images classified, %d skipped: %s", num_done, len(names) - num_done, path)
 
 

@@ -93,3 +93,10 @@ class EvaluationFlags:
         "Names of classifier runs to compare, separated by commas; each is compared with the first.",
         section="evaluate",
     )
+    map: bool = flag(
+        False,
+        "With --mode=classify, also draw a map of each slide: the probability at each patch's place beside the true "
+        "class, as one page, maps/maps.html. For patches whose names say their place, such as "
+        "9290_idx5_x1101_y601_class0.png.",
+        section="evaluate",
+    )

@@ -125,8 +125,8 @@ def _differences(table: Mapping[str, Any], title: str, columns: Sequence[str], n
     text = (
         f"Each row's metrics minus those of Real; {positive_note(names)}. Both are measured on the same resamples of "
         f"the images. An effect is clear if its 95 % interval leaves out 0 and every repeat has the same sign. Nothing "
-        f"that rests on fewer than {FEW_IMAGES} images is called an effect. Only effects in colour are left after Holm's "
-        f"correction for the number of rows, whose p-value is below."
+        f"that rests on fewer than {FEW_IMAGES} images is called an effect. Only effects in colour are left after "
+        f"Holm's correction for the number of rows, whose p-value is below."
     )
     if has_test:
         text += (

@@ -14,6 +14,7 @@
   curves/           AUC over the number of patients, and over the number of synthetic images
   table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
   pictures/         the report's own pictures: patches side by side, and plots as SVG
+  maps/             slide maps of three validation patients, where the names of patches say their places
   report.html       all of it, in one file
 """
 
@@ -28,8 +29,10 @@ from histogan_tf.metrics.measured import INTERVALS
 from histogan_tf.paper.classifier_stages import ClassifierStages
 from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_settings
 from histogan_tf.paper.generator_stages import FIGURE5_MODELS, GeneratorStages
+from histogan_tf.paper.rows import BASELINE
 from histogan_tf.paper.stages import Stage
 from histogan_tf.paper.study_images import StudyImages, write_split
+from histogan_tf.paper.study_maps import MAPS, write_study_maps
 from histogan_tf.paper.study_pictures import PICTURES, write_study_pictures
 from histogan_tf.paper.study_report import write_study_report
 from histogan_tf.paper.table1 import write_table
@@ -119,7 +122,9 @@ class Study:
             self._config.seed,
         )
         yield Stage("pictures", "report", {"seed": self._config.seed}, pictures, (PICTURES,), run)
-        needs += ("pictures",)
+        run = functools.partial(write_study_maps, self._directory, folders[0], self._images)
+        yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
+        needs += ("pictures", "maps")
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_study_report, self._directory, self._config)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

@@ -17,6 +17,7 @@ from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.report_tables import TABLE1, number_text, result_tables
 from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
 from histogan_tf.paper.study_images import LABELS
+from histogan_tf.paper.study_maps import slide_map_figures
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN, PICTURES, patch_path
 from histogan_tf.paper.table_plots import differences_plot
 from histogan_tf.reporting.html import (
@@ -198,6 +199,7 @@ def _figures(
     yield Figure("Beyond the paper: the other generators", text, list(_of_runs(pictures, runs)), is_folded=True)
     curves = [Picture(directory / "curves" / "curves.svg", "AUC with 95 % intervals over the validation images", True)]
     yield Figure("Beyond the paper: how few patients, how many synthetic images", _CURVES, curves)
+    yield from slide_map_figures(directory)
     yield Figure(
         "Selected and rejected images",
         "The images that each rule lets into the training set and those that it keeps out, by label.",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from histogan_tf.classifier import prediction
 from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
+from histogan_tf.classifier.slide_maps import CELL_PIXELS, map_colour
 from histogan_tf.cli import command_line, commands
 from histogan_tf.errors import UserError
 
@@ -47,6 +48,28 @@ def test_classify_reads_a_few_files_at_a_time(real_run, make_config, tmp_path, m
     monkeypatch.setattr(Predictor, "__call__", lambda self, images: seen.append(len(images)) or call(self, images))
     commands.run_command(make_config("--mode=classify", "--run=real", f"--output_dir={tmp_path}"))
     assert seen == [5] * 12 + [4] and len(rows_of(tmp_path / "predictions.csv")) == 64
+
+
+def test_map_draws_the_probabilities_of_the_file_at_the_places_of_the_names(real_run, make_config, tmp_path):
+    (tmp_path / "in").mkdir()
+    for place in range(3):
+        image = Image.fromarray(np.full((20, 20, 3), 80 * place, np.uint8))
+        image.save(tmp_path / "in" / f"77_idx5_x{50 * place + 1}_y1_class{place % 2}.png")
+    flags = ("--mode=classify", "--map", "--run=real", f"--output_dir={tmp_path}/out")
+    commands.run_command(make_config(*flags, f"--data_path={tmp_path}/in"))
+    rows = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "out" / "predictions.csv")}
+    probabilities = [rows[f"77_idx5_x{50 * place + 1}_y1_class{place % 2}.png"] for place in range(3)]
+    with Image.open(tmp_path / "out" / "maps" / "77-probability.png") as picture:
+        colours = [picture.getpixel((CELL_PIXELS * place + 1, 1)) for place in range(3)]
+    np.testing.assert_allclose(colours, [map_colour(probability) for probability in probabilities], atol=1)
+    assert colours[0] != colours[2]
+    assert "77: tissue" in (tmp_path / "out" / "maps" / "maps.html").read_text()
+
+
+def test_map_refuses_names_without_a_place_before_it_classifies(real_run, make_config, tmp_path):
+    with pytest.raises(UserError, match="--map needs patches whose names say their place"):
+        commands.run_command(make_config("--mode=classify", "--map", "--run=real", f"--output_dir={tmp_path}"))
+    assert not (tmp_path / "predictions.csv").exists()
 
 
 def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, tmp_path, caplog, write_images):
