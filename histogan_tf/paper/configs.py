@@ -46,7 +46,7 @@ class StudyGenerator:
 # The settings are those of the recipes flags/dcgan_small.cfg and flags/tissue.cfg. The study's batch size, learning
 # rate and beta1 are for DCGANs; the projected GAN has its own.
 TISSUE = {"model": "projected", "conditional": True, "batch_size": None, "learning_rate": None, "beta1": None}
-GENERATORS = {
+STUDY_GENERATORS = {
     "dcgan": StudyGenerator("dcgan3", {}),
     "small": StudyGenerator("small", {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}),
     "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
@@ -91,7 +91,7 @@ class StudyConfigs:
     @property
     def gan_runs(self) -> list[str]:
         """The runs of all GANs of a repeat, without those of Figure 5 and those of few patients."""
-        made = [run for name in self.synthetic if name in GENERATORS for run in GENERATORS[name].runs]
+        made = [run for name in self.synthetic if name in STUDY_GENERATORS for run in STUDY_GENERATORS[name].runs]
         return [*made, *(["cyclegan"] if "ccan" in self.synthetic else [])]
 
     @property
@@ -117,7 +117,7 @@ class StudyConfigs:
         The kind of the stage, `kind`, decides the number of epochs.
         """
         batch_size = {"batch_size": self._config.batch_size}
-        settings = GENERATORS[kind].settings if kind in GENERATORS else {}
+        settings = STUDY_GENERATORS[kind].settings if kind in STUDY_GENERATORS else {}
         if kind == FEW:
             settings = {**TISSUE, "max_steps": min(self._config.max_steps or FEW_STEPS, FEW_STEPS)}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **settings, **changes})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
-from histogan_tf.paper.configs import FEW, GENERATORS, MOST_SYNTHETIC, StudyConfigs, decisive_settings
+from histogan_tf.paper.configs import FEW, MOST_SYNTHETIC, STUDY_GENERATORS, StudyConfigs, decisive_settings
 from histogan_tf.paper.estimate import sampling_cost, training_cost
 from histogan_tf.paper.few_patients import FewPatients, draw_patients, write_few_patients
 from histogan_tf.paper.rows import STAIN
@@ -91,7 +91,7 @@ class GeneratorStages:
     def image_stages(self, seed: int) -> Iterator[Stage]:
         """Yields the stages of one repeat that train generators and make a set of synthetic images with each."""
         for name in self._configs.synthetic:
-            if name in GENERATORS:
+            if name in STUDY_GENERATORS:
                 yield from self._generator_stages(name, seed)
             elif name == "ccan":
                 yield from self._translation_stages(seed)
@@ -99,7 +99,7 @@ class GeneratorStages:
                 yield self._stain_stage(seed)
 
     def _generator_stages(self, name: str, seed: int) -> Iterator[Stage]:
-        generator = GENERATORS[name]
+        generator = STUDY_GENERATORS[name]
         for run, label in generator.runs.items():
             config = self._configs.generator(name, seed, run=run, label=label)
             yield self._training(f"{run}-seed-{seed}", name, config, ("split",), f"seed-{seed}/{run}")
@@ -107,7 +107,7 @@ class GeneratorStages:
 
     def _set_of(self, name: str, seed: int) -> _MadeImages:
         """Returns a repeat's set of images of a generator: of each label as many as there are real ones to train on."""
-        generator, folder = GENERATORS[name], self._configs.folder(seed)
+        generator, folder = STUDY_GENERATORS[name], self._configs.folder(seed)
         return _MadeImages(
             stage=f"generate-{name}-seed-{seed}",
             kind=name,

@@ -22,6 +22,7 @@ SMALL = (
     "--quick",
     "--phantom_images=96",
     "--max_steps=4",
+    "--epoch=2",
     "--sample_num=4",
     "--batch_size=8",
     "--split_by=patient",
