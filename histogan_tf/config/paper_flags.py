@@ -116,6 +116,7 @@ class PaperFlags:
         "tissue GAN is trained on each; numbers that the training part does not reach are left out.",
         section="paper",
         minimum=1,
+        maximum=1_000_000,
     )
     repeats: int | None = flag(
         None,
