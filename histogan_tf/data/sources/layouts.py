@@ -1,4 +1,4 @@
-"""Recognizes folders in which somebody has split a dataset already: train/, val/ and test/, or trainA/ and trainB/."""
+"""Recognizes the parts into which somebody has split a dataset already: train, val and test, or trainA and trainB."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
+
+from histogan_tf.errors import listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -65,6 +67,37 @@ def recognize_split(folders: Collection[str]) -> dict[str, Place] | None:
         }
     _tell(places)
     return places
+
+
+def part_named(name: str) -> str | None:
+    """Returns the part that a name such as "val" means: "train", "validation" or "test"; None if it means none."""
+    return _PARTS.get(name.strip().casefold())
+
+
+def settled_parts(parts: Sequence[str]) -> np.ndarray | None:
+    """Returns the parts of a dataset that comes split, as an ImageSet has them; None if they are no split.
+
+    They are one if there are images for training and others. Where there are images for training and testing only, the
+    latter are the validation part.
+
+    Args:
+        parts: "train", "validation" or "test", for each image.
+    """
+    present = sorted(set(parts))
+    if "train" not in present or len(present) == 1:
+        logger.warning(
+            "the images are all of %s: they are taken as one set, without parts of its own",
+            " and ".join(f"the part {part}" for part in present),
+        )
+        return None
+    if "validation" not in present:
+        logger.info("there is no validation part: the test part is taken for it")
+        parts = [_PARTS_OF_TWO[part] for part in parts]
+    names, counts = np.unique(parts, return_counts=True)
+    logger.info(
+        "the dataset comes split: %s", listing(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    )
+    return np.asarray(parts)
 
 
 def _place(folder: str) -> Place | None:
