@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +21,7 @@ from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
 from histogan_tf.data.sources.layouts import settled_parts
 from histogan_tf.errors import UserError, listing
+from histogan_tf.runs.files import written_aside
 
 logger = logging.getLogger("histogan_tf")
 
@@ -46,7 +51,7 @@ def load_nct_crc(root: str, *, name: str, prepare: Prepare) -> ImageSet:
         found = find_images_below(os.path.join(root, folder))
         left_out |= {f"{reason}, in {folder}": count for reason, count in found.left_out.items()}
         for path in found.names:
-            tissue = path.partition("/")[0]
+            tissue = os.path.basename(os.path.dirname(path))
             if tissue not in TISSUES:
                 raise UserError(
                     f"{os.path.join(root, folder, path)!r} is in none of the folders of the nine tissues "
@@ -90,3 +95,32 @@ def _find_folders(root: str) -> tuple[str, dict[str, str]]:
             f"--data_path={os.path.join(root, _TRAINING_FOLDERS[0])}"
         )
     return root, {name: "validation" if name == _VALIDATION_FOLDER else "train" for name in present}
+
+
+def unpack_tissues(archive_path: str, folder: str) -> None:
+    """Unpacks the archive of one of the folders, completely or not at all: each image into the folder of its tissue.
+
+    Args:
+        archive_path: the zip, whose images lie in folders of the nine tissues, at any depth.
+        folder: the folder to make.
+
+    Raises:
+        UserError: if the archive is damaged or holds no such images.
+    """
+    try:
+        with zipfile.ZipFile(archive_path) as archive, written_aside(Path(folder)) as aside:
+            aside.mkdir()
+            for member in archive.infolist():
+                tissue, _, file_name = member.filename.rpartition("/")
+                tissue = tissue.rpartition("/")[2]
+                if member.is_dir() or tissue not in TISSUES or file_name.startswith("."):
+                    continue
+                (aside / tissue).mkdir(exist_ok=True)
+                with archive.open(member) as source, (aside / tissue / file_name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            if not any(aside.iterdir()):
+                raise UserError(f"{archive_path} holds no image in a folder of the nine tissues")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise UserError(
+            f"{archive_path} cannot be unpacked ({error}): remove it, and give the command again"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_one_folder_alone_has_no_parts(nct_crc, caplog):
         image_set = load(root)
         assert len(image_set) == 9 and image_set.parts is None
     assert "the images are all of the part train" in caplog.text
+
+
+def test_a_folder_in_another_of_its_name_as_some_programs_unpack_it(nct_crc):
+    inner = Path(nct_crc) / "NCT-CRC-HE-100K"
+    shutil.move(inner, Path(nct_crc) / "moved")
+    inner.mkdir()
+    shutil.move(Path(nct_crc) / "moved", inner / "NCT-CRC-HE-100K")
+    assert load(nct_crc).parts.tolist() == ["validation", "train"] * 9
 
 
 def test_both_folders_of_the_same_patches(nct_crc, write):
