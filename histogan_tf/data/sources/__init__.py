@@ -140,8 +140,11 @@ def refuse_flags_of_others(reader: Reader, config: Config) -> None:
             continue
         shown = ",".join(value) if isinstance(value, tuple) else value
         meant = listing(f"--dataset={name}" for name, other in READERS.items() if flag in other.flags)
-        remedy = f"give {meant}" if meant else "give --labels_csv and a --dataset of another name"
+        if meant:
+            raise UserError(f"--{flag}={shown} is for {meant}, not for --dataset={config.dataset}: leave it out")
+        if config.labels_csv is None:
+            raise UserError(f"--{flag}={shown} names columns of a table of labels: give the table with --labels_csv")
         raise UserError(
-            f"--{flag}={shown} is for {meant or LISTED_READER.help}, not for --dataset={config.dataset}: leave it out, "
-            f"or {remedy}"
+            f"--{flag}={shown}: --dataset={config.dataset} does not take its labels from a table; leave it out, or give "
+            f"--dataset the name of no set that this program knows, such as mine"
         )

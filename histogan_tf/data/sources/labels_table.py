@@ -18,7 +18,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
 from histogan_tf.data.sources.folder import sort_class_names
-from histogan_tf.data.sources.layouts import settled_parts
+from histogan_tf.data.sources.layouts import patients_of, settled_parts
 from histogan_tf.data.sources.table_columns import ListedImage, read_listed_images
 from histogan_tf.errors import UserError, listing
 
@@ -40,8 +40,9 @@ def load_listed_images(
     """Returns the images that a table names, lazy, ordered by class and then by path.
 
     The table names an image by its path below the folder, with its suffix or without, or by its file name alone if no
-    other image has it. Labels may be text or numbers. If the table has no parts, the program splits the set. Images
-    that the table names and that are not there, or that it does not label, are left out and counted.
+    other image has it. Labels may be text or numbers. If the table has no patients, they are those of the file names, as
+    `load_folder` knows them. If it has no parts, the program splits the set. Images that the table names and that are
+    not there, or that it does not label, are left out and counted.
 
     Args:
         root: an existing folder.
@@ -118,7 +119,7 @@ def _load(
         images=LazyImages(FileSource(root, names, prepare)),
         labels=np.array([class_names.index(labels[path]) for path in names], np.int32),
         ids=np.array(list(map(readable_name, names))),
-        groups=np.array(groups) if all(groups) else None,
+        groups=np.array(groups) if all(groups) else None if any(groups) else patients_of(names),
         name=name,
         class_names=tuple(class_names),
         parts=settled_parts(parts) if all(parts) else None,

@@ -154,6 +154,13 @@ def test_a_missing_image_is_not_taken_from_another_folder(folder):
     assert rows(find(folder, "id,label\nb/0.png,a\na/0.png,b\n1,a\n")) == {"a/0.png": "b", "b/1.png": "a"}
 
 
+def test_patients_of_file_names_if_the_table_has_none(write, root):
+    for level in range(3):
+        write(f"{level % 2}/{8863 + level}_idx5_x1_y1_class0.png", level)
+    table = "id,label\n" + "".join(f"{8863 + level}_idx5_x1_y1_class0,{level % 2}\n" for level in range(3))
+    assert find(root, table).groups.tolist() == ["8863", "8865", "8864"]
+
+
 def test_where_the_table_lies(folder, tmp_path):
     (tmp_path / "root" / "inside.csv").write_text("id,label\n0,a\n1,b\n2,b\n")
     settings = {"dataset": "mine", "data_path": folder}
@@ -167,11 +174,12 @@ def test_where_the_table_lies(folder, tmp_path):
     [
         (
             {"labels_csv": "l.csv", "dataset": "idc"},
-            "--labels_csv=l.csv is for a folder of images with --labels_csv, not",
+            "--labels_csv=l.csv: --dataset=idc does not take its labels from a table; leave it out",
         ),
+        ({"labels_csv": "l.csv"}, "--labels_csv=l.csv: --dataset=phantom does not take its labels from a table"),
         (
             {"csv_columns": ("a", "b"), "dataset": "mine"},
-            "--csv_columns=a,b is for .* not for --dataset=mine: leave it out",
+            "--csv_columns=a,b names columns of a table of labels: give the table with --labels_csv",
         ),
     ],
 )
