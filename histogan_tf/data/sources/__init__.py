@@ -145,6 +145,6 @@ def refuse_flags_of_others(reader: Reader, config: Config) -> None:
         if config.labels_csv is None:
             raise UserError(f"--{flag}={shown} names columns of a table of labels: give the table with --labels_csv")
         raise UserError(
-            f"--{flag}={shown}: --dataset={config.dataset} does not take its labels from a table; leave it out, or give "
-            f"--dataset the name of no set that this program knows, such as mine"
+            f"--{flag}={shown}: --dataset={config.dataset} does not take its labels from a table; leave it out, or "
+            f"give --dataset a name of your own, such as mine"
         )

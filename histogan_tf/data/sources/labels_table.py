@@ -40,9 +40,9 @@ def load_listed_images(
     """Returns the images that a table names, lazy, ordered by class and then by path.
 
     The table names an image by its path below the folder, with its suffix or without, or by its file name alone if no
-    other image has it. Labels may be text or numbers. If the table has no patients, they are those of the file names, as
-    `load_folder` knows them. If it has no parts, the program splits the set. Images that the table names and that are
-    not there, or that it does not label, are left out and counted.
+    other image has it. Labels may be text or numbers. If the table has no patients, they are those of the file names,
+    as `load_folder` knows them. If it has no parts, the program splits the set. Images that the table names and that
+    are not there, or that it does not label, are left out and counted.
 
     Args:
         root: an existing folder.
