@@ -43,6 +43,7 @@ class Reader:
         flags: the names of the flags that `load` takes as further arguments.
         labellings: values of --classes that do not name classes but a way of labelling, which `load` heeds itself.
         has_folder: whether the images are in a folder. If not, `load` takes neither `root` nor `prepare`.
+        has_files: whether each image is a file of its own in that folder, which prediction then reads by itself.
         before_sizing: a function applied to an image, uint8 (height, width, channels), before it is cropped and
             resized; None for nothing. `load` must apply it itself; prediction, which reads images of any folder, calls
             this.
@@ -54,6 +55,7 @@ class Reader:
     flags: tuple[str, ...] = ()
     labellings: tuple[str, ...] = ()
     has_folder: bool = True
+    has_files: bool = True
     before_sizing: Callable[[np.ndarray], np.ndarray] | None = None
     tensor_before_sizing: Callable[[tf.Tensor], tf.Tensor] | None = None
 
@@ -64,6 +66,7 @@ READERS: dict[str, Reader] = {
         load_phantom,
         flags=("phantom_images", "crop", "output_height", "output_width"),
         has_folder=False,
+        has_files=False,
     ),
     "idc": Reader(
         "50x50 patches of breast tissue, with invasive ductal carcinoma or without, as X.npy and Y.npy, in "
@@ -83,13 +86,19 @@ READERS: dict[str, Reader] = {
     "pcam": Reader(
         "PatchCamelyon, 96x96 patches of lymph nodes, with metastases or without, as HDF5 files of its three parts",
         load_pcam,
+        has_files=False,
     ),
     "cancer-detection": Reader(
         "Kaggle's version of PatchCamelyon, as train/*.tif and train_labels.csv",
         load_cancer_detection,
         flags=("strict",),
     ),
-    "medmnist": Reader("one of MedMNIST's sets of two-dimensional images, as npz", load_medmnist, flags=("medmnist",)),
+    "medmnist": Reader(
+        "one of MedMNIST's sets of two-dimensional images, as npz",
+        load_medmnist,
+        flags=("medmnist",),
+        has_files=False,
+    ),
     "breakhis": Reader(
         "microscope images of benign and malignant breast tumours, whose names say class, patient and magnification",
         load_breakhis,
@@ -100,8 +109,8 @@ READERS: dict[str, Reader] = {
         "224x224 patches of nine colorectal tissues, as NCT-CRC-HE-100K and, for validation, CRC-VAL-HE-7K",
         load_nct_crc,
     ),
-    "mnist": Reader("handwritten digits, as four idx files", load_mnist),
-    "lsun": Reader("scenes, as LSUN's LMDB", load_lsun),
+    "mnist": Reader("handwritten digits, as four idx files", load_mnist, has_files=False),
+    "lsun": Reader("scenes, as LSUN's LMDB", load_lsun, has_files=False),
 }
 """The reader of each value of --dataset. Any other value is the name of a folder of images."""
 
