@@ -68,7 +68,7 @@ def evaluate_class_truth(
         seen_patients: the patients any of whose images it may have been trained on.
     """
     chosen = {"part": "all", "label": None, "clusters": None, "cluster": None, "train_size": None}
-    whole = load_dataset(dataclasses.replace(data_config, **chosen))
+    whole = load_dataset(dataclasses.replace(data_config, **chosen, given=data_config.given - chosen.keys()))
     if whole.num_classes != 2 or whole.image_shape != images.shape[1:]:
         return
     try:

@@ -1,43 +1,63 @@
 """Reads arrays of HDF5 files, after checking that they are plain numbers which lie in the file itself, and all there.
 
 HDF5 can hold links to other files, arrays whose values lie in other files, Python objects as text, and compression that
-is a plug-in of code. Nothing of this is followed or loaded.
+is a plug-in of code; nothing of this is followed or loaded. The HDF5 library only tells where the values lie, in a
+process of its own (see `hdf5_places`); they are read without it.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import functools
+import io
+import json
 import math
 import os
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from histogan_tf.data.decoding import Prepare, UnusableImageError
 from histogan_tf.data.lazy_images import ArraySource, ImageSource
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError
 from histogan_tf.machine.memory import check_decoded_size
 
-if TYPE_CHECKING:
-    import h5py
+_GZIP, _SHUFFLE, _CHECKSUM = 1, 2, 3  # numbers of HDF5's filters
+_CHECKSUM_BYTES = 4
+_MOST_KEPT_ROWS, _MOST_KEPT_BYTES = 4, 2**28  # of blocks that were read; several threads read at a time
 
-_GZIP, _SHUFFLE, _CHECKSUM, _LZF = 1, 2, 3, 32000  # numbers of the filters that are part of HDF5 and h5py
-_FILTERS = frozenset({_GZIP, _SHUFFLE, _CHECKSUM, _LZF})
-_FEWEST_CACHE_BYTES = 2**20
+
+@dataclasses.dataclass(frozen=True)
+class StoredBlocks:
+    """The blocks in which an array is stored.
+
+    Attributes:
+        shape: of a block; those at the end of the array have it too, and hold more than the array.
+        filters: the numbers of the filters that were applied, in their order.
+        places: int64 (num_blocks, num_dimensions + 3), sorted: a block's first index in each dimension, its place in
+            the file, its size there, and a mask of the filters that were not applied.
+    """
+
+    shape: tuple[int, ...]
+    filters: tuple[int, ...]
+    places: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredArray:
-    """An array in an HDF5 file, which `find_array` has checked.
+    """An array in an HDF5 file, which `find_arrays` has checked.
 
     Attributes:
         path: the file.
         key: its name in the file.
         shape: its shape.
-        dtype: its type, of numbers.
+        dtype: its type, of whole numbers.
         offset: where its values begin in the file, one after the other; None if they are in blocks.
-        block_bytes: the size of a block in memory; 0 if there are none.
+        blocks: the blocks; None if there are none.
     """
 
     path: str
@@ -45,68 +65,41 @@ class StoredArray:
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int | None
-    block_bytes: int
+    blocks: StoredBlocks | None
 
 
-def find_array(path: str, key: str) -> StoredArray:
-    """Returns an array of numbers in an HDF5 file, without reading its values.
+def find_arrays(asked: Sequence[tuple[str, str]]) -> list[StoredArray]:
+    """Returns arrays of whole numbers in HDF5 files, without reading their values.
 
     Args:
-        path: the file.
-        key: the name of the array in the file.
+        asked: a file and the name of an array in it, for each array.
 
     Raises:
-        UserError: if the file is missing, damaged or no HDF5, or lacks the array; or if the array is none of numbers,
-            is not wholly in the file, lies in another file, or is compressed in a way that is not part of HDF5.
+        UserError: if a file is missing, damaged or no HDF5, or lacks the array; or if the array is none of whole
+            numbers, is not wholly in the file, lies in another file, or is compressed by other means than gzip.
     """
-    import h5py
-
-    try:
-        with _open(path) as file:
-            link = file.get(key, getlink=True)
-            if link is None:
-                raise UserError(f"{path} has no array {key!r}; it has {listing(file) or 'none'}")
-            if not isinstance(link, h5py.HardLink):
-                raise UserError(f"{key!r} in {path} is a link to another place, which is not followed: store the array")
-            array = file[key]
-            if not isinstance(array, h5py.Dataset):
-                raise UserError(f"{key!r} in {path} is no array")
-            _check_stored(array, f"{key!r} in {path}")
-            offset = array.id.get_offset() if array.chunks is None else None
-            block_bytes = 0 if array.chunks is None else math.prod(array.chunks) * array.dtype.itemsize
-            return StoredArray(path, key, array.shape, array.dtype, offset, block_bytes)
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file makes h5py raise nearly everything, from OSError to KeyError
-        raise UserError(f"{path} cannot be read as HDF5, for it is damaged or another kind of file: {error}") from error
-
-
-def _open(path: str, cache_bytes: int = _FEWEST_CACHE_BYTES) -> h5py.File:
-    import h5py
-
-    # Without locks, so that a file on a read-only disk can be read.
-    return h5py.File(path, "r", locking=False, rdcc_nbytes=cache_bytes)
-
-
-def _check_stored(array: h5py.Dataset, what: str) -> None:
-    if array.dtype.kind not in "biu" or array.shape is None:
-        raise UserError(f"{what} is {array.dtype}, not whole numbers")
-    if array.is_virtual or array.external:
-        raise UserError(f"the values of {what} lie in other files, which are not opened: store them in it")
-    settings = array.id.get_create_plist()
-    filters = {settings.get_filter(number)[0] for number in range(settings.get_nfilters())}
-    if not filters <= _FILTERS:
-        raise UserError(
-            f"{what} is compressed by a plug-in (filter {min(filters - _FILTERS)}): store it with gzip or plainly"
-        )
-    if array.chunks is None:
-        is_whole = array.id.get_storage_size() == array.nbytes
-    else:
-        check_decoded_size(math.prod(array.chunks) * array.dtype.itemsize, f"a block of {what}")
-        sides = zip(array.shape, array.chunks, strict=True)
-        is_whole = array.id.get_num_chunks() == math.prod(-(-side // chunk) for side, chunk in sides)
-    if not is_whole:
-        raise UserError(f"the values of {what} are not all there: get the file again")
+    program = os.path.join(os.path.dirname(__file__), "hdf5_places.py")
+    command = [sys.executable, "-P", program, *(word for pair in asked for word in pair)]
+    printed = io.BytesIO(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout)
+    found = []
+    for path, key in asked:
+        try:
+            facts = json.loads(printed.readline())
+        except ValueError as error:  # the HDF5 library has killed the process
+            raise UserError(f"{path} cannot be read as HDF5, for it is damaged") from error
+        if "error" in facts:
+            raise UserError(facts["error"])
+        blocks = None
+        if facts["offset"] is None:
+            places = np.load(printed, allow_pickle=False)
+            blocks = StoredBlocks(tuple(facts["block_shape"]), tuple(facts["filters"]), places)
+        dtype = np.dtype(facts["dtype"])
+        array = StoredArray(path, key, tuple(facts["shape"]), dtype, facts["offset"], blocks)
+        if blocks is not None:  # those that hold one image are decompressed together
+            num_values = max(math.prod(blocks.shape), math.prod((blocks.shape[0], *array.shape[1:])))
+            check_decoded_size(num_values * dtype.itemsize, f"a block of {key!r} in {path}")
+        found.append(array)
+    return found
 
 
 def read_whole(stored: StoredArray) -> np.ndarray:
@@ -118,9 +111,12 @@ def read_whole(stored: StoredArray) -> np.ndarray:
     what = f"{stored.key!r} in {stored.path}"
     check_decoded_size(math.prod(stored.shape) * stored.dtype.itemsize, what)
     try:
-        with _open(stored.path) as file:
-            return file[stored.key][()]
-    except OSError as error:
+        if stored.offset is not None:
+            values = np.fromfile(stored.path, stored.dtype, math.prod(stored.shape), offset=stored.offset)
+            return values.reshape(stored.shape)
+        rows = range(-(-stored.shape[0] // stored.blocks.shape[0]))
+        return np.concatenate([_read_row(stored, row) for row in rows])
+    except (OSError, ValueError, UnusableImageError) as error:
         raise UserError(f"{what} cannot be read: {error}") from error
 
 
@@ -134,25 +130,77 @@ def image_source(stored: StoredArray, prepare: Prepare) -> ImageSource:
 
 
 class _BlockSource(ImageSource):
-    """A source of images that are stored in blocks, compressed or not."""
+    """A source of images that are stored in blocks, compressed or not; it keeps the blocks that it read last."""
 
     def __init__(self, stored: StoredArray, prepare: Prepare) -> None:
         super().__init__(range(stored.shape[0]), prepare)
         self._stored = stored
-
-    @functools.cached_property
-    def _array(self) -> h5py.Dataset:
-        # A block that does not fit the cache would be decompressed anew for each of its images.
-        cache_bytes = max(_FEWEST_CACHE_BYTES, 2 * self._stored.block_bytes)
-        return _open(self._stored.path, cache_bytes)[self._stored.key]
+        self._rows: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
+        self._lock = threading.Lock()
+        row_bytes = stored.blocks.shape[0] * math.prod(stored.shape[1:])
+        self._most_kept = max(1, min(_MOST_KEPT_ROWS, _MOST_KEPT_BYTES // row_bytes))
 
     def decode(self, index: int) -> np.ndarray:
         """Returns an image as the file holds it; see `ImageSource.decode`."""
-        try:
-            return self._array[index]
-        except OSError as error:
-            raise UnusableImageError(f"{os.path.basename(self._stored.path)} cannot be read: {error}") from error
+        row, place = divmod(index, self._stored.blocks.shape[0])
+        if self._stored.blocks.shape[0] == 1:
+            return _read_row(self._stored, row)[place]
+        with self._lock:  # or else several threads would decompress the same row
+            if row not in self._rows:
+                self._rows[row] = _read_row(self._stored, row)
+            self._rows.move_to_end(row)
+            while len(self._rows) > self._most_kept:
+                self._rows.popitem(last=False)
+            return self._rows[row][place]
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
         """Returns the size of each image in bytes, int64 (num_indices,): all are equal."""
         return np.full(len(indices), math.prod(self._stored.shape[1:]), np.int64)
+
+
+def _read_row(stored: StoredArray, row: int) -> np.ndarray:
+    """Returns the part of an array that lies in the blocks with one first index: (at most block_shape[0], …).
+
+    Raises:
+        UnusableImageError: if a block cannot be read.
+    """
+    blocks, num_dimensions = stored.blocks, len(stored.shape)
+    first = row * blocks.shape[0]
+    values = np.empty((min(blocks.shape[0], stored.shape[0] - first), *stored.shape[1:]), stored.dtype)
+    start, stop = np.searchsorted(blocks.places[:, 0], (first, first + 1))
+    try:
+        with open(stored.path, "rb", buffering=0) as file:
+            for place in blocks.places[start:stop].tolist():
+                corner, (offset, size, unfiltered) = place[:num_dimensions], place[num_dimensions:]
+                file.seek(offset)
+                block = _unfilter(file.read(size), unfiltered, blocks, stored.dtype)
+                target = tuple(slice(start, start + side) for start, side in zip(corner, blocks.shape, strict=True))
+                target = (slice(0, blocks.shape[0]), *target[1:])
+                part = values[target]
+                part[...] = block[tuple(map(slice, part.shape))]
+    except (OSError, ValueError, zlib.error) as error:
+        name = os.path.basename(stored.path)
+        raise UnusableImageError(f"{name} is damaged, or has changed since it was opened: {error}") from error
+    return values
+
+
+def _unfilter(content: bytes, unfiltered: int, blocks: StoredBlocks, dtype: np.dtype) -> np.ndarray:
+    """Returns the values of a block as the file holds it, with the filters undone.
+
+    Raises:
+        ValueError: if there are more or fewer values than a block has.
+        zlib.error: if they cannot be decompressed.
+    """
+    num_bytes = math.prod(blocks.shape) * dtype.itemsize
+    for number, code in reversed(list(enumerate(blocks.filters))):
+        if unfiltered & 1 << number:
+            continue
+        if code == _CHECKSUM:
+            content = content[:-_CHECKSUM_BYTES]
+        elif code == _GZIP:
+            content = zlib.decompressobj().decompress(content, num_bytes + _CHECKSUM_BYTES + 1)
+        elif code == _SHUFFLE:
+            content = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
+    if len(content) != num_bytes:
+        raise ValueError(f"a block has {len(content)} bytes, and not {num_bytes}")
+    return np.frombuffer(content, dtype).reshape(blocks.shape)

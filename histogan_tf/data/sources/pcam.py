@@ -18,7 +18,7 @@ from histogan_tf.data.decoding import Prepare
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.joined_source import JoinedSource
 from histogan_tf.data.lazy_images import LazyImages
-from histogan_tf.data.sources.hdf5_file import StoredArray, find_array, image_source, read_whole
+from histogan_tf.data.sources.hdf5_file import StoredArray, find_arrays, image_source, read_whole
 from histogan_tf.data.sources.layouts import settled_parts
 from histogan_tf.errors import UserError
 from histogan_tf.runs.files import written_aside
@@ -48,24 +48,11 @@ def load_pcam(root: str, *, name: str, prepare: Prepare) -> ImageSet:
     Raises:
         UserError: if there is no part, one of two files is missing or damaged, or they do not belong together.
     """
-    stored, labels, slides = {}, {}, {}
-    for part in _PARTS:
-        files = {kind: _find_file(root, f"{_stem(part)}_{kind}.h5") for kind in ("x", "y")}
-        if not any(files.values()):
-            continue
-        if missing := [kind for kind, path in files.items() if path is None]:
-            raise UserError(
-                f"{root!r} holds one of {_stem(part)}_x.h5 and {_stem(part)}_y.h5, and not {_stem(part)}_"
-                f"{missing[0]}.h5: put the other beside it, or move the one away"
-            )
-        stored[part] = _find_images(files["x"])
-        labels[part] = _read_labels(files["y"], len_of=stored[part])
-        slides[part] = _read_slides(root, part, labels[part])
-    if not stored:
-        raise UserError(
-            f"no {_stem('train')}_x.h5 and {_stem('train')}_y.h5, or those of valid or test, in {root!r}, as "
-            f"--dataset=pcam needs: fetch them with --mode=download --dataset=pcam"
-        )
+    files = _find_files(root)
+    arrays = find_arrays([(paths[kind], kind) for paths in files.values() for kind in ("x", "y")])
+    stored = dict(zip(files, arrays[::2], strict=True))
+    labels = dict(zip(files, map(_read_labels, arrays[::2], arrays[1::2]), strict=True))
+    slides = [_read_slides(root, part, labels[part]) for part in files]
     counts = [len(labels[part]) for part in stored]
     ids = np.array([f"{part}/{index}" for part, count in zip(stored, counts, strict=True) for index in range(count)])
     source = JoinedSource([image_source(array, prepare) for array in stored.values()], ids, prepare)
@@ -73,7 +60,7 @@ def load_pcam(root: str, *, name: str, prepare: Prepare) -> ImageSet:
         images=LazyImages(source),
         labels=np.concatenate(list(labels.values())),
         ids=ids,
-        groups=None if any(part is None for part in slides.values()) else np.concatenate(list(slides.values())),
+        groups=None if any(part is None for part in slides) else np.concatenate(slides),
         name=name,
         class_names=_CLASS_NAMES,
         parts=settled_parts(np.repeat([_PARTS[part] for part in stored], counts)),
@@ -84,19 +71,37 @@ def _stem(part: str) -> str:
     return f"camelyonpatch_level_2_split_{part}"
 
 
-def _find_images(path: str) -> StoredArray:
-    stored = find_array(path, "x")
-    if stored.dtype != np.uint8 or stored.shape[1:] != (_SIDE, _SIDE, 3) or not stored.shape[0]:
-        raise UserError(f"x in {path} is {stored.dtype} {stored.shape}; it has to be uint8 (n, {_SIDE}, {_SIDE}, 3)")
-    return stored
+def _find_files(root: str) -> dict[str, dict[str, str]]:
+    """Returns the paths of the files x and y of each part that is there."""
+    found = {}
+    for part in _PARTS:
+        paths = {kind: _find_file(root, f"{_stem(part)}_{kind}.h5") for kind in ("x", "y")}
+        if not any(paths.values()):
+            continue
+        if missing := [kind for kind, path in paths.items() if path is None]:
+            raise UserError(
+                f"{root!r} holds one of {_stem(part)}_x.h5 and {_stem(part)}_y.h5, and not {_stem(part)}_"
+                f"{missing[0]}.h5: put the other beside it, or move the one away"
+            )
+        found[part] = paths
+    if not found:
+        raise UserError(
+            f"no {_stem('train')}_x.h5 and {_stem('train')}_y.h5, or those of valid or test, in {root!r}, as "
+            f"--dataset=pcam needs: fetch them with --mode=download --dataset=pcam"
+        )
+    return found
 
 
-def _read_labels(path: str, len_of: StoredArray) -> np.ndarray:
-    """Returns the labels in a file, int32 (num_images,)."""
-    stored, num_images = find_array(path, "y"), len_of.shape[0]
+def _read_labels(images: StoredArray, stored: StoredArray) -> np.ndarray:
+    """Returns the labels of a part, int32 (num_images,), after checking that its two arrays belong together."""
+    if images.dtype != np.uint8 or images.shape[1:] != (_SIDE, _SIDE, 3) or not images.shape[0]:
+        raise UserError(
+            f"x in {images.path} is {images.dtype} {images.shape}; it has to be uint8 (n, {_SIDE}, {_SIDE}, 3)"
+        )
+    path, num_images = stored.path, images.shape[0]
     if stored.shape not in ((num_images, 1, 1, 1), (num_images,)):
         raise UserError(
-            f"y in {path} has shape {stored.shape}, and x in {len_of.path} holds {num_images} patches: it has to be "
+            f"y in {path} has shape {stored.shape}, and x in {images.path} holds {num_images} patches: it has to be "
             f"({num_images}, 1, 1, 1)"
         )
     labels = read_whole(stored).reshape(-1)
