@@ -25,6 +25,7 @@ _PARTS = {
 }
 _PARTS_OF_TWO = {"train": "train", "test": "validation"}
 _DOMAINS = ("A", "B")
+_HELD_OUT = "; the part test is held out: neither trained nor validated on, unless --part=test chooses it"
 _DOMAIN_FOLDER = re.compile(r"(?P<part>[a-z]+)[_-]?(?P<domain>[ab])", re.IGNORECASE)
 
 # PATIENT_idx5_xX_yY_classLABEL.png, as the patches of the IDC sets are named.
@@ -94,9 +95,8 @@ def settled_parts(parts: Sequence[str]) -> np.ndarray | None:
         logger.info("there is no validation part: the test part is taken for it")
         parts = [_PARTS_OF_TWO[part] for part in parts]
     names, counts = np.unique(parts, return_counts=True)
-    logger.info(
-        "the dataset comes split: %s", listing(f"{count} {name}" for name, count in zip(names, counts, strict=True))
-    )
+    counted = listing(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    logger.info("the dataset comes split: %s%s", counted, _HELD_OUT if "test" in names else "")
     return np.asarray(parts)
 
 
@@ -109,11 +109,10 @@ def _place(folder: str) -> Place | None:
 
 
 def _tell(places: dict[str, Place]) -> None:
-    held_out = "; the part test is held out: neither trained nor validated on, unless --part=test chooses it"
     logger.info(
         "the folders are taken as the split: %s%s",
         ", ".join(f"{folder} = {_described(places[folder])}" for folder in sorted(places)),
-        held_out if any(place.part == "test" for place in places.values()) else "",
+        _HELD_OUT if any(place.part == "test" for place in places.values()) else "",
     )
 
 

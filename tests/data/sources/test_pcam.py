@@ -71,9 +71,10 @@ def load_with(root: Path, **settings):
     return load_dataset(resolve(Config(dataset="pcam", data_path=str(root), **settings)))
 
 
-def test_whole_set_in_its_order_with_parts_slides_and_classes(pcam):
+def test_whole_set_in_its_order_with_parts_slides_and_classes(pcam, caplog):
     root, images = pcam
     whole = load_pcam(str(root), name="pcam", prepare=same)
+    assert "the dataset comes split: 6 test, 8 train, 4 validation; the part test is held out" in caplog.text
     assert whole.is_lazy and whole.class_names == ("normal", "tumor") and whole.left_out == {}
     np.testing.assert_array_equal(whole.images[:], images)
     np.testing.assert_array_equal(whole.images[np.array([17, 8, 0, 11])], images[[17, 8, 0, 11]])
