@@ -63,6 +63,13 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python main.py --model=dcgan1 --dataset=lsun --crop --input_height=256 --output_height=64 --train_size=303125",
         "make web ARGS='--run=dcgan3-idc-idc --export_dir=exports'",
     ),
+    "reads a set of gigabytes; the tests of its reader have a few images in its layout": (
+        "python main.py --mode=describe --dataset=pcam",
+        "python main.py --mode=describe --dataset=cancer-detection",
+        "python main.py --mode=describe --dataset=medmnist --medmnist=pathmnist",
+        "python main.py --mode=describe --dataset=breakhis --magnification=40,100 --classes=subtypes",
+        "python main.py --mode=describe --dataset=nct-crc",
+    ),
     "takes 25 minutes or more": (
         "python main.py --model=dcgan3 --epoch=50",
         "python main.py --flagfile=flags/paper.cfg --data_path=data/idc",
@@ -315,12 +322,19 @@ def test_the_readme_is_short_and_its_table_is_that_of_the_study():
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with small sets in data/idc, data/mine and data/celebA, and the recipes in flags/."""
+    """The working directory, with small sets in data/idc, data/mine and data/celebA, and the recipes in flags/.
+
+    data/labels.csv repeats the labels of data/mine.
+    """
     phantom = make_phantom(48, 50)
     for image, label, patient, name in zip(phantom.images, phantom.labels, phantom.groups, phantom.ids, strict=True):
         for path in (tmp_path / "data" / "idc" / patient / str(label), tmp_path / "data" / "mine" / str(label)):
             path.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path / f"{name}_idx5_x1_y1_class{label}.png")
+    lines = [
+        f"{name}_idx5_x1_y1_class{label},{label}\n" for name, label in zip(phantom.ids, phantom.labels, strict=True)
+    ]
+    (tmp_path / "data" / "labels.csv").write_text("".join(["image_id,class\n", *lines]))
     faces = tmp_path / "data" / "celebA"
     faces.mkdir()
     for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (5, 218, 178, 3), np.uint8)):

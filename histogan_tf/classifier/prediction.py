@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from histogan_tf.classifier.slide_maps import SlideMaps, map_files, write_slide_
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
+from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.loading import folder_of, load_dataset
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images, readable_name
@@ -114,7 +117,8 @@ def untrained_columns(run_config: Config) -> dict[str, str]:
 def classify(config: Config) -> None:
     """Writes the probability of the positive class for each image below --data_path to predictions.csv in --output_dir.
 
-    Images are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability,
+    Of a --dataset whose images are not files of their own, such as pcam, it takes the images of --part, or all. Images
+    are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability,
     positive_class (the name of the class, the same in each row); and backbone, if its weights are random. --map also
     draws maps/, see slide_maps.
 
@@ -123,16 +127,18 @@ def classify(config: Config) -> None:
             that the classifier was trained on, or if --map is given and no name says a place.
     """
     limit_decoding(config.memory_budget_gb)
-    if not config.data_path:
-        raise UserError("--mode=classify needs --data_path, a folder of images")
-    root = os.path.expandvars(os.path.expanduser(config.data_path))
-    if not os.path.isdir(root):
-        raise UserError(f"--data_path={config.data_path}: there is no such folder")
+    is_stored = "dataset" in config.given and not reader_of(config.dataset).has_files
+    root = folder_of(config) if is_stored else _find_images_folder(config)
     (trained,) = load_networks(config, kind=CLASSIFIER)
     output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"
     require_free(path)
-    names = list_images(root, config.input_fname_pattern)
+    if is_stored:
+        image_set = _load_stored(config, trained)
+        names, batches = image_set.ids, _take_in_turn(image_set, trained)
+    else:
+        names = list_images(root, config.input_fname_pattern)
+        batches = _read_in_turn(root, names, trained, config.strict)
     note = backbone_note(trained.config)
     logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
     maps, maps_directory = SlideMaps(trained.class_names), output_directory / "maps"
@@ -142,7 +148,7 @@ def classify(config: Config) -> None:
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "probability", *extra])
-        for ids, images in _read_in_turn(root, names, trained, config.strict):
+        for ids, images in batches:
             probabilities = predict(images)
             for name, probability in zip(ids, probabilities, strict=True):
                 writer.writerow(neutral_cells([name, f"{probability:.6f}", *extra.values()]))
@@ -150,11 +156,46 @@ def classify(config: Config) -> None:
                 maps.add(ids, probabilities, images)
             num_done += len(ids)
         if not num_done:
-            raise UserError(f"none of the {len(names)} image files in {root!r} can be used; see the warnings above")
+            raise UserError(f"none of the {len(names)} images in {root!r} can be used; see the warnings above")
     if config.map:
         with own_results(maps_directory, map_names):
             write_slide_maps(maps_directory, maps, trained.class_names, note)
     logger.info("%d images classified, %d skipped: %s", num_done, len(names) - num_done, path)
+
+
+def _find_images_folder(config: Config) -> str:
+    if not config.data_path:
+        raise UserError("--mode=classify needs --data_path, a folder of images")
+    root = os.path.expandvars(os.path.expanduser(config.data_path))
+    if not os.path.isdir(root):
+        raise UserError(f"--data_path={config.data_path}: there is no such folder")
+    return root
+
+
+def _load_stored(config: Config, trained: TrainedNetwork) -> ImageSet:
+    """Returns the images of a dataset's --part, or all, sized as the run sized its own."""
+    sizes = ("crop", "input_height", "input_width", "output_height", "output_width")
+    sizing_of_run = {name: getattr(trained.config, name) for name in sizes}
+    image_set = load_dataset(dataclasses.replace(config, part=config.part or "all", **sizing_of_run))
+    shape, expected = image_set.image_shape, trained.image_shape
+    if shape != expected and shape != (*expected[:2], 1):
+        raise UserError(_other_shape(image_set.name, shape, trained))
+    return image_set
+
+
+def _take_in_turn(image_set: ImageSet, trained: TrainedNetwork) -> Iterator[tuple[list[str], np.ndarray]]:
+    """(ids, uint8 images) of some images at a time, without those that cannot be used."""
+    channels = trained.image_shape[-1]
+    with Progress(len(image_set), 0, "image") as progress:
+        for start in range(0, len(image_set), _FILES_AT_ONCE):
+            asked = np.arange(start, min(start + _FILES_AT_ONCE, len(image_set)))
+            images, taken = image_set.take(asked)
+            is_itself = taken == asked  # and not another image in its place
+            if is_itself.any():
+                images = images[is_itself]
+                fitted = np.repeat(images, channels, axis=-1) if images.shape[-1] < channels else images
+                yield image_set.ids[asked[is_itself]].tolist(), fitted
+            progress.update(start + len(asked))
 
 
 def _read_in_turn(

@@ -34,6 +34,53 @@ class DataFlags:
         "Glob pattern of the image files to read from a dataset that is a folder, sub-folders included.",
         section="data",
     )
+    labels_csv: str | None = flag(
+        None,
+        "A CSV or TSV file with a line for each image: its file, its label and, if known, its patient and its part of "
+        "the split. Without it, the sub-folders of a dataset that is a folder are the labels.",
+        section="data",
+        fixed=False,
+    )
+    csv_columns: tuple[str, ...] | None = flag(
+        None,
+        "Names of the columns of --labels_csv that hold file, label, patient and part, separated by commas; the last "
+        "two may be left out, and patient may be empty. If left out, the usual names are looked for.",
+        section="data",
+    )
+    medmnist: str | None = flag(
+        None,
+        "Which of MedMNIST's sets --dataset=medmnist is, such as pathmnist or breastmnist_224; the only one in the "
+        "folder if left out.",
+        section="data",
+    )
+    magnification: tuple[str, ...] | None = flag(
+        None,
+        "Use only images of breakhis at these magnifications, separated by commas; all if left out.",
+        section="data",
+        choices=("40", "100", "200", "400"),
+    )
+    classes: tuple[str, ...] | None = flag(
+        None,
+        "Use only these classes, two or more names or numbers separated by commas, as labels 0, 1, … in this order; "
+        "all if left out. For breakhis, subtypes stands for the eight subtypes of tumour.",
+        section="data",
+    )
+    images_per_class: int | None = flag(
+        None,
+        "Use at most this number of images of each class, and of each part of a dataset that comes split; drawn by "
+        "--split_seed before anything is split, so that every mode uses the same images.",
+        section="data",
+        minimum=1,
+        maximum=1_000_000_000,
+    )
+    max_groups: int | None = flag(
+        None,
+        "Use the images of at most this number of patients, and of each part of a dataset that comes split; drawn by "
+        "--split_seed before --images_per_class, so that every mode uses the same patients.",
+        section="data",
+        minimum=1,
+        maximum=1_000_000_000,
+    )
     label: str | None = flag(
         None,
         "Use only images of this label: a number or a class name (such as idc, non-idc); all if left out.",
@@ -47,9 +94,10 @@ class DataFlags:
     )
     part: str | None = flag(
         None,
-        "Part of the split to use: of the 67/33 split, or of a dataset whose folders are its split (such as train/, "
-        "val/ and test/). If left out: train for a dataset with labels or such folders, so that no GAN sees the images "
-        "that a classifier is validated on; all for any other dataset.",
+        "Part of the split to use: of the 67/33 split, or of a dataset that comes split (as pcam does, or folders such "
+        "as train/, val/ and test/). If left out: train for a dataset with labels or parts of its own, so that no GAN "
+        "sees the images that a classifier is validated on; all for any other dataset. A classifier is trained on "
+        "train, and measured on validation, or on test with --part=test.",
         section="data",
         choices=("train", "validation", "test", "all"),
     )

@@ -139,12 +139,18 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     config = fill_in(config, preset)
     if config.mode != "train":
         return config
-    for name in ("label", "part", "cluster"):
+    for name in ("label", "cluster"):
         if getattr(config, name) is not None:
             raise UserError(
                 f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
                 f"measured on the validation part; leave --{name} out"
             )
+    if config.part in ("train", "all"):
+        raise UserError(
+            f"--part={config.part}: a classifier learns both labels from the training part and is measured on the "
+            f"validation part; leave --part out, or give --part=test to measure it on the test part of a dataset that "
+            f"has one"
+        )
     if config.init_from is not None and "weights" in config.given:
         raise UserError(
             f"--weights={config.weights} and --init_from={config.init_from} are both given, and each says where the "

@@ -35,7 +35,7 @@ _READERS = Table("histogan_tf.data.sources:READERS")
 # The flags that name files and folders.
 _PATHS = (
     *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
-    *("vocabulary", "weights", "init_from"),
+    *("vocabulary", "weights", "init_from", "labels_csv"),
 )
 _NUM_STAGES = 4  # of a ResNet
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -16,7 +16,7 @@ from histogan_tf.config import Config
 from histogan_tf.data import class_sheets, loading
 from histogan_tf.data.decoding import UnusableImageError
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import OWN_PARTS, split_indices
 from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
@@ -168,7 +168,7 @@ def _split(image_set: ImageSet, config: Config) -> tuple[dict[str, Any] | None, 
         return None, None
     split, parts = {"seed": config.split_seed, "by": config.split_by}, image_set.parts
     if parts is not None:
-        split = {"seed": None, "by": "folders"}
+        split = {"seed": None, "by": OWN_PARTS}
     try:
         both = split_indices(image_set, seed=config.split_seed, by=config.split_by)
     except UserError as error:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.config import Config
+from histogan_tf.data.choosing import choose
 from histogan_tf.data.decoding import sizing
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
-from histogan_tf.data.sources import reader_of
-from histogan_tf.data.splits import split_indices, warn_if_folders_share_patients
+from histogan_tf.data.sources import Reader, reader_of, refuse_flags_of_others
+from histogan_tf.data.splits import split_indices, warn_if_parts_share_patients
 from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.memory import limit_decoding
 
@@ -49,32 +50,36 @@ def load_dataset(config: Config, images: ImageSet | None = None) -> ImageSet:
 
 
 def load_parts(config: Config, images: ImageSet | None = None) -> tuple[ImageSet, ImageSet]:
-    """Returns the training part of a labelled dataset, at most --train_size images, and the whole validation part.
+    """Returns the training part of a labelled dataset, at most --train_size images, and the part to measure on.
 
-    The images stay in the dataset's order.
+    The latter is the whole validation part or, with --part=test, the whole test part. The images stay in the dataset's
+    order.
 
     Args:
         config: the resolved flags.
         images: the images of both parts, as `load_with_parts` returns them; None to read the dataset.
 
     Raises:
-        UserError: if the dataset cannot be read or split, or has no labels.
+        UserError: if the dataset cannot be read or split, has no labels, or has no image of one of the two parts.
     """
     image_set = _with_parts(_to_choose_from(images, config), config)
     if image_set.labels is None:
         raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
-    parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in ("train", "validation")]
-    for name, part in zip(("train", "validation"), parts, strict=True):
+    names = ("train", config.part or "validation")
+    parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in names]
+    for name, part in zip(names, parts, strict=True):
         if not len(part):
             raise UserError(
                 f"these images of {image_set.name!r} have none of the part {name}, and a classifier needs both train "
-                f"and validation: load all parts, or sort images into the folders of both"
+                f"and {names[1]}: load all parts, or sort images into the folders of both"
             )
     training = _select_some(parts[0], config.train_size, config.seed)
     logger.info(
-        "data: %s; training part: %s; validation part: %s",
+        "data: %s; training part: %s; %s part: %s",
         _name_and_shape(image_set, {"train_size": config.train_size}),
-        *map(_counts, (training, parts[1])),
+        _counts(training),
+        names[1],
+        _counts(parts[1]),
     )
     return _read_if_it_fits(training, config, images), _read_if_it_fits(parts[1], config, images)
 
@@ -106,26 +111,28 @@ def load_with_parts(config: Config) -> ImageSet:
 def find_dataset(config: Config) -> ImageSet:
     """Returns the whole dataset in its order; images in files are lazy: none has been read yet.
 
-    Of two classes, the positive one is label 1.
+    --classes, --max_groups and --images_per_class choose what the whole is, here and so in every mode alike. Of two
+    classes, the positive one is label 1.
 
     Args:
         config: the resolved flags.
 
     Raises:
-        UserError: if there is no such dataset, or --positive_class is none of its two classes.
+        UserError: if there is no such dataset, it has no such classes, or --positive_class is none of its two classes.
     """
-    return with_positive_class(_read(config), config.positive_class)
-
-
-def _read(config: Config) -> ImageSet:
     limit_decoding(config.memory_budget_gb)
-    reader = reader_of(config.dataset)
+    reader = reader_of(config.dataset, config.labels_csv)
+    refuse_flags_of_others(reader, config)
+    image_set = choose(_read(reader, config), config, reader.labellings)
+    if image_set.parts is not None:
+        _tell_of_own_split(image_set, config)
+    return with_positive_class(image_set, config.positive_class)
+
+
+def _read(reader: Reader, config: Config) -> ImageSet:
     options = {name: getattr(config, name) for name in reader.flags}
     if reader.has_folder:
-        image_set = reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
-        if image_set.parts is not None:
-            _tell_of_own_split(image_set, config)
-        return image_set
+        return reader.load(root=_find_folder(config), name=config.dataset, prepare=sizing(config), **options)
     if config.data_path is not None:
         raise UserError(
             f"--data_path={config.data_path} needs a --dataset: idc, or any other name for a folder of images"
@@ -135,8 +142,8 @@ def _read(config: Config) -> ImageSet:
 
 def _tell_of_own_split(image_set: ImageSet, config: Config) -> None:
     if unheeded := sorted(config.given & {"split_seed", "split_by"}):
-        logger.warning("the folders are the split: %s changes nothing", listing(f"--{name}" for name in unheeded))
-    warn_if_folders_share_patients(image_set)
+        logger.warning("the dataset comes split: %s changes nothing", listing(f"--{name}" for name in unheeded))
+    warn_if_parts_share_patients(image_set)
 
 
 def _to_choose_from(images: ImageSet | None, config: Config) -> ImageSet:
@@ -248,6 +255,12 @@ def _with_parts(image_set: ImageSet, config: Config) -> ImageSet:
 def _select_part(image_set: ImageSet, config: Config) -> ImageSet:
     part = _part(image_set, config)
     if part == "all":
+        if image_set.parts is not None and "part" in config.given:
+            logger.warning(
+                "--part=all mixes the parts %s of %r: nothing is held out to measure on",
+                listing(np.unique(image_set.parts)),
+                image_set.name,
+            )
         return image_set
     if image_set.labels is None and image_set.parts is None:
         raise UserError(f"--part={part}: {image_set.name!r} has no labels, so it is not split; use --part=all")

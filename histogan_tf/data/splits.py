@@ -12,6 +12,7 @@ from histogan_tf.errors import UserError
 logger = logging.getLogger("histogan_tf")
 
 VALIDATION_FRACTION = 0.33
+OWN_PARTS = "own parts"  # what results record as the way in which a set that comes split was split
 
 
 def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarray, np.ndarray]:
@@ -54,10 +55,10 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
     return next(splitter.split(indices, groups=groups))
 
 
-def warn_if_folders_share_patients(image_set: ImageSet) -> None:
+def warn_if_parts_share_patients(image_set: ImageSet) -> None:
     """Warns of patients that are in both the training and the validation part of a set that comes split."""
     train, validation = _indices_of_parts(image_set)
-    _warn_of_shared_patients(image_set.groups, train, validation, remedy="sort each patient's images into one folder")
+    _warn_of_shared_patients(image_set.groups, train, validation, remedy="put each patient's images into one part")
 
 
 def _indices_of_parts(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray]:

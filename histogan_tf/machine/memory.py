@@ -1,15 +1,17 @@
-"""Keeps what is decoded at the same time within --memory_budget_gb, and refuses what alone would take more."""
+"""Keeps what is decoded at one time within --memory_budget_gb, refuses what alone takes more; tells what is left."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from histogan_tf.errors import UserError
 
 _FEWEST_BYTES = 2**28  # may be taken however small the budget is, which may be 0 so that a set stays on disk
 _DEFAULT_BYTES = 4 * 10**9
+_MACHINE_MEMORY, _CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 class TooLargeError(Exception):
@@ -84,3 +86,28 @@ def check_decoded_size(num_bytes: int, what: str) -> None:
         raise UserError(
             f"{what} is too large: {error}; raise --memory_budget_gb if the file is what you expect"
         ) from error
+
+
+def available_bytes() -> int | None:
+    """Returns how much memory this process may still take, by the machine and by its container; None if unknown."""
+    left = [_available_in_machine(), _available_in_container()]
+    return min((num_bytes for num_bytes in left if num_bytes is not None), default=None)
+
+
+def _available_in_machine() -> int | None:
+    try:
+        lines = _MACHINE_MEMORY.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):  # no Linux
+        return None
+
+
+def _available_in_container() -> int | None:
+    """Returns what the container's limit leaves; files in the cache count as free, because they make way."""
+    try:
+        limit = int((_CONTAINER / "memory.max").read_text())
+        used = int((_CONTAINER / "memory.current").read_text())
+        statistics = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
+        return limit - used + int(statistics["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no container, or one without a limit, which then says "max"
+        return None

@@ -12,7 +12,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import find_dataset
 from histogan_tf.data.pipeline import steps_per_epoch
-from histogan_tf.data.splits import split_indices, without_test_images
+from histogan_tf.data.splits import OWN_PARTS, split_indices, without_test_images
 from histogan_tf.errors import UserError
 from histogan_tf.models import cyclegan
 from histogan_tf.runs import files
@@ -69,7 +69,7 @@ def find_images(config: Config) -> StudyImages:
         except UserError as error:
             raise UserError(f"training images of {whole.class_names[label]}: {error}") from error
         if not np.any(~images.is_training & (whole.labels == label)):
-            remedy = "another --split_seed, or --split_by=image" if whole.parts is None else "its folder some"
+            remedy = "another --split_seed, or --split_by=image" if whole.parts is None else "its validation part some"
             raise UserError(f"the validation part has no image of {whole.class_names[label]}: give {remedy}")
     if min(whole.image_shape[:2]) < cyclegan.MIN_CYCLEGAN_SIZE:
         raise UserError(
@@ -82,7 +82,7 @@ def find_images(config: Config) -> StudyImages:
 def write_split(images: StudyImages, config: Config, directory: Path) -> None:
     """Writes split.csv, a line for each image, and dataset.json, the number of images of each label in each part.
 
-    Where the folders of the dataset are the split, dataset.json says that it was split by "folders", with no seed.
+    Where the dataset comes split, dataset.json says that it was split by its "own parts", with no seed.
     """
     whole, is_training, comes_split = images.whole, images.is_training, images.whole.parts is not None
     groups = np.full(len(whole), "") if whole.groups is None else whole.groups
@@ -97,7 +97,7 @@ def write_split(images: StudyImages, config: Config, directory: Path) -> None:
         "image_shape": list(whole.image_shape),
         "class_names": list(whole.class_names),
         "positive_class": whole.class_names[1],
-        "split_by": "folders" if comes_split else config.split_by,
+        "split_by": OWN_PARTS if comes_split else config.split_by,
         "split_seed": None if comes_split else config.split_seed,
         "train": whole.select(np.flatnonzero(is_training)).counts(),
         "validation": whole.select(np.flatnonzero(~is_training)).counts(),

@@ -105,8 +105,8 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
             "number here."
         )
     elif dataset["patients_on_both_sides"]:
-        is_own_split = dataset["split_by"] == "folders"
-        remedy = "sort each one's images into one folder" if is_own_split else "--split_by=patient keeps them apart"
+        is_own_split = dataset["split_seed"] is None
+        remedy = "put each one's images into one part" if is_own_split else "--split_by=patient keeps them apart"
         yield (
             f"{dataset['patients_on_both_sides']} patients have images on both sides of the split, which flatters "
             f"every number here; {remedy}."

@@ -10,6 +10,7 @@ from typing import Any
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.config.parsing import as_text
 from histogan_tf.errors import escaped, listing
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.provenance import seen_patients
@@ -57,7 +58,9 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
         "labels": ", ".join(f"{label} = {name}" for label, name in enumerate(trained.class_names)) or "none",
         "positive class": _positive_class(trained),
         "restricted to": ", ".join(
-            f"--{name}={getattr(config, name)}" for name in _restrictions(config) if getattr(config, name) is not None
+            f"--{name}={as_text(getattr(config, name))}"
+            for name in _restrictions(config)
+            if getattr(config, name) is not None
         ),
     }
     for name, part in _parts(trained):
@@ -90,7 +93,8 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
 
 def _restrictions(config: Config) -> tuple[str, ...]:
     """Returns the names of the flags that leave out some of a dataset's images."""
-    names = ("label", "part", "clusters", "cluster", "train_size")
+    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "part", "clusters", "cluster")
+    names = (*names, "train_size")
     return names if config.part == "all" else (*names, "split_seed", "split_by")
 
 

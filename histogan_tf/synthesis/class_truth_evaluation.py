@@ -14,7 +14,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import OWN_PARTS, split_indices
 from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import FeatureExtractor
@@ -68,7 +68,7 @@ def evaluate_class_truth(
         seen_patients: the patients any of whose images it may have been trained on.
     """
     chosen = {"part": "all", "label": None, "clusters": None, "cluster": None, "train_size": None}
-    whole = load_dataset(dataclasses.replace(data_config, **chosen))
+    whole = load_dataset(dataclasses.replace(data_config, **chosen, given=data_config.given - chosen.keys()))
     if whole.num_classes != 2 or whole.image_shape != images.shape[1:]:
         return
     try:
@@ -97,15 +97,15 @@ def evaluate_class_truth(
 
 
 def _split(whole: ImageSet, split_seed: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """Returns the indices to train and to measure on, and what was kept apart: "patient", "image", or "folder".
+    """Returns the indices to train and to measure on, and what was kept apart: "patient", "image", or "own parts".
 
-    "folder" stands for the parts of a dataset that comes split, whose folders may share patients.
+    The last stands for the parts of a dataset that comes split, which may share patients.
     """
     has_patients = whole.groups is not None and len(np.unique(whole.groups)) > 1
     for by in ("patient", "image") if has_patients else ("image",):
         training, test = split_indices(whole, seed=split_seed, by=by)
         if _has_both_labels(whole, training) and _has_both_labels(whole, test):
-            return training, test, by if whole.parts is None else "folder"
+            return training, test, by if whole.parts is None else OWN_PARTS
     raise UserError(f"{whole.name!r} has too few images of a label: give at least {FEWEST_OF_A_LABEL} for each part")
 
 

@@ -118,7 +118,9 @@ def _data_config(config: Config, source: TrainedNetwork) -> Config:
     """Returns the flags of the real images: the run's, from where they lay then or where the command says they are."""
     if is_pretrained(config.run):
         return config
-    data_flags = {name: getattr(config, name) for name in ("data_dir", "data_path") if name in config.given}
+    data_flags = {
+        name: getattr(config, name) for name in ("data_dir", "data_path", "labels_csv") if name in config.given
+    }
     return dataclasses.replace(source.config, **data_flags)
 
 

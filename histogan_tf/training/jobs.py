@@ -37,6 +37,7 @@ from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTr
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.generator_trainer import GeneratorTrainer
+from histogan_tf.training.memory_need import warn_of_memory
 from histogan_tf.training.projected_step import ProjectedTrainer
 from histogan_tf.training.starting import start_from
 
@@ -225,7 +226,9 @@ def _generator_job(
 
 
 def _dcgan_trainer(config: Config, image_set: ImageSet) -> DCGANTrainer:
-    return DCGANTrainer(config, image_set.image_shape, image_set.num_classes)
+    trainer = DCGANTrainer(config, image_set.image_shape, image_set.num_classes)
+    warn_of_memory((trainer.generator, trainer.discriminator), config)
+    return trainer
 
 
 def _projected_trainer(config: Config, image_set: ImageSet) -> ProjectedTrainer:

@@ -13,7 +13,9 @@ from histogan_tf.classifier import prediction
 from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
 from histogan_tf.classifier.slide_maps import CELL_PIXELS, map_colour
 from histogan_tf.cli import command_line, commands
+from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.errors import UserError
+from histogan_tf.trained.load import load_networks
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -70,6 +72,23 @@ def test_map_refuses_names_without_a_place_before_it_classifies(real_run, make_c
     with pytest.raises(UserError, match="--map needs patches whose names say their place"):
         commands.run_command(make_config("--mode=classify", "--map", "--run=real", f"--output_dir={tmp_path}"))
     assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_classify_takes_a_part_of_a_set_whose_images_are_not_files(real_run, make_config, tmp_path, monkeypatch):
+    arrays = {}
+    for number, part in enumerate(("train", "val", "test")):
+        arrays[f"{part}_images"] = np.random.default_rng(number).integers(0, 256, (4, 20, 20), np.uint8)
+        arrays[f"{part}_labels"] = np.array([[0], [1], [1], [0]])
+    np.savez(tmp_path / "breastmnist.npz", **arrays)
+    monkeypatch.setattr(prediction, "_FILES_AT_ONCE", 3)
+    flags = ("--mode=classify", "--run=real", "--dataset=medmnist", f"--data_path={tmp_path}")
+    commands.run_command(make_config(*flags, "--part=test", f"--output_dir={tmp_path}/out"))
+    classified = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "out" / "predictions.csv")}
+    assert list(classified) == ["test/0", "test/1", "test/2", "test/3"]
+    (trained,) = load_networks(make_config(*flags), kind=CLASSIFIER)
+    expected = Predictor(trained.network)(np.repeat(arrays["test_images"][..., np.newaxis], 3, axis=-1))
+    np.testing.assert_allclose(list(classified.values()), expected, atol=1e-4)
+    assert len(prediction._load_stored(make_config(*flags), trained)) == 12
 
 
 def test_classify_skips_what_it_cannot_read_and_says_so(real_run, make_config, tmp_path, caplog, write_images):

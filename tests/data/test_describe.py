@@ -196,7 +196,7 @@ def test_a_set_that_comes_split_with_files_left_out(untouched_config, tmp_path, 
     found = describe(untouched_config, tmp_path, "--dataset=mine", f"--data_path={root}")
     assert found["split"] == {
         "seed": None,
-        "by": "folders",
+        "by": "own parts",
         "train": {"a": 1, "b": 2},
         "validation": {"a": 3, "b": 4},
         "test": {"a": 5, "b": 0},
@@ -204,7 +204,7 @@ def test_a_set_that_comes_split_with_files_left_out(untouched_config, tmp_path, 
     }
     assert found["left_out"] == {"files .txt": 1, "folders of a storage system or desktop": 1}
     assert found["duplicates"]["groups_across_parts"] == 1
-    assert "split by folders: train 1 a, 2 b; validation 3 a, 4 b; test 5 a, 0 b" in caplog.text
+    assert "split by own parts: train 1 a, 2 b; validation 3 a, 4 b; test 5 a, 0 b" in caplog.text
     assert "left out: 1 files .txt" in caplog.text
     assert "unreadable, by reason: 2 not a PNG, JPEG, TIFF, BMP or WebP image" in caplog.text
 

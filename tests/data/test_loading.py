@@ -369,7 +369,7 @@ class TestSetsThatComeSplit:
 
     def test_flags_of_a_drawn_split_are_told_to_do_nothing(self, flags, caplog):
         load_dataset(resolve(Config(**flags, split_seed=3, given=frozenset({"split_seed"}))))
-        assert "the folders are the split: --split_seed changes nothing" in caplog.text
+        assert "the dataset comes split: --split_seed changes nothing" in caplog.text
 
     def test_patients_in_two_folders_are_warned_of(self, tmp_path, caplog):
         for number, name in enumerate(("train/0/P1", "train/1/P2", "val/0/P2", "val/1/P3")):

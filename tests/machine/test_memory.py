@@ -6,7 +6,7 @@ import pytest
 
 from histogan_tf.errors import UserError
 from histogan_tf.machine import memory
-from histogan_tf.machine.memory import MemoryGate, TooLargeError
+from histogan_tf.machine.memory import MemoryGate, TooLargeError, available_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,24 @@ def test_a_budget_that_keeps_a_set_on_disk_leaves_room_for_single_files(gigabyte
     memory.check_decoded_size(num_bytes, "file")
     with pytest.raises(UserError, match="file is too large: .* raise --memory_budget_gb"):
         memory.check_decoded_size(num_bytes + 1, "file")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Puts files in the places where Linux tells of its memory: 5000 kB left in the machine, no container."""
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:    5000 kB\n")
+    monkeypatch.setattr(memory, "_MACHINE_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    return tmp_path
+
+
+def test_what_is_left_in_the_machine_and_in_a_container(machine):
+    assert available_bytes() == 5000 * 1024
+    (machine / "memory.max").write_text("4000000\n")
+    (machine / "memory.current").write_text("3000000\n")
+    (machine / "memory.stat").write_text("anon 1\ninactive_file 500000\n")
+    assert available_bytes() == 1_500_000
+    (machine / "memory.max").write_text("max\n")
+    assert available_bytes() == 5000 * 1024
+    (machine / "meminfo").unlink()
+    assert available_bytes() is None

@@ -11,7 +11,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.paper.study_images import StudyImages, write_split
 
 
-@pytest.mark.parametrize(("comes_split", "recorded"), [(True, ("folders", None)), (False, ("patient", 7))])
+@pytest.mark.parametrize(("comes_split", "recorded"), [(True, ("own parts", None)), (False, ("patient", 7))])
 def test_the_record_says_who_split_the_images(tiny_config, tmp_path, comes_split, recorded):
     images = np.arange(4 * 4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 4, 3)
     parts = np.array(["train", "train", "validation", "validation"])

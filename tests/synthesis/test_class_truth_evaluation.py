@@ -76,7 +76,7 @@ def test_patients_that_were_seen_are_left_out_as_far_as_others_are_left(tmp_path
 def test_folders_of_a_split_are_not_called_a_split_by_patient(whole):
     parts = np.where(np.arange(len(whole)) % 2, "train", "validation")
     training, test, by = _split(dataclasses.replace(whole, parts=parts), 42)
-    assert by == "folder"
+    assert by == "own parts"
     assert (set(parts[training]), set(parts[test])) == ({"train"}, {"validation"})
 
 

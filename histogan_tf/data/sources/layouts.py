@@ -1,4 +1,4 @@
-"""Recognizes folders in which somebody has split a dataset already: train/, val/ and test/, or trainA/ and trainB/."""
+"""Recognizes the parts into which somebody has split a dataset already: train, val and test, or trainA and trainB."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
+
+from histogan_tf.errors import listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -23,6 +25,7 @@ _PARTS = {
 }
 _PARTS_OF_TWO = {"train": "train", "test": "validation"}
 _DOMAINS = ("A", "B")
+_HELD_OUT = "; the part test is held out: neither trained nor validated on, unless --part=test chooses it"
 _DOMAIN_FOLDER = re.compile(r"(?P<part>[a-z]+)[_-]?(?P<domain>[ab])", re.IGNORECASE)
 
 # PATIENT_idx5_xX_yY_classLABEL.png, as the patches of the IDC sets are named.
@@ -67,6 +70,36 @@ def recognize_split(folders: Collection[str]) -> dict[str, Place] | None:
     return places
 
 
+def part_named(name: str) -> str | None:
+    """Returns the part that a name such as "val" means: "train", "validation" or "test"; None if it means none."""
+    return _PARTS.get(name.strip().casefold())
+
+
+def settled_parts(parts: Sequence[str]) -> np.ndarray | None:
+    """Returns the parts of a dataset that comes split, as an ImageSet has them; None if they are no split.
+
+    They are one if there are images for training and others. Where there are images for training and testing only, the
+    latter are the validation part.
+
+    Args:
+        parts: "train", "validation" or "test", for each image.
+    """
+    present = sorted(set(parts))
+    if "train" not in present or len(present) == 1:
+        logger.warning(
+            "the images are all of %s: they are taken as one set, without parts of its own",
+            " and ".join(f"the part {part}" for part in present),
+        )
+        return None
+    if "validation" not in present:
+        logger.info("there is no validation part: the test part is taken for it")
+        parts = [_PARTS_OF_TWO[part] for part in parts]
+    names, counts = np.unique(parts, return_counts=True)
+    counted = listing(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    logger.info("the dataset comes split: %s%s", counted, _HELD_OUT if "test" in names else "")
+    return np.asarray(parts)
+
+
 def _place(folder: str) -> Place | None:
     if part := _PARTS.get(folder.casefold()):
         return Place(part)
@@ -76,11 +109,10 @@ def _place(folder: str) -> Place | None:
 
 
 def _tell(places: dict[str, Place]) -> None:
-    held_out = "; the part test is held out: neither trained nor validated on, unless --part=test chooses it"
     logger.info(
         "the folders are taken as the split: %s%s",
         ", ".join(f"{folder} = {_described(places[folder])}" for folder in sorted(places)),
-        held_out if any(place.part == "test" for place in places.values()) else "",
+        _HELD_OUT if any(place.part == "test" for place in places.values()) else "",
     )
 
 

@@ -8,6 +8,7 @@ import io
 import struct
 from pathlib import Path
 
+import h5py
 import lmdb
 import numpy as np
 import pytest
@@ -74,6 +75,31 @@ def write_faces(root: Path) -> str:
     return "celebA"
 
 
+def write_pcam(root: Path) -> str:
+    for part in ("train", "valid", "test"):
+        arrays = {"x": RNG.integers(0, 256, (8, 96, 96, 3), np.uint8), "y": np.arange(8).reshape(-1, 1, 1, 1) % 2}
+        for kind, array in arrays.items():
+            with h5py.File(root / f"camelyonpatch_level_2_split_{part}_{kind}.h5", "w") as file:
+                file[kind] = array
+    return "pcam"
+
+
+def write_medmnist(root: Path) -> str:
+    arrays = {}
+    for part in ("train", "val", "test"):
+        arrays[f"{part}_images"] = RNG.integers(0, 256, (8, 28, 28), np.uint8)
+        arrays[f"{part}_labels"] = np.arange(8).reshape(-1, 1) % 2
+    np.savez(root / "breastmnist.npz", **arrays)
+    return "medmnist"
+
+
+def write_breakhis(root: Path) -> str:
+    for number in range(12):
+        name = f"SOB_{'B_A' if number % 2 else 'M_DC'}-14-{number % 3}-40-{number:03d}.png"
+        save_png(root / "BreaKHis_v1" / name, height=46, width=70)
+    return "breakhis"
+
+
 @pytest.fixture(scope="module")
 def trainers():
     """One trainer, and so one compilation, for each number of channels."""
@@ -90,6 +116,9 @@ def trainers():
         (write_mnist, [], 1),
         (write_lsun, [], 3),
         (write_faces, ["--crop", "--input_height=108"], 3),
+        (write_pcam, [], 3),
+        (write_medmnist, [], 1),
+        (write_breakhis, ["--classes=ductal_carcinoma,adenosis"], 3),
     ],
 )
 def test_dcgan1_trains(tiny_config, tmp_path, trainers, write, flags, channels, memory_budget_gb):
@@ -98,7 +127,7 @@ def test_dcgan1_trains(tiny_config, tmp_path, trainers, write, flags, channels, 
     config = tiny_config("--model=dcgan1", *data_flags, "--batch_size=2")
     image_set = load_dataset(config)
     assert image_set.image_shape == (16, 16, channels)
-    assert image_set.is_lazy == (memory_budget_gb == 0 and dataset != "mnist")
+    assert image_set.is_lazy == (memory_budget_gb == 0 and dataset not in ("mnist", "medmnist"))
     trainer = trainers.setdefault(channels, DCGANTrainer(config, image_set.image_shape, image_set.num_classes))
     before = [variable.numpy() for variable in trainer.discriminator.trainable_variables]
     for step, images, labels in pipeline.batches(image_set, config.batch_size, config.seed, 0, 3):

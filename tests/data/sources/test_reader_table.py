@@ -13,7 +13,7 @@ from histogan_tf.classifier import prediction
 from histogan_tf.cli import command_line
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
-from histogan_tf.data.sources import FOLDER_READER, READERS, Reader, reader_of
+from histogan_tf.data.sources import FOLDER_READER, LISTED_READER, READERS, Reader, reader_of
 from histogan_tf.trained.load import TrainedNetwork
 
 
@@ -68,18 +68,19 @@ def test_a_patch_that_a_slides_edge_cut_off_is_padded_in_prediction(dataset, tin
 
 def test_other_names_are_folders():
     assert reader_of("cats") is FOLDER_READER and reader_of("lsun") is READERS["lsun"]
+    assert reader_of("cats", "labels.csv") is LISTED_READER and reader_of("lsun", "labels.csv") is READERS["lsun"]
 
 
 def test_every_reader_takes_flags_that_exist_and_is_described():
     names = vars(command_line.parse(["main.py"])).keys()
-    for name, reader in {**READERS, "folder": FOLDER_READER}.items():
+    for name, reader in {**READERS, "folder": FOLDER_READER, "listed": LISTED_READER}.items():
         assert set(reader.flags) <= names, name
         assert reader.help and not reader.help.endswith("."), name
         assert (reader.before_sizing is None) == (reader.tensor_before_sizing is None), name
 
 
 def test_the_table_is_read_without_anything_heavy():
-    heavy = ("tensorflow", "keras", "cv2", "sklearn", "scipy", "matplotlib", "lmdb")
+    heavy = ("tensorflow", "keras", "cv2", "sklearn", "scipy", "matplotlib", "lmdb", "h5py")
     script = f"import sys, histogan_tf.data.sources; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
