@@ -30,6 +30,7 @@ STAGES = (
     "table",
     "report",
 )
+TRAINING_STAGES = ("figure5", "dcgan", "small", "conditional", "tissue", "few", "cyclegan")
 REPEATS = 3
 GENERATORS = ("dcgan", "ccan", "small", "conditional", "tissue")
 
@@ -109,6 +110,12 @@ class PaperFlags:
         "DCGAN for small sets, the conditional DCGAN3, and the tissue GAN. Table 1 has the rows of these.",
         section="paper",
         choices=GENERATORS,
+    )
+    stage_flags: tuple[str, ...] | None = flag(
+        None,
+        "Flags for the trainings of one kind of stage, as KIND.FLAG=VALUE, separated by commas, such as "
+        "cyclegan.epoch=5,cyclegan.gf_dim=32,few.max_steps=1000. They win over the same flags of the whole study.",
+        section="paper",
     )
     few_patients: tuple[int, ...] = flag(
         (5, 10, 25, 50),

@@ -29,6 +29,24 @@ def parse_flags(arguments: Sequence[str]) -> Config:
     Raises:
         UserError: for an unknown flag, a value that cannot be read or is not allowed, or a stray argument.
     """
+    values, given = _read(arguments)
+    return resolve(Config(**values, given=given))
+
+
+def parse_values(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the values of flags of which each is given as the text after --name=.
+
+    What depends on other flags is checked when the values are put into a Config and resolved.
+
+    Raises:
+        UserError: for an unknown name, or a text that cannot be read.
+    """
+    values, _ = _read([f"--{name}={text}" for name, text in texts.items()])
+    return {name: values[name] for name in texts}
+
+
+def _read(arguments: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
+    """Returns the value of every flag, and the names of those that the arguments give."""
     if damaged := [argument for argument in arguments if "\0" in argument]:
         raise UserError(f"{damaged[0]!r} holds a null character: leave it out")
     flag_values = flags.FlagValues()
@@ -44,8 +62,7 @@ def parse_flags(arguments: Sequence[str]) -> Config:
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = _integers(name, value) if base_type(name) == tuple[int, ...] else tuple(value)
-    given = frozenset(name for name in values if flag_values[name].present)
-    return resolve(Config(**values, given=given))
+    return values, frozenset(name for name in values if flag_values[name].present)
 
 
 def parse_keywords(keywords: Mapping[str, Any]) -> Config:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.config.paper_flags import OWN_FLAGS, TRAINING_STAGES
+from histogan_tf.config.parsing import parse_values
+from histogan_tf.errors import UserError, listing
 from histogan_tf.paper.rows import STAIN, SYNTHETIC, Row
 from histogan_tf.paper.study_images import LABELS
 from histogan_tf.runs.run_directory import run_directory
@@ -52,6 +55,9 @@ STUDY_GENERATORS = {
     "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
     "tissue": StudyGenerator("tissue", TISSUE),
 }
+_SET_BY_THE_STUDY = {*OWN_FLAGS, *_NOT_PASSED_ON} - {"epoch", "batch_size"} | {
+    field.name for field in flag_fields() if field.metadata["section"] in ("paper", "data")
+}
 # These flags can change while a run goes on, yet they decide what a finished run has made.
 _DECISIVE = ("epoch", "max_steps", "decay_epoch")
 
@@ -66,6 +72,7 @@ class StudyConfigs:
     def __init__(self, config: Config) -> None:
         self._config = config
         self.directory = run_directory(config)
+        self._stage_flags = _stage_flags(config.stage_flags or ())
         paper = [field.name for field in flag_fields() if field.metadata["section"] == "paper"]
         self._given = {name: getattr(config, name) for name in config.given.difference(_NOT_PASSED_ON, paper)}
 
@@ -153,10 +160,31 @@ class StudyConfigs:
 
     def _train(self, kind: str, seed: int, **changes: Any) -> Config:
         epoch = self._config.epoch if "epoch" in self._config.given else _EPOCHS[kind]
-        return self._make(**{"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, **changes})
+        own = self._stage_flags.get(kind, {})
+        return self._make(**{"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, **changes, **own})
 
     def _make(self, **changes: Any) -> Config:
         return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))
+
+
+def _stage_flags(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Returns the values of --stage_flags by kind of stage and name of flag.
+
+    Raises:
+        UserError: if one has another form, or names no kind, no flag, or one that the study sets itself.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        kind, dot, rest = text.partition(".")
+        name, equals, value = rest.partition("=")
+        if not dot or not equals:
+            raise UserError(f"--stage_flags={text}: give KIND.FLAG=VALUE, such as cyclegan.epoch=5")
+        if kind not in TRAINING_STAGES:
+            raise UserError(f"--stage_flags={text}: {kind} trains no GAN; choose among {listing(TRAINING_STAGES)}")
+        if name in _SET_BY_THE_STUDY:
+            raise UserError(f"--stage_flags={text}: the study sets --{name} itself in each of its stages; leave it out")
+        found.setdefault(kind, {}).update(parse_values({name: value}))
+    return found
 
 
 def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:

@@ -246,6 +246,28 @@ def test_given_epochs_widths_and_batches_reach_the_gans():
     assert (cyclegan.epoch, cyclegan.gf_dim, cyclegan.batch_size) == (3, 8, 1)
 
 
+def test_stage_flags_are_for_one_kind_of_stage():
+    configs = StudyConfigs(paper("--epoch=3", "--stage_flags=cyclegan.epoch=5,cyclegan.gf_dim=32,few.max_steps=9"))
+    assert (configs.cyclegan(42).epoch, configs.cyclegan(42).gf_dim) == (5, 32)
+    assert (configs.generator("dcgan", 42).epoch, configs.generator(FEW, 42).max_steps) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cyclegan", "give KIND.FLAG=VALUE, such as cyclegan.epoch=5"),
+        ("classify.epoch=3", "classify trains no GAN; choose among figure5, dcgan"),
+        ("dcgan.label=1", "the study sets --label itself"),
+        ("dcgan.repeats=1", "the study sets --repeats itself"),
+        ("dcgan.size=1", "Unknown command line flag 'size'"),
+        ("dcgan.epoch=many", "'many'"),
+    ],
+)
+def test_stage_flags_that_make_no_sense_are_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        StudyConfigs(paper(f"--stage_flags={text}"))
+
+
 def test_the_command_repeats_the_study():
     config = paper("--dataset=idc", "--repeats=2", "--stages=split", "--strict")
     line = line_of(config)
