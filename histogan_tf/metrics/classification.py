@@ -4,6 +4,7 @@ In all functions, labels are 0 (non-IDC, negative) or 1 (IDC, positive); a proba
 image is called positive if its probability >= threshold. A metric whose denominator is zero is undefined, and is nan:
 
 - precision if no image is called positive; recall and average precision without positive labels;
+- recall at a precision of 0.9 without positive labels; it is 0 if no threshold reaches that precision;
 - specificity without negative labels; balanced accuracy and ROC AUC unless both labels occur;
 - F1 if no label is positive and no image is called positive.
 
@@ -20,7 +21,7 @@ import numpy as np
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.measured import Metric, measured_run, with_honest_interval
-from histogan_tf.metrics.ranking import Ranking, ratio
+from histogan_tf.metrics.ranking import PRECISION_TO_REACH, Ranking, ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,8 @@ def evaluate_classifier(
         seed: the seed of the bootstrap. The intervals do not depend on the order of the images.
 
     Returns:
-        precision, recall, accuracy, specificity, balanced_accuracy, f1, roc_auc, average_precision, brier_score and
+        precision, recall, accuracy, specificity, balanced_accuracy, f1, roc_auc, average_precision,
+        recall_at_precision_90 (the highest recall of all thresholds with a precision of at least 0.9), brier_score and
         the confusion matrix (true_positives, false_positives, false_negatives, true_negatives), in this order.
 
     Raises:
@@ -278,6 +280,7 @@ def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: fl
         "f1": metrics.f1_score(labels, predictions, zero_division=np.nan),
         "roc_auc": metrics.roc_auc_score(labels, probabilities) if positives and negatives else np.nan,
         "average_precision": metrics.average_precision_score(labels, probabilities) if positives else np.nan,
+        "recall_at_precision_90": _recall_at_precision(labels, probabilities) if positives else np.nan,
         "brier_score": metrics.brier_score_loss(labels, probabilities, pos_label=1),
         "true_positives": tp,
         "false_positives": fp,
@@ -285,6 +288,14 @@ def point_estimates(labels: np.ndarray, probabilities: np.ndarray, threshold: fl
         "true_negatives": tn,
     }
     return {name: float(value) for name, value in values.items()}
+
+
+def _recall_at_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the highest recall at any threshold whose precision is at least PRECISION_TO_REACH; 0 if none has it."""
+    from sklearn import metrics
+
+    precision, recall, _ = metrics.precision_recall_curve(labels, probabilities)
+    return float(recall[precision >= PRECISION_TO_REACH].max())  # the curve ends in precision 1 and recall 0
 
 
 def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+PRECISION_TO_REACH = 0.9
+
 
 class Ranking:
     """Images sorted once by falling probability, so that the metrics of any resample are sums over its weights.
@@ -53,6 +55,9 @@ class Ranking:
             "f1": ratio(2 * tp, 2 * tp + fp + fn),
             "roc_auc": ratio(pairs, positives * negatives),
             "average_precision": ratio(np.einsum("rt,rt->r", np.diff(true_positives), precisions), positives),
+            "recall_at_precision_90": ratio(
+                np.max(np.where(precisions >= PRECISION_TO_REACH, true_positives[:, 1:], 0.0), axis=1), positives
+            ),
             "brier_score": weights @ self._squared_error / total,
             "true_positives": tp,
             "false_positives": fp,

@@ -66,6 +66,7 @@ def supporting_images(labels: np.ndarray, called: np.ndarray) -> dict[str, np.nd
     smaller = positive if positive.sum() <= len(labels) / 2 else ~positive
     found = {"precision": called, "recall": positive, "accuracy": every, "specificity": ~positive}
     found |= {"balanced_accuracy": smaller, "f1": positive | called, "roc_auc": smaller, "average_precision": positive}
+    found["recall_at_precision_90"] = positive
     counts = ("true_positives", "false_positives", "false_negatives", "true_negatives")
     return found | {"brier_score": every} | dict.fromkeys(counts, every)
 

@@ -42,7 +42,7 @@ RATIOS = (0.25, 0.5, 1.0, 2.0, float(MOST_SYNTHETIC))
 _FEWEST_OF_WANTED = 0.8  # a set that has this share of the images wanted is measured with all that it has
 # The keys of curve_plots.WAYS that need no training: name -> --perturbations.
 _PERTURBED = {"perturbed": ("rotation", "flips", "noise"), "stain": ("stain",)}
-_METRICS = ("roc_auc", "average_precision", "precision", "recall", "accuracy")
+_METRICS = ("roc_auc", "recall_at_precision_90", "precision", "recall", "accuracy")
 
 
 @dataclasses.dataclass(frozen=True)

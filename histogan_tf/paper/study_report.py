@@ -66,7 +66,7 @@ def write_study_report(directory: Path, config: Config) -> None:
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
             f"({'; '.join(counts)}). Everything but the split was done with "
             f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
-            f"{backbone_note(configs.data(model='resnet18'))}. Precision, recall and average precision are about the "
+            f"{backbone_note(configs.data(model='resnet18'))}. Precision and recall are about the "
             f"positive class, {names[1]}; specificity is about {names[0]}.",
         ),
         summary_made_from=_DATASET,

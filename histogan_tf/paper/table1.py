@@ -29,7 +29,7 @@ TABLE1_COLUMNS = (
     "specificity",
     "balanced_accuracy",
     "roc_auc",
-    "average_precision",
+    "recall_at_precision_90",
 )
 AT_RECALL = "specificity_at_real_recall"
 PUBLISHED = ("precision", "recall", "accuracy")

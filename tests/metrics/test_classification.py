@@ -26,9 +26,18 @@ from histogan_tf.metrics.classification import (
 )
 
 RATES = ["precision", "recall", "accuracy", "specificity", "balanced_accuracy", "f1"]
-SCORES = ["roc_auc", "average_precision", "brier_score"]
+SCORES = ["roc_auc", "average_precision", "recall_at_precision_90", "brier_score"]
 COUNTS = ["true_positives", "false_positives", "false_negatives", "true_negatives"]
+AT_PRECISION = ["recall_at_precision_90"]
 NAMES = RATES + SCORES + COUNTS
+
+
+def recall_where_nine_of_ten_are_right(labels, probabilities):
+    """The highest recall of all thresholds at which at least 0.9 of the images called positive are so."""
+    if not labels.any():
+        return np.nan
+    called = [labels[probabilities >= threshold] for threshold in np.unique(probabilities)]
+    return max([found.sum() / labels.sum() for found in called if found.mean() >= 0.9], default=0.0)
 
 
 def sklearn_values(labels, probabilities, threshold=0.5):
@@ -48,6 +57,7 @@ def sklearn_values(labels, probabilities, threshold=0.5):
         "average_precision": (
             sklearn_metrics.average_precision_score(labels, probabilities) if labels.any() else np.nan
         ),
+        "recall_at_precision_90": recall_where_nine_of_ten_are_right(labels, probabilities),
         "brier_score": sklearn_metrics.brier_score_loss(labels, probabilities),
         "true_positives": tp,
         "false_positives": fp,
@@ -119,6 +129,7 @@ def test_confusion_by_hand():
     assert values["balanced_accuracy"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert values["roc_auc"] == pytest.approx((5 + 4 + 2) / 15)  # negatives below each positive
     assert values["average_precision"] == pytest.approx((1 / 1 + 2 / 3 + 3 / 6) / 3)
+    assert values["recall_at_precision_90"] == pytest.approx(1 / 3)  # the 0.9 alone; after it comes a negative
     np.testing.assert_array_equal(confusion_matrix(labels, probabilities >= 0.5), [[4, 1], [1, 2]])
     np.testing.assert_array_equal(confusion_matrix(np.ones(3), np.ones(3)), [[0, 0], [0, 3]])
 
@@ -127,11 +138,11 @@ def test_confusion_by_hand():
     ("labels", "probabilities", "undefined"),
     [
         ([1, 1, 1], [0.2, 0.6, 0.9], {"specificity", "balanced_accuracy", "roc_auc"}),
-        ([0, 0, 0], [0.2, 0.6, 0.9], {"recall", "balanced_accuracy", "roc_auc", "average_precision"}),
+        ([0, 0, 0], [0.2, 0.6, 0.9], {"recall", "balanced_accuracy", "roc_auc", "average_precision", *AT_PRECISION}),
         (
             [0, 0, 0],
             [0.2, 0.3, 0.4],
-            {"precision", "recall", "balanced_accuracy", "f1", "roc_auc", "average_precision"},
+            {"precision", "recall", "balanced_accuracy", "f1", "roc_auc", "average_precision", *AT_PRECISION},
         ),
         ([1, 0, 1], [0.1, 0.2, 0.3], {"precision"}),
         ([1], [0.7], {"specificity", "balanced_accuracy", "roc_auc"}),
@@ -176,7 +187,7 @@ def test_patients_of_identical_images_widen_the_intervals():
     labels, probabilities = np.repeat(labels, repeats), np.repeat(probabilities, repeats)
     by_image = evaluate_classifier(labels, probabilities, num_resamples=1000)
     by_patient = evaluate_classifier(labels, probabilities, groups=patients, num_resamples=1000)
-    for name in RATES + SCORES:
+    for name in [name for name in RATES + SCORES if name not in AT_PRECISION]:  # a step function of the images
         ratio = (by_patient[name].high - by_patient[name].low) / (by_image[name].high - by_image[name].low)
         assert ratio == pytest.approx(3, rel=0.25), name  # the square root of nine images per patient
         assert by_patient[name].value == by_image[name].value
