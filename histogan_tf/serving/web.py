@@ -1,17 +1,20 @@
-"""Writes a web page that runs a generator in the browser: static files that load nothing from other servers."""
+"""Writes a page that runs a network in the browser: one file that opens by a double click and loads nothing."""
 
 from __future__ import annotations
 
-import importlib.resources
+import base64
+import gzip
 import json
 import logging
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from histogan_tf.config.families import GENERATOR
+from histogan_tf.data.image_set import label_number
 from histogan_tf.errors import UserError
-from histogan_tf.serving.model_card import NOT_A_MEDICAL_DEVICE, data_facts, epochs_made
+from histogan_tf.reporting.single_page import render_page
+from histogan_tf.runs.pretrained import PRETRAINED_FOLDER
+from histogan_tf.serving.model_card import NOT_A_MEDICAL_DEVICE, data_facts, epochs_made, model_card
 from histogan_tf.serving.onnx_model import (
     example_inputs,
     in_half_precision,
@@ -20,37 +23,62 @@ from histogan_tf.serving.onnx_model import (
     outside_network,
     to_onnx,
 )
+from histogan_tf.serving.web_runtime import WebRuntime, fetch_runtime
+from histogan_tf.trained.directions import find_directions
 from histogan_tf.trained.load import TrainedNetwork
+
+if TYPE_CHECKING:
+    import onnx
 
 logger = logging.getLogger(__name__)
 
-_PAGE_FILES = ("index.html", "style.css", "page.js", "latents.js")
-_NPM_FILES = ("package.json", "package-lock.json")
-_RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-_NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+_FOLDER = Path(__file__).parent / "page"
 _LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add one more
+_LEAD = "A neural network invents these patches here, in your browser. None of them shows a patient."
 
 
 def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
-    """Writes the page, the generator as ONNX, its description (model.json), and onnxruntime-web.
+    """Writes index.html, which holds the network, its model card, and onnxruntime-web.
 
     Args:
         trained: a generator.
         folder: an existing folder.
 
     Returns:
-        Markdown for the model card that describes the generator's inputs and outputs.
+        Markdown for the model card that describes the network's inputs and outputs.
 
     Raises:
         UserError: if the network is not a generator, the packages of the extra `export` are not installed, the
-            converted generator differs too much, or npm is missing or cannot fetch onnxruntime-web.
+            converted network differs too much, or onnxruntime-web cannot be fetched.
     """
-    if trained.kind != "generator":
+    if trained.kind != GENERATOR:
         raise UserError(f"--format=web shows a generator, and {trained.name} is a {trained.kind}: choose another --run")
+    runtime = fetch_runtime()
+    model = _smallest_model(trained)
+    described = interface(model)
+    page = render_page(
+        _FOLDER,
+        "index.html.j2",
+        style="page.css",
+        scripts=("network.js", "files.js", "latents.js", "generator.js"),
+        body="generator.html.j2",
+        lead=_LEAD,
+        description=_description(trained),
+        warning=NOT_A_MEDICAL_DEVICE,
+        card=model_card(trained, described),
+        blocks=_blocks(runtime, model),
+        runtime_version=runtime.version,
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    logger.info("%s: the page has %.1f MB", trained.name, len(page) / 1e6)
+    return described
+
+
+def _smallest_model(trained: TrainedNetwork) -> onnx.ModelProto:
+    """Returns the network as ONNX, with weights in half precision if that changes images by a level at most."""
     network, inputs = outside_network(trained), example_inputs(trained)
     model = to_onnx(network)
-    halved = in_half_precision(model)
-    for candidate in (halved, model):
+    for candidate in (in_half_precision(model), model):
         difference = largest_level_difference(candidate, network, inputs)
         logger.info(
             "%s: %.1f MB as ONNX, at most %d of 255 levels off the Keras network",
@@ -59,61 +87,56 @@ def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
             difference,
         )
         if difference <= _LEVELS:
-            break
-    else:
-        raise UserError(
-            f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} "
-            f"is allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
-        )
-    page = importlib.resources.files("histogan_tf.serving") / "page"
-    for name in _PAGE_FILES:
-        (folder / name).write_bytes((page / name).read_bytes())
-    (folder / "model.onnx").write_bytes(candidate.SerializeToString())
-    _write_description(folder / "model.json", trained, candidate.ByteSize())
-    with tempfile.TemporaryDirectory() as npm_folder:
-        for name in _NPM_FILES:
-            (Path(npm_folder) / name).write_bytes((page / name).read_bytes())
-        _install_runtime(Path(npm_folder), folder / "onnxruntime-web")
-    return interface(candidate)
+            return candidate
+    raise UserError(
+        f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} "
+        f"is allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
+    )
 
 
-def _write_description(path: Path, trained: TrainedNetwork, num_bytes: int) -> None:
-    """Writes the facts about the generator that the page reads."""
+def _description(trained: TrainedNetwork) -> dict[str, Any]:
+    """Returns the facts about the generator that the page reads."""
     height, width, channels = trained.image_shape
-    description = {
+    config, class_names = trained.config, list(trained.class_names)
+    is_one_class = not config.conditional and config.label is not None
+    is_pretrained = trained.directory.parent == PRETRAINED_FOLDER
+    return {
         "name": trained.name,
-        "num_bytes": num_bytes,
-        "z_dim": trained.config.z_dim,
-        "z_dist": trained.config.z_dist,
+        "run": f"pretrained:{trained.directory.name}" if is_pretrained else trained.output_directory.name,
+        "z_dim": config.z_dim,
+        "z_dist": config.z_dist,
         "height": height,
         "width": width,
         "channels": channels,
-        "labels": list(trained.class_names) if trained.num_classes else [],
+        "labels": class_names if config.conditional else [],
+        "only_label": label_number(config.label, trained.class_names) if is_one_class else None,
+        "class_file": json.dumps({"class_names": class_names}, indent=2, ensure_ascii=False) + "\n",
+        "directions": [
+            {
+                "name": direction.name,
+                "vector": [round(float(number), 6) for number in direction.vector],
+                "low": direction.low,
+                "high": direction.high,
+            }
+            for direction in find_directions(trained)
+        ],
         "facts": {
-            "model": trained.config.model,
+            "model": config.model,
             **{name: fact for name, fact in data_facts(trained).items() if fact},
             "trained for": f"{epochs_made(trained):.3g} epochs, {trained.step} steps",
         },
-        "warning": NOT_A_MEDICAL_DEVICE,
     }
-    path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _install_runtime(npm_folder: Path, target: Path) -> None:
-    """Fetches by npm the onnxruntime-web that package-lock.json pins, and copies the files that the page loads."""
-    try:
-        subprocess.run(_NPM, cwd=npm_folder, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise UserError(
-            "--format=web needs npm, which comes with Node.js, to fetch onnxruntime-web: install Node.js 18 or newer"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip() or error.stdout.strip() or "no reason given")[:300]
-        raise UserError(
-            f"npm cannot fetch onnxruntime-web ({reason}): check npm's access to its registry (npm ping)"
-        ) from error
-    target.mkdir()
-    package = npm_folder / "node_modules" / "onnxruntime-web"
-    for name in _RUNTIME_FILES:
-        shutil.copyfile(package / "dist" / name, target / name)
-    shutil.copyfile(package / "package.json", target / "package.json")  # names its version and licence
+def _blocks(runtime: WebRuntime, model: onnx.ModelProto) -> dict[str, str]:
+    """Returns what the page unpacks, by name: the worker's script, and what that runs; gzip in base 64."""
+    worker = (_FOLDER / "worker.js").read_bytes()
+    contents = {
+        "runtime": runtime.script + b"\n" + worker,
+        "glue": runtime.glue,
+        "wasm": runtime.wasm,
+        "model": model.SerializeToString(),
+    }
+    return {
+        name: base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii") for name, content in contents.items()
+    }
