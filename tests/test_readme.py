@@ -103,9 +103,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "curl -s http://localhost:8501/v1/models/dcgan3-idc-idc:predict",
         "python examples/serving_client.py --model=dcgan3-idc-idc --protocol=grpc --count=4 --seed=7",
     ),
-    "serves until it is stopped": (
-        "tensorboard --logdir checkpoints",
-    ),
+    "serves until it is stopped": ("tensorboard --logdir checkpoints",),
     "reads what people answered; the tests of the quiz answer one": (
         "python main.py --mode=evaluate --quiz=a.csv,b.csv",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 import re
@@ -15,12 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from histogan_tf.cli import command_line, commands
+from histogan_tf.data.decoding import center_crop, resize
 from histogan_tf.data.pipeline import to_uint8
+from histogan_tf.data.sources.idc import pad_to_patch
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.inputs import named_inputs
+from histogan_tf.serving import web
 from histogan_tf.trained import directions
 from histogan_tf.trained.directions import find_directions
 from histogan_tf.trained.generate import sampler_of
+from histogan_tf.training.cyclegan_step import Translator
 
 NPM = shutil.which("npm")
 SECONDS = 20  # to wait for the page at most
@@ -31,13 +37,13 @@ needs_npm = pytest.mark.skipif(not NPM, reason="npm is not installed")
 
 @pytest.fixture(scope="module")
 def pages(do_export, made_once, tmp_path_factory) -> Path:
-    """An --export_dir with the page of a plain and of a conditional generator."""
+    """An --export_dir with the pages of two generators, a CycleGAN and a classifier."""
     pytest.importorskip("tf2onnx")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(directions, "_NUM_PAIRS", 500)
         directory = tmp_path_factory.mktemp("pages")
-        for run in ("plain", "conditional"):
+        for run in ("plain", "conditional", "translator", "classifier"):
             do_export(run, directory, "--format=web")
     return directory
 
@@ -55,13 +61,13 @@ def offline(browser, tmp_path_factory):
 
 
 class Page:
-    """The page of one generator in the browser."""
+    """The page of one run in the browser."""
 
-    def __init__(self, browser, pages: Path, name: str) -> None:
+    def __init__(self, browser, pages: Path, name: str, ready: str = "made in") -> None:
         self.browser = browser
         browser.get_log("browser")
         browser.get((pages / f"{name}-web" / "1" / "index.html").as_uri())
-        self.wait_for("made in")
+        self.wait_for(ready)
 
     def element(self, name: str):
         return self.browser.find_element("id", name)
@@ -118,6 +124,11 @@ class Page:
         path = self.browser.downloads / name
         self.wait_until(path.exists)
         return path
+
+    def give(self, *paths: Path) -> str:
+        """Chooses files, and returns what the page says when it is done with them."""
+        self.element("files").send_keys("\n".join(map(str, paths)))
+        return self.wait_for(" used")
 
 
 def generated(trained, num_images: int, seed: int, label: int | None = None) -> np.ndarray:
@@ -345,3 +356,169 @@ def test_the_folder_is_one_file_and_a_card_and_the_file_names_no_other_host(offl
     assert page.run("return document.querySelector('#about pre').textContent") == card.rstrip("\n") + "\n"
     loaded = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert [name for name in loaded if not name.startswith(("blob:", "data:"))] == []
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """A folder with images of 40x36 pixels in several formats, and files that cannot be used."""
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (6, 10, 9, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    pictures = [Image.fromarray(block) for block in blocks]
+    pictures[0].save(folder / "=plain.png")
+    pictures[1].save(folder / "photo.jpg", quality=95)
+    pictures[2].convert("L").save(folder / "grey, old.png")
+    pictures[3].save(folder / "lossless.webp", lossless=True)
+    pictures[4].save(folder / "bitmap.bmp")
+    opacity = Image.fromarray(rng.integers(0, 256, (40, 36), np.uint8))
+    pictures[5].putalpha(opacity)
+    pictures[5].save(folder / "transparent.png")
+    turned = pictures[0].transpose(Image.Transpose.ROTATE_90)
+    turned.save(folder / "turned.png", exif=_turned_by_a_quarter())
+
+    (folder / "text.png").write_text("no image")
+    (folder / "short.png").write_bytes((folder / "=plain.png").read_bytes()[:-20])
+    damaged = bytearray((folder / "=plain.png").read_bytes())
+    damaged[60] ^= 1
+    (folder / "damaged.png").write_bytes(damaged)
+    pictures[0].save(folder / "moving.png", save_all=True, append_images=[pictures[1]])
+    pictures[0].save(folder / "scan.tif")
+    pictures[0].crop((0, 0, 20, 20)).save(folder / "small.png")
+    return folder
+
+
+def _turned_by_a_quarter() -> Image.Exif:
+    """EXIF data that say: turn me by a quarter to the right to show me upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+GOOD = ("=plain.png", "bitmap.bmp", "grey, old.png", "lossless.webp", "photo.jpg", "transparent.png", "turned.png")
+REFUSED = {
+    "text.png": "it is not a PNG, JPEG, WebP or BMP image",
+    "short.png": "it is truncated: its end is missing",
+    "damaged.png": "it is damaged: its chunk",
+    "moving.png": "it is animated",
+    "scan.tif": "browsers cannot read TIFF: save it as PNG",
+    "small.png": "it has 20 × 20 pixels, and the network takes 36 × 40",
+}
+
+
+@needs_npm
+@pytest.mark.slow
+def test_a_classifier_tells_the_readers_images_apart_as_classify_does(offline, pages, files, runs, tmp_path):
+    for name in GOOD:
+        shutil.copy(files / name, tmp_path)
+    flags = [f"--checkpoint_dir={runs}", "--run=classifier", f"--data_path={tmp_path}", f"--output_dir={tmp_path}/out"]
+    commands.run_command(command_line.parse(["main.py", "--mode=classify", *flags]))
+    with (tmp_path / "out" / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        expected = list(csv.reader(file))
+
+    page = Page(offline, pages, "classifier", "Ready")
+    assert page.give(*(files / name for name in (*REFUSED, *GOOD))) == "7 images used, 6 not used."
+    refused = [item.text for item in offline.find_elements("css selector", "#refused li")]
+    assert len(refused) == len(REFUSED)
+    for text, (name, reason) in zip(refused, REFUSED.items(), strict=True):
+        assert text.startswith(f"{name}: {reason}")
+    page.element("save").click()
+    content = page.downloaded("predictions.csv").read_bytes()
+    found = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    assert content.count(b"\r\n") == len(found) == 8
+    assert [[row[0], *row[2:]] for row in found] == [[row[0], *row[2:]] for row in expected]
+    assert found[1][0] == "'=plain.png"
+    ours, theirs = (np.array([float(row[1]) for row in rows[1:]]) for rows in (found, expected))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert np.ptp(theirs) > 0.01
+    assert ours[0] == pytest.approx(ours[6], abs=1e-4)  # the turned image is shown upright
+
+    page.element("order").send_keys("most")
+    names = [name.text.splitlines()[-1] for name in offline.find_elements("css selector", "figcaption")]
+    assert names == [GOOD[index] for index in np.argsort(-ours, kind="stable")]
+    first = offline.find_element("css selector", "figcaption b").text
+    assert first.endswith(f"(idc: {100 * ours.max():.1f} %)")
+    assert "nothing is uploaded" in page.element("own").text
+    page.element("clear").click()
+    assert not offline.find_elements("css selector", "figure")
+    assert not page.element("refused").is_displayed()
+
+
+@needs_npm
+@pytest.mark.slow
+def test_a_cyclegan_translates_the_readers_images_there_and_back(offline, pages, networks, tmp_path):
+    blocks = np.random.default_rng(3).integers(0, 256, (2, 17, 41, 3), np.uint8).repeat(2, axis=1)
+    for number, block in enumerate(blocks):
+        Image.fromarray(block).save(tmp_path / f"tissue{number}.png")
+    page = Page(offline, pages, "translator", "Ready")
+    assert page.give(tmp_path / "tissue0.png") == "1 images used."
+    page.run("document.getElementById('network').value = '1'")
+    page.give(tmp_path / "tissue1.png")
+    page.wait_for("2 images")
+    there, back = (Translator(networks[f"translator-{direction}"].network).images for direction in ("A2B", "B2A"))
+    shown = [shown_images(figure) for figure in offline.find_elements("css selector", "figure")]
+    for (source, translation, cycle), block, first, second in zip(
+        shown, blocks, (there, back), (back, there), strict=True
+    ):
+        np.testing.assert_array_equal(source, block)
+        assert_alike(translation, first(block[np.newaxis])[0])
+        assert_alike(cycle, second(translation[np.newaxis])[0])
+    meanings = [span.text for span in offline.find_elements("css selector", "figure:first-child span")]
+    assert meanings == ["non-idc", "idc", "back to non-idc"]
+
+    page.element("save").click()
+    with zipfile.ZipFile(page.downloaded("translator-translations.zip")) as archive:
+        assert archive.namelist() == ["tissue0.png", "tissue1.png"]
+        np.testing.assert_array_equal(np.asarray(Image.open(archive.open("tissue1.png")).convert("RGB")), shown[1][1])
+    assert offline.get_log("browser") == []
+
+
+def test_the_page_of_one_direction_has_one_network(networks):
+    there, back = networks["translator-A2B"], networks["translator-B2A"]
+    assert web.whole_run([back]).name == "translator"
+    for given, ends in [([back], [("idc", "non-idc")]), ([there, back], [("non-idc", "idc"), ("idc", "non-idc")])]:
+        described = web._description(web.whole_run(given), given)["networks"]
+        assert [(network["source"], network["target"]) for network in described] == ends
+
+
+def shown_images(figure) -> list[np.ndarray]:
+    """The pixels of a figure's images, as Python sees them on the page."""
+    script = """
+        return arguments[0].querySelectorAll("img").length && Promise.all(
+            [...arguments[0].querySelectorAll("img")].map(async (picture) => {
+                picture.loading = "eager";
+                await picture.decode();
+                const canvas = document.createElement("canvas");
+                [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+                canvas.getContext("2d").drawImage(picture, 0, 0);
+                return canvas.toDataURL("image/png");
+            }));
+    """
+    addresses = figure.parent.execute_script(script, figure)
+    files = [io.BytesIO(base64.b64decode(address.partition(",")[2])) for address in addresses]
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files]
+
+
+@needs_npm
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "call", "expected"),
+    [
+        ((50, 70), "resized(image, 24, 31)", lambda image: resize(image, 24, 31)),
+        ((20, 30), "resized(image, 64, 30)", lambda image: resize(image, 64, 30)),
+        ((19, 33), "resized(image, 40, 17)", lambda image: resize(image, 40, 17)),
+        ((33, 40), "cropped(image, 20, 31)", lambda image: center_crop(image, 20, 31)),
+        ((7, 50), "paddedTo(image, 50)", pad_to_patch),
+    ],
+)
+def test_images_are_prepared_as_in_python(offline, pages, shape, call, expected):
+    if "classifier-web" not in offline.current_url:
+        Page(offline, pages, "classifier", "Ready")
+    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    opaque = np.concatenate([image, np.full((*shape, 1), 255, np.uint8)], axis=-1)
+    script = """
+        const image = new ImageData(Uint8ClampedArray.from(arguments[0]), arguments[1]);
+        const result = CALL;
+        return { data: [...result.data], shape: [result.height, result.width, 4] };
+    """
+    result = offline.execute_script(script.replace("CALL", call), opaque.ravel().tolist(), shape[1])
+    np.testing.assert_array_equal(np.reshape(result["data"], result["shape"])[..., :3], expected(image))

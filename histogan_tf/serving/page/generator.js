@@ -33,7 +33,7 @@ async function makeImages(latents, labels, onImage, isWanted = () => true) {
       const chosenLabels = Int32Array.from(labels.slice(first, first + BATCH));
       inputs.label = { type: "int32", data: chosenLabels, dims: [some.length] };
     }
-    const images = toImages(await ask({ inputs }));
+    const images = toImages(await ask({ network: 0, inputs }));
     if (!isWanted()) return;
     for (const [index, image] of images.entries()) await onImage(first + index, image);
   }

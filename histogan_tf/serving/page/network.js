@@ -15,13 +15,14 @@ async function startNetwork() {
     throw new Refusal(`This browser cannot run the page: ${what}. Open the file in a current Chrome, Edge, Firefox or Safari.`);
   }
   try {
-    const [script, glue, wasm, model] = await Promise.all(["runtime", "glue", "wasm", "model"].map(unpacked));
+    const names = description.networks.map((_, number) => `model-${number}`);
+    const [script, glue, wasm, ...models] = await Promise.all(["runtime", "glue", "wasm", ...names].map(unpacked));
     network.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
     network.worker.onmessage = ({ data }) => settle(data.id, data.error, data.result);
     network.worker.onerror = (event) => {
       for (const id of [...network.waiting.keys()]) settle(id, event.message || "its worker stopped");
     };
-    await ask({ start: { model, wasm, glue } }, [model, wasm]);
+    await ask({ start: { models, wasm, glue } }, [...models, wasm]);
   } catch (error) {
     throw new Refusal(reasonOf(error));
   }
