@@ -450,7 +450,7 @@ def test_a_cyclegan_translates_the_readers_images_there_and_back(offline, pages,
     for number, block in enumerate(blocks):
         Image.fromarray(block).save(tmp_path / f"tissue{number}.png")
     page = Page(offline, pages, "translator", "Ready")
-    assert page.give(tmp_path / "tissue0.png") == "1 images used."
+    assert page.give(tmp_path / "tissue0.png") == "1 image used."
     page.run("document.getElementById('network').value = '1'")
     page.give(tmp_path / "tissue1.png")
     page.wait_for("2 images")

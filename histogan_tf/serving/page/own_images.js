@@ -42,7 +42,8 @@ async function work() {
   sortResults();
   const numRefused = element("refused").querySelectorAll("li").length;
   const isEmpty = results.length + numRefused === 0;
-  say(isEmpty ? "Ready for your images." : `${results.length} images used${numRefused ? `, ${numRefused} not used` : ""}.`);
+  const used = `${results.length} ${results.length === 1 ? "image" : "images"} used`;
+  say(isEmpty ? "Ready for your images." : `${used}${numRefused ? `, ${numRefused} not used` : ""}.`);
   element("save").disabled = results.length === 0;
   element("clear").disabled = isEmpty;
 }
@@ -117,7 +118,7 @@ function sortResults() {
     high: (one, other) => other.probability - one.probability,
     low: (one, other) => one.probability - other.probability,
   };
-  results.sort(orders[element("order").value]);
+  results.sort(orders[element("order")?.value ?? "name"]);
   element("results").replaceChildren(...results.map((result) => result.figure));
 }
 
@@ -179,9 +180,8 @@ function connect() {
     });
     element(id).disabled = false;
   }
-  element("order").addEventListener("change", sortResults);
-  element("order").disabled = false;
-  if (element("network")) element("network").disabled = false;
+  element("order")?.addEventListener("change", sortResults);
+  for (const choice of document.querySelectorAll("#own select")) choice.disabled = false;
   element("save").addEventListener("click", description.kind === "classifier" ? saveTable : saveTranslations);
   element("clear").addEventListener("click", clear);
   document.addEventListener("dragover", (event) => event.preventDefault());
