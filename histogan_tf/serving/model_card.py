@@ -104,9 +104,9 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
 
 def _restrictions(config: Config) -> tuple[str, ...]:
     """Returns the names of the flags that leave out some of a dataset's images."""
-    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "part", "clusters", "cluster")
+    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "clusters", "cluster")
     names = (*names, "train_size")
-    return names if config.part == "all" else (*names, "split_seed", "split_by")
+    return names if config.part == "all" else (*names, "part", "split_seed", "split_by")
 
 
 def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:
