@@ -5,7 +5,8 @@
 # make fuzz             install into .venv and damage inputs at random, 10,000 times a kind: files, flags, flagfiles; another
 #                       number with HISTOGAN_FUZZ_EXAMPLES=N
 # make lint             install into .venv and check style
-# make web              write a run's page for the browser: make web ARGS='--run=NAME'
+# make web              install into .venv and write the page of the generator that comes along, index.html, to open in a
+#                       browser; of a run of your own with ARGS='--run=NAME'
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?= --model=dcgan3 --epoch=50
@@ -41,7 +42,11 @@ lint: install
 	$(VENV)/bin/ruff format --check .
 
 web: install
+ifeq ($(origin ARGS), file)
+	$(VENV)/bin/python main.py --mode=export --format=web --run=pretrained:idc
+else
 	$(VENV)/bin/python main.py --mode=export --format=web $(ARGS)
+endif
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -312,6 +312,12 @@ class TestRun:
         assert (idc_run.sample(2) != idc_run.sample(2, seed=7)).any()
         np.testing.assert_array_equal(idc_run.sample(2, label="idc"), idc_run.sample(2))
 
+    def test_directions_have_names_and_are_at_right_angles(self, idc_run):
+        vectors = np.stack([direction.vector for direction in idc_run.directions])
+        np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(vectors)), atol=1e-5)
+        assert vectors.shape[1] == DCGAN["z_dim"]
+        assert len({direction.name for direction in idc_run.directions}) == len(vectors)
+
     def test_the_best_checkpoint(self, idc_run, runs, tmp_path):
         best = hg.load_run(runs / "idc", checkpoint="best")
         assert best.step == 2

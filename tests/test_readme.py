@@ -61,6 +61,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
     "fetches data or packages, which needs a network": (
         "python main.py --mode=download --dataset=idc",
         "python main.py --model=dcgan1 --dataset=lsun --crop --input_height=256 --output_height=64 --train_size=303125",
+        "make web",
         "make web ARGS='--run=dcgan3-idc-idc --export_dir=exports'",
     ),
     "reads a set of gigabytes; the tests of its reader have a few images in its layout": (
@@ -102,10 +103,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "curl -s http://localhost:8501/v1/models/dcgan3-idc-idc:predict",
         "python examples/serving_client.py --model=dcgan3-idc-idc --protocol=grpc --count=4 --seed=7",
     ),
-    "serves until it is stopped": (
-        "python -m http.server --directory exports/dcgan3-idc-idc-web/1",
-        "tensorboard --logdir checkpoints",
-    ),
+    "serves until it is stopped": ("tensorboard --logdir checkpoints",),
     "reads what people answered; the tests of the quiz answer one": (
         "python main.py --mode=evaluate --quiz=a.csv,b.csv",
     ),
@@ -130,7 +128,6 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
     ),
     "examples/serving_client.py": ("protocol", "count"),
     "benchmarks": ("output", "seconds", "workloads"),
-    "Python's web server": ("directory",),
     "ruff": ("fix",),
     "TensorBoard": ("logdir",),
 }

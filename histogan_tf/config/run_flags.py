@@ -24,7 +24,15 @@ MODES = (
 FORMATS = ("png", "npz", "both")
 EXPORT_FORMATS = ("saved_model", "onnx", "web", "safetensors")
 PRETRAINED_PREFIX = "pretrained:"  # of the names of runs that come with the program
-VISUALIZATIONS = ("grid", "walk_sheets", "walk_gifs_random", "walk_gifs", "walk_gif_merged", "interpolation")
+VISUALIZATIONS = (
+    "grid",
+    "walk_sheets",
+    "walk_gifs_random",
+    "walk_gifs",
+    "walk_gif_merged",
+    "interpolation",
+    "directions",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +159,8 @@ class ResultFlags:
         "grid",
         "What to draw: a grid of images; for each dimension of z, a sheet (walk_sheets) or a GIF (walk_gifs) in which "
         "it rises from 0 to 1; such GIFs for random dimensions near the origin (walk_gifs_random); the GIFs of all "
-        "dimensions side by side in one (walk_gif_merged); or an interpolation between latents.",
+        "dimensions side by side in one (walk_gif_merged); an interpolation between latents; or the directions of z "
+        "that change images most, named by what they change.",
         section="generate and visualize",
         choices=VISUALIZATIONS,
     )

@@ -74,6 +74,27 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(aside, format="svg" if is_svg else "png", dpi=120, bbox_inches="tight", **settings)
 
 
+def save_rows(path: Path, sheet: np.ndarray, names: Sequence[str]) -> None:
+    """Writes a sheet of images as PNG, with the name of each row beside it.
+
+    Args:
+        path: the PNG to write.
+        sheet: uint8 (height, width, 1 or 3), of rows of one height.
+        names: the names of the rows, from the top.
+    """
+    from matplotlib.figure import Figure
+
+    height, width = sheet.shape[:2]
+    figure = Figure(figsize=(max(4.0, width / 60), height / 60))
+    axes = figure.subplots()
+    axes.imshow(to_pillow(sheet), cmap="gray", vmin=0, vmax=_WHITE)
+    axes.set_yticks((np.arange(len(names)) + 0.5) * height / len(names), labels=names)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    save_figure(path, figure)
+
+
 def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Sequence[str], title: str) -> None:
     """Draws losses over steps: the value of every step faintly, and the running mean (the paper's Figure 5).
 

@@ -19,21 +19,22 @@ from histogan_tf.serving.onnx_model import write_onnx
 from histogan_tf.serving.portable_run import as_portable, write_portable_run
 from histogan_tf.serving.saved_model import write_saved_model
 from histogan_tf.serving.server_files import write_server_files
-from histogan_tf.serving.web import write_web_page
+from histogan_tf.serving.web import whole_run, write_web_page
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
 
 # What each format writes of a network, and what follows the network's name.
 # TF Serving loads the highest version in a model's folder, so the other formats have folders of their own.
-_WRITERS = {"saved_model": (write_saved_model, ""), "onnx": (write_onnx, "-onnx"), "web": (write_web_page, "-web")}
-_PORTABLE_SUFFIX = "-safetensors"
+_WRITERS = {"saved_model": (write_saved_model, ""), "onnx": (write_onnx, "-onnx")}
+# What follows the run's name in formats that hold all its networks.
+_PORTABLE_SUFFIX, _PAGE_SUFFIX = "-safetensors", "-web"
 
 
 def export(config: Config) -> None:
     """Writes the networks of a run to --export_dir, in the format --format, each as the next version of its name.
 
-    With --format=safetensors, all networks of the run are in one folder.
+    With --format=safetensors and --format=web, all networks of the run are in one folder.
 
     Raises:
         UserError: if there is no such run, it has no checkpoint, the format does not fit its networks, a package is
@@ -48,6 +49,10 @@ def export(config: Config) -> None:
         run = as_portable(networks[0])
         write = functools.partial(write_portable_run, networks, checkpoint=config.checkpoint)
         _export_one(run, export_directory / (run.name + _PORTABLE_SUFFIX), write, all_patients=True)
+        return
+    if config.format == "web":
+        run = whole_run(networks)
+        _export_one(run, export_directory / (run.name + _PAGE_SUFFIX), functools.partial(write_web_page, networks))
         return
     write_network, suffix = _WRITERS[config.format]
     if config.format == "saved_model":

@@ -26,10 +26,21 @@ _SHOWN_PATIENTS = 8
 
 
 def write_model_card(path: Path, trained: TrainedNetwork, interface: str, *, all_patients: bool = False) -> None:
-    """Writes the model card of an export.
+    """Writes the model card of an export to a file.
 
     Args:
         path: the file to write.
+        trained: the network.
+        interface: Markdown that describes the inputs and outputs.
+        all_patients: whether to list every patient; if not, some of many.
+    """
+    path.write_text(model_card(trained, interface, all_patients=all_patients), encoding="utf-8")
+
+
+def model_card(trained: TrainedNetwork, interface: str, *, all_patients: bool = False) -> str:
+    """Returns the model card of an export in Markdown.
+
+    Args:
         trained: the network.
         interface: Markdown that describes the inputs and outputs.
         all_patients: whether to list every patient; if not, some of many.
@@ -45,7 +56,7 @@ def write_model_card(path: Path, trained: TrainedNetwork, interface: str, *, all
         f"## Inputs and outputs\n\n{interface}",
         f"## Intended use\n\n{family.use}\n\n{NOT_A_MEDICAL_DEVICE}",
     ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 def data_facts(trained: TrainedNetwork) -> dict[str, str]:
@@ -93,9 +104,9 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
 
 def _restrictions(config: Config) -> tuple[str, ...]:
     """Returns the names of the flags that leave out some of a dataset's images."""
-    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "part", "clusters", "cluster")
+    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "clusters", "cluster")
     names = (*names, "train_size")
-    return names if config.part == "all" else (*names, "split_seed", "split_by")
+    return names if config.part == "all" else (*names, "part", "split_seed", "split_by")
 
 
 def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:

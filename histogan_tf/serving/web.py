@@ -1,119 +1,228 @@
-"""Writes a web page that runs a generator in the browser: static files that load nothing from other servers."""
+"""Writes a page that runs a network in the browser: one file that opens by a double click and loads nothing."""
 
 from __future__ import annotations
 
-import importlib.resources
+import base64
+import dataclasses
+import gzip
 import json
 import logging
-import shutil
-import subprocess
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from histogan_tf.classifier.prediction import untrained_columns
+from histogan_tf.classifier.results import THRESHOLD
+from histogan_tf.config.families import CLASSIFIER, GENERATOR, TRANSLATOR
+from histogan_tf.data.image_set import label_number
+from histogan_tf.data.sources import reader_of
+from histogan_tf.data.sources.idc import PATCH_SIZE, pad_to_patch
 from histogan_tf.errors import UserError
-from histogan_tf.serving.model_card import NOT_A_MEDICAL_DEVICE, data_facts, epochs_made
+from histogan_tf.reporting.single_page import render_page
+from histogan_tf.runs.pretrained import PRETRAINED_FOLDER
+from histogan_tf.serving.model_card import NOT_A_MEDICAL_DEVICE, data_facts, epochs_made, model_card
 from histogan_tf.serving.onnx_model import (
     example_inputs,
     in_half_precision,
     interface,
+    largest_difference,
     largest_level_difference,
     outside_network,
     to_onnx,
 )
+from histogan_tf.serving.web_runtime import WebRuntime, fetch_runtime
+from histogan_tf.trained.directions import find_directions
 from histogan_tf.trained.load import TrainedNetwork
+
+if TYPE_CHECKING:
+    import onnx
 
 logger = logging.getLogger(__name__)
 
-_PAGE_FILES = ("index.html", "style.css", "page.js", "latents.js")
-_NPM_FILES = ("package.json", "package-lock.json")
-_RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-_NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+_FOLDER = Path(__file__).parent / "page"
 _LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add one more
+_PROBABILITY = 5e-5  # by which half precision may change a probability; the browser's arithmetic adds about 1e-6
+
+# What a page of each kind says first, its body, and its scripts beside network.js and files.js.
+_KINDS = {
+    GENERATOR: (
+        "A neural network invents these patches here, in your browser. None of them shows a patient.",
+        "generator.html.j2",
+        ("latents.js", "generator.js"),
+    ),
+    TRANSLATOR: (
+        "A neural network repaints images here, in your browser. What a translation shows was never in the tissue.",
+        "own_images.html.j2",
+        ("reading.js", "own_images.js"),
+    ),
+    CLASSIFIER: (
+        "A neural network tells two classes of images apart here, in your browser.",
+        "own_images.html.j2",
+        ("reading.js", "own_images.js"),
+    ),
+}
 
 
-def write_web_page(trained: TrainedNetwork, folder: Path) -> str:
-    """Writes the page, the generator as ONNX, its description (model.json), and onnxruntime-web.
+def write_web_page(networks: Sequence[TrainedNetwork], folder: Path) -> str:
+    """Writes index.html, which holds the networks of a run, its model card, and onnxruntime-web.
 
     Args:
-        trained: a generator.
+        networks: of one run: a generator, a classifier, or the networks of a CycleGAN, one for each direction.
         folder: an existing folder.
 
     Returns:
-        Markdown for the model card that describes the generator's inputs and outputs.
+        Markdown for the model card that describes the networks' inputs and outputs.
 
     Raises:
-        UserError: if the network is not a generator, the packages of the extra `export` are not installed, the
-            converted generator differs too much, or npm is missing or cannot fetch onnxruntime-web.
+        UserError: if the packages of the extra `export` are not installed, a converted network differs too much, or
+            onnxruntime-web cannot be fetched.
     """
-    if trained.kind != "generator":
-        raise UserError(f"--format=web shows a generator, and {trained.name} is a {trained.kind}: choose another --run")
+    runtime = fetch_runtime()
+    models = [_smallest_model(trained) for trained in networks]
+    described = interface(models[0])
+    run = whole_run(networks)
+    lead, page_body, scripts = _KINDS[run.kind]
+    page = render_page(
+        _FOLDER,
+        "index.html.j2",
+        style="page.css",
+        scripts=("network.js", "files.js", *scripts),
+        body=page_body,
+        lead=lead,
+        description=_description(run, networks),
+        warning=NOT_A_MEDICAL_DEVICE,
+        card=model_card(run, described),
+        blocks=_blocks(runtime, models),
+        runtime_version=runtime.version,
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    logger.info("%s: the page has %.1f MB", run.name, len(page) / 1e6)
+    return described
+
+
+def whole_run(networks: Sequence[TrainedNetwork]) -> TrainedNetwork:
+    """Returns the first network of a run under the name of the run, which that of a direction begins with."""
+    return dataclasses.replace(networks[0], name=networks[0].output_directory.name)
+
+
+def _smallest_model(trained: TrainedNetwork) -> onnx.ModelProto:
+    """Returns the network as ONNX, with weights in half precision if that changes its outputs little enough.
+
+    Images may change by one level, and probabilities by 5e-5.
+    """
     network, inputs = outside_network(trained), example_inputs(trained)
     model = to_onnx(network)
-    halved = in_half_precision(model)
-    for candidate in (halved, model):
-        difference = largest_level_difference(candidate, network, inputs)
+    is_classifier = trained.kind == CLASSIFIER
+    measure, most = (largest_difference, _PROBABILITY) if is_classifier else (largest_level_difference, _LEVELS)
+    unit = "" if is_classifier else " of 255 levels"
+    for candidate in (in_half_precision(model), model):
+        difference = measure(candidate, network, inputs)
         logger.info(
-            "%s: %.1f MB as ONNX, at most %d of 255 levels off the Keras network",
+            "%s: %.1f MB as ONNX, at most %.2g%s off the Keras network",
             trained.name,
             candidate.ByteSize() / 1e6,
             difference,
+            unit,
         )
-        if difference <= _LEVELS:
-            break
-    else:
-        raise UserError(
-            f"{trained.name} as ONNX differs by {difference} of 255 levels from the Keras network (at most {_LEVELS} "
-            f"is allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
-        )
-    page = importlib.resources.files("histogan_tf.serving") / "page"
-    for name in _PAGE_FILES:
-        (folder / name).write_bytes((page / name).read_bytes())
-    (folder / "model.onnx").write_bytes(candidate.SerializeToString())
-    _write_description(folder / "model.json", trained, candidate.ByteSize())
-    with tempfile.TemporaryDirectory() as npm_folder:
-        for name in _NPM_FILES:
-            (Path(npm_folder) / name).write_bytes((page / name).read_bytes())
-        _install_runtime(Path(npm_folder), folder / "onnxruntime-web")
-    return interface(candidate)
+        if difference <= most:
+            return candidate
+    raise UserError(
+        f"{trained.name} as ONNX differs by {difference:.2g}{unit} from the Keras network (at most {most:g} is "
+        f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
+    )
 
 
-def _write_description(path: Path, trained: TrainedNetwork, num_bytes: int) -> None:
-    """Writes the facts about the generator that the page reads."""
-    height, width, channels = trained.image_shape
-    description = {
-        "name": trained.name,
-        "num_bytes": num_bytes,
-        "z_dim": trained.config.z_dim,
-        "z_dist": trained.config.z_dist,
+def _description(run: TrainedNetwork, networks: Sequence[TrainedNetwork]) -> dict[str, Any]:
+    """Returns the facts about a run and its networks that the page reads."""
+    height, width, channels = run.image_shape
+    epochs = epochs_made(run)
+    of_kind = {GENERATOR: _generator_facts, TRANSLATOR: _image_facts, CLASSIFIER: _image_facts}[run.kind]
+    facts = {"model": run.config.model, **{name: fact for name, fact in data_facts(run).items() if fact}}
+    if epochs is not None:
+        facts["trained for"] = f"{epochs:.3g} epochs, {run.step} steps"
+    return {
+        "name": run.name,
+        "kind": run.kind,
         "height": height,
         "width": width,
         "channels": channels,
-        "labels": list(trained.class_names) if trained.num_classes else [],
-        "facts": {
-            "model": trained.config.model,
-            **{name: fact for name, fact in data_facts(trained).items() if fact},
-            "trained for": f"{epochs_made(trained):.3g} epochs, {trained.step} steps",
-        },
-        "warning": NOT_A_MEDICAL_DEVICE,
+        "networks": [_ends(trained) for trained in networks],
+        "facts": facts,
+        **of_kind(run),
     }
-    path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _install_runtime(npm_folder: Path, target: Path) -> None:
-    """Fetches by npm the onnxruntime-web that package-lock.json pins, and copies the files that the page loads."""
-    try:
-        subprocess.run(_NPM, cwd=npm_folder, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise UserError(
-            "--format=web needs npm, which comes with Node.js, to fetch onnxruntime-web: install Node.js 18 or newer"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip() or error.stdout.strip() or "no reason given")[:300]
-        raise UserError(
-            f"npm cannot fetch onnxruntime-web ({reason}): check npm's access to its registry (npm ping)"
-        ) from error
-    target.mkdir()
-    package = npm_folder / "node_modules" / "onnxruntime-web"
-    for name in _RUNTIME_FILES:
-        shutil.copyfile(package / "dist" / name, target / name)
-    shutil.copyfile(package / "package.json", target / "package.json")  # names its version and licence
+def _ends(trained: TrainedNetwork) -> dict[str, str]:
+    """Returns the names of the classes from which and to which a network translates; none for other networks."""
+    if trained.kind != TRANSLATOR:
+        return {}
+    first, second = (trained.class_names[domain["label"]] for domain in trained.dataset["domains"])
+    source, target = (first, second) if trained.name.endswith("A2B") else (second, first)
+    return {"source": source, "target": target}
+
+
+def _generator_facts(trained: TrainedNetwork) -> dict[str, Any]:
+    """Returns what the page needs to make the images that --mode=generate makes, and the directions."""
+    config, class_names = trained.config, list(trained.class_names)
+    is_one_class = not config.conditional and config.label is not None
+    is_pretrained = trained.directory.parent == PRETRAINED_FOLDER
+    return {
+        "run": f"pretrained:{trained.directory.name}" if is_pretrained else trained.name,
+        "z_dim": config.z_dim,
+        "z_dist": config.z_dist,
+        "labels": class_names if config.conditional else [],
+        "only_label": label_number(config.label, trained.class_names) if is_one_class else None,
+        "class_file": json.dumps({"class_names": class_names}, indent=2, ensure_ascii=False) + "\n",
+        "directions": [
+            {
+                "name": direction.name,
+                "vector": [round(float(number), 6) for number in direction.vector],
+                "low": direction.low,
+                "high": direction.high,
+            }
+            for direction in find_directions(trained)
+        ],
+    }
+
+
+def _image_facts(trained: TrainedNetwork) -> dict[str, Any]:
+    """Returns how the page prepares the reader's images, as the run prepared its own, and the classes."""
+    config, (height, width, channels) = trained.config, trained.image_shape
+    is_padded = reader_of(config.dataset).before_sizing is pad_to_patch
+    takes = "any size" if config.output_height and not config.crop else f"{width} × {height} pixels"
+    if config.crop:
+        takes = f"at least {config.input_width} × {config.input_height} pixels"
+    elif is_padded:
+        takes = f"at most {PATCH_SIZE} × {PATCH_SIZE} pixels"
+    facts: dict[str, Any] = {
+        "preparation": {
+            "pad": PATCH_SIZE if is_padded else None,
+            "crop": [config.input_height, config.input_width] if config.crop else None,
+            "size": [config.output_height, config.output_width] if config.output_height else None,
+        },
+        "takes": takes if channels == 3 else f"{takes}, grey",
+    }
+    if trained.kind == CLASSIFIER:
+        negative, positive = trained.class_names
+        columns = {"positive_class": positive} | untrained_columns(config)
+        facts |= {
+            "negative_class": negative,
+            "positive_class": positive,
+            "threshold": THRESHOLD,
+            "columns": list(columns.items()),  # a list, since Jinja sorts the names of a mapping
+        }
+    return facts
+
+
+def _blocks(runtime: WebRuntime, models: Sequence[onnx.ModelProto]) -> dict[str, str]:
+    """Returns what the page unpacks, by name: the worker's script, and what that runs; gzip in base 64."""
+    worker = (_FOLDER / "worker.js").read_bytes()
+    contents = {
+        "runtime": runtime.script + b"\n" + worker,
+        "glue": runtime.glue,
+        "wasm": runtime.wasm,
+        **{f"model-{number}": model.SerializeToString() for number, model in enumerate(models)},
+    }
+    return {
+        name: base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii") for name, content in contents.items()
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.reporting.pictures import to_pillow
+from histogan_tf.reporting.single_page import render_page
 
 SURENESS = ("a guess", "not very sure", "fairly sure", "very sure", "certain")  # what 1 to 5 mean
 _FOLDER = Path(__file__).parent / "quiz_page"
@@ -58,17 +59,11 @@ def quiz_html(questions: Sequence[Question], subject: str, salt: str) -> str:
         subject: what the patches are, in the plural, such as "idc patches of 50x50 pixels".
         salt: any text; a page made with another one has other digests.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("quiz.css", "quiz.js"))
-    return environment.get_template("quiz.html.j2").render(
+    return render_page(
+        _FOLDER,
+        "quiz.html.j2",
+        style="quiz.css",
+        scripts=("quiz.js",),
         quiz=quiz_id(questions),
         salt=salt,
         subject=subject,
@@ -78,10 +73,6 @@ def quiz_html(questions: Sequence[Question], subject: str, salt: str) -> str:
             {"image": _png(question.image), "size": question.size, "answer": _hashed_answer(salt, number, question)}
             for number, question in enumerate(questions)
         ],
-        style=style,
-        style_hash=_source_hash(style),
-        script=script,
-        script_hash=_source_hash(script),
     )
 
 
@@ -94,8 +85,3 @@ def _png(image: np.ndarray) -> str:
 
 def _hashed_answer(salt: str, number: int, question: Question) -> str:
     return hashlib.sha256(f"{salt}:{number}:{question.origin}".encode()).hexdigest()
-
-
-def _source_hash(source: str) -> str:
-    """Returns the hash by which a content security policy allows one script or style and no other."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}"

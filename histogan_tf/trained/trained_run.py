@@ -20,6 +20,7 @@ from histogan_tf.machine.device import prepare
 from histogan_tf.runs.pretrained import find_directory, is_pretrained
 from histogan_tf.runs.restoring import steps_made
 from histogan_tf.runs.run_directory import read_metrics, read_run
+from histogan_tf.trained.directions import Direction, find_directions
 from histogan_tf.trained.generate import chosen_label, images_in_turn, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.trained.translate import check_channels
@@ -27,7 +28,11 @@ from histogan_tf.training.cyclegan_step import Translator
 from histogan_tf.training.sampling import Sampler
 
 # What a network of each kind can be asked for; measuring one by these is what `hg.evaluate` is for.
-_METHODS = {GENERATOR: "sample()", TRANSLATOR: "translate()", CLASSIFIER: "predict(), scores and positive_class"}
+_METHODS = {
+    GENERATOR: "sample() and directions",
+    TRANSLATOR: "translate()",
+    CLASSIFIER: "predict(), scores and positive_class",
+}
 
 
 class TrainedRun:
@@ -47,6 +52,7 @@ class TrainedRun:
         self._command = config
         self._directory, self._config, self._dataset = read_run(config)
         self._generator: tuple[TrainedNetwork, Sampler] | None = None
+        self._directions: list[Direction] | None = None
         self._translators: dict[tuple[Any, ...], Translator] = {}
         self._predictor: Callable[[Any], np.ndarray] | None = None
 
@@ -153,14 +159,25 @@ class TrainedRun:
         """
         flags = {"num_images": num_images, "seed": seed, "label": label}
         config = parse_keywords({"mode": "generate", **flags})
-        self._require(GENERATOR, "sample()")
-        if self._generator is None:
-            prepare(self._command)
-            (source,) = load_networks(self._command, kind=GENERATOR)
-            self._generator = source, sampler_of(source)
-        source, sampler = self._generator
+        source, sampler = self._loaded_generator("sample()")
         chosen = chosen_label(config, source)
         return np.concatenate(list(images_in_turn(sampler, config.num_images, config.seed, chosen)))
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions of z in which a generator's images change most, as --visualize=directions draws them.
+
+        Each has a `name`, such as "more nuclei", a `vector`, float32 (z_dim,), its ends `low` and `high`, the
+        `correlations` by which it was named, and `moved(latents, place)`. Finding them takes up to some minutes; they
+        are kept.
+
+        Raises:
+            UserError: if the run is no generator or has no checkpoint.
+        """
+        source, _ = self._loaded_generator("directions")
+        if self._directions is None:
+            self._directions = find_directions(source)
+        return list(self._directions)
 
     def translate(self, images: ImageSet | np.ndarray, direction: str = "A2B") -> np.ndarray:
         """Images translated by a trained CycleGAN, as --mode=translate translates them.
@@ -218,6 +235,15 @@ class TrainedRun:
             (trained,) = load_networks(self._command, kind=CLASSIFIER)
             self._predictor = family_of(self.model).call("predictor", trained.network)
         return self._predictor(pixels)
+
+    def _loaded_generator(self, what: str) -> tuple[TrainedNetwork, Sampler]:
+        """Returns the generator and its sampler; `what` needs them."""
+        self._require(GENERATOR, what)
+        if self._generator is None:
+            prepare(self._command)
+            (source,) = load_networks(self._command, kind=GENERATOR)
+            self._generator = source, sampler_of(source)
+        return self._generator
 
     def _require(self, kind: str, what: str) -> None:
         if self.kind != kind:

@@ -15,6 +15,7 @@ from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import output_folder
+from histogan_tf.trained.directions import find_directions
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.training.sampling import Sampler
@@ -25,6 +26,7 @@ _GIF_SECONDS = 2.0
 _MERGED_GIF_SECONDS = 8.0
 _MERGED_COLUMNS = 10
 _INTERPOLATION_STEPS = 10
+_DIRECTION_STEPS = 5
 
 
 def visualize_latents(config: Config) -> None:
@@ -44,6 +46,7 @@ def visualize_latents(config: Config) -> None:
         "walk_gifs": artist.walk_gifs,
         "walk_gif_merged": artist.walk_gif_merged,
         "interpolation": artist.interpolation,
+        "directions": artist.directions,
     }
     dimensions = range(source.config.z_dim)
     names = {
@@ -61,7 +64,7 @@ class _Artist:
     """Draws the pictures, by one method each; --num_images is the number of images in a sheet or of frames in a GIF."""
 
     def __init__(self, config: Config, sampler: Sampler, source: TrainedNetwork, directory: Path) -> None:
-        self._sampler, self._directory = sampler, directory
+        self._sampler, self._source, self._directory = sampler, source, directory
         self._num_images, self._z_dim = config.num_images, source.config.z_dim
         self._z_dist = source.config.z_dist
         self._num_for_modes = sum(isinstance(layer, ModeOfLatent) for layer in source.network.layers)
@@ -118,6 +121,22 @@ class _Artist:
         latents = mix(begin, end, fraction).reshape(-1, self._z_dim)
         sheet = pictures.tile(self._images(latents), _INTERPOLATION_STEPS)
         pictures.save_png(self._directory / "interpolation.png", sheet)
+
+    def directions(self) -> None:
+        """Draws a row for each direction that changes images most: some random patches, at five places along it.
+
+        A row has as many patches as --num_images allows for all rows, but at least one.
+        """
+        found = find_directions(self._source)
+        starts = self._draw(max(1, self._num_images // (len(found) * _DIRECTION_STEPS)))
+        labels = np.repeat(self._sampler.numbered_labels(0, len(starts), self._label), _DIRECTION_STEPS)
+        rows = []
+        for direction in found:
+            places = np.tile(np.linspace(direction.low, direction.high, _DIRECTION_STEPS), len(starts))
+            latents = direction.moved(np.repeat(starts, _DIRECTION_STEPS, axis=0), places)
+            rows.append(self._sampler.images(latents, labels))
+        sheet = pictures.tile(np.concatenate(rows), len(labels))
+        pictures.save_rows(self._directory / "directions.png", sheet, [direction.name for direction in found])
 
     def _dimensions(self, dimensions: list[int] | None = None):
         dimensions = list(range(self._z_dim)) if dimensions is None else dimensions

@@ -71,7 +71,6 @@ def test_one_direction_of_a_translator_can_be_exported_alone(do_export, tmp_path
         ("nothing", [], "there is no run nothing"),
         ("untrained", [], "untrained has no checkpoint yet: train it"),
         ("plain", ["--z_dim=9"], "--z_dim=9"),
-        ("translator", ["--format=web"], "translator-A2B is a translator"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(do_export, tmp_path, run, flags, words):

@@ -142,6 +142,7 @@ def test_a_run_without_a_checkpoint_is_told(do, checkpoint_dir):
         ("walk_gifs", ["walk_000.gif", "walk_001.gif", "walk_002.gif"]),
         ("walk_gif_merged", ["walk_merged.gif"]),
         ("interpolation", ["interpolation.png"]),
+        ("directions", ["directions.png"]),
     ],
 )
 @pytest.mark.parametrize("run", ["plain", "conditional"])

@@ -12,6 +12,7 @@ from PIL import Image
 from histogan_tf.cli import command_line
 from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.trained import visualize
+from histogan_tf.trained.directions import Direction
 
 NUM_IMAGES, Z_DIM = 20, 3
 WALK = np.arange(NUM_IMAGES) / NUM_IMAGES
@@ -110,6 +111,22 @@ def test_merged_walks_go_there_and_back(draw, tmp_path):
     there = np.rint(255 * WALK).astype(int).tolist()
     assert levels == there + there[-2::-1]  # the two equal frames in the middle are stored as one
     assert milliseconds == pytest.approx(8000, rel=0.05)
+
+
+def test_directions_have_a_row_each_of_patches_at_five_places(draw, monkeypatch):
+    vectors = np.eye(Z_DIM, dtype=np.float32)[:2]
+    found = [
+        Direction(f"direction {number}", vector, -4.0, 4.0, {}, "normal01") for number, vector in enumerate(vectors)
+    ]
+    monkeypatch.setattr(visualize, "find_directions", lambda source: found)
+    rows = draw("directions", "normal01")
+    assert len(rows) == 2
+    for number, latents in enumerate(rows):
+        assert len(latents) == 10  # of the 20 images of --num_images, each row has two patches at five places
+        np.testing.assert_allclose(latents[:, number], [-4, -2, 0, 2, 4] * 2, atol=1e-6)
+        others = np.delete(latents, number, axis=1).reshape(2, 5, -1)
+        assert (others == others[:, :1]).all()
+        assert (others[0, 0] != others[1, 0]).all()
 
 
 def test_interpolation_is_straight_for_uniform_latents_and_an_arc_for_normal_ones(draw):
