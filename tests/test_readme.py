@@ -127,7 +127,8 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
         "batching_parameters_file",
     ),
     "examples/serving_client.py": ("protocol", "count"),
-    "benchmarks": ("output", "seconds", "workloads"),
+    "benchmarks": ("output", "precisions", "seconds", "workloads"),
+    "Python's web server": ("directory",),
     "ruff": ("fix",),
     "TensorBoard": ("logdir",),
 }

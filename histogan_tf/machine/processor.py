@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from histogan_tf.machine.cores import num_usable_cores
+from histogan_tf.machine.lazy_module import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +31,11 @@ def vector_instructions(cpu_info: Path = _CPU_INFO) -> tuple[str, ...] | None:
         return None
     found = {name for line in lines if line.lower().startswith(("flags", "features")) for name in line.split()}
     return tuple(name for name in _VECTOR_INSTRUCTIONS if name in found)
+
+
+def has_bfloat16() -> bool:
+    """Returns whether the processor has instructions for bfloat16; False where that is unknown, outside of Linux."""
+    return bool(_BFLOAT16.intersection(vector_instructions() or ()))
 
 
 @functools.cache
