@@ -128,7 +128,6 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
     ),
     "examples/serving_client.py": ("protocol", "count"),
     "benchmarks": ("output", "precisions", "seconds", "workloads"),
-    "Python's web server": ("directory",),
     "ruff": ("fix",),
     "TensorBoard": ("logdir",),
 }
