@@ -18,6 +18,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import random_view
 from histogan_tf.errors import UserError
 from histogan_tf.machine import replicas
+from histogan_tf.machine.gpu import compiles_with_xla, has_gpu
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.machine.workers import check_same, of_the_chief, this_worker
@@ -25,6 +26,8 @@ from histogan_tf.models.resnet import ResNetClassifier
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import Run
 from histogan_tf.training.loop import StepResult
+from histogan_tf.training.losses import sigmoid_cross_entropy
+from histogan_tf.training.optimizers import with_loss_scaling
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +50,13 @@ class FineTuner:
 
     def __init__(self, config: Config, classifier: ResNetClassifier, training: ImageSet, held_out: ImageSet) -> None:
         self._config, self._classifier = config, classifier
+        # The backbone's max pooling lies before the last stage.
+        self.compiles_with_xla = compiles_with_xla(config, ("MaxPoolGrad",) if config.fine_tune == "all" else ())
         self._training, self._held_out = training, held_out
         self._steps_per_epoch = pipeline.steps_per_epoch(len(training), config.batch_size)
         self._predict = Predictor(classifier.network)
         self._variables = classifier.trainable_variables(config.fine_tune)
-        self._optimizer = keras.optimizers.Adam(config.fine_tune_learning_rate)
+        self._optimizer = with_loss_scaling(keras.optimizers.Adam(config.fine_tune_learning_rate), config.precision)
         self._optimizer.build(self._variables)
         self._best = [tf.Variable(variable.numpy(), trainable=False) for variable in self._variables]
         self._best_loss = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
@@ -119,10 +124,8 @@ class FineTuner:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in self._variables])
             logits = self._classifier.network(images, training=False)[:, 0]
-            loss = tf.reduce_mean(
-                tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits)
-            )
-            global_loss = replicas.share_of_loss(loss)
+            loss = _loss(logits, tf.cast(labels, tf.float32))
+            global_loss = self._optimizer.scale_loss(replicas.share_of_loss(loss))
         gradients = tape.gradient(global_loss, [variable.value for variable in self._variables])
         self._optimizer.apply(gradients, self._variables)
         return StepResult({"log_loss": loss}, {})
@@ -135,6 +138,14 @@ class FineTuner:
             for best, variable in zip(self._best, self._variables, strict=True):
                 best.assign(variable.value)
         return loss
+
+
+def _loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns the mean log loss, float32, of logits and labels, float32 (batch,)."""
+    if has_gpu():
+        return sigmoid_cross_entropy(logits, labels)
+    # The gradient of TensorFlow's own has other last bits. Runs on CPUs were begun with it, and go on as they were.
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
 
 
 def _check_finite(epoch: int, losses: dict[str, float]) -> None:

@@ -15,7 +15,7 @@ from histogan_tf.data.download import download
 from histogan_tf.machine import workers
 from histogan_tf.machine.device import prepare
 from histogan_tf.paper.run_study import run_study
-from histogan_tf.runs.run_directory import read_run, recorded_machine
+from histogan_tf.runs.run_directory import read_run, recorded_machine, recorded_precision
 from histogan_tf.serving.export import export
 from histogan_tf.synthesis.evaluation import evaluate_folder, evaluate_generator
 from histogan_tf.synthesis.quiz import make_quiz
@@ -32,7 +32,7 @@ def run_command(config: Config) -> None:
         UserError: if the user made a mistake, such as a wrong flag.
         loop.Interrupted: if training was stopped by a signal.
     """
-    prepare(config, recorded_machine(config))
+    config = prepare(config, recorded_machine(config), recorded_precision(config))
     workers.start(config)
     perform(config)
 

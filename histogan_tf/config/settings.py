@@ -137,6 +137,7 @@ def resolve(config: Config) -> Config:
     family = family_of(config.model)
     _check_heeded(config, family)
     _check_distribution(config)
+    check_precision(config)
     _check_quiz(config)
     stage_numbers(config.feature_layer, _NUM_STAGES)
     config = _resolve_format(_resolve_sizes(config))
@@ -222,6 +223,30 @@ def _check_distribution(config: Config) -> None:
         raise UserError(
             "--sync_batch_norm needs several replicas: add --distribution=mirrored or --distribution=multi_worker, or "
             "leave --sync_batch_norm out"
+        )
+
+
+def check_precision(config: Config) -> None:
+    """Refuses what float16 cannot do, and XLA on several devices.
+
+    Raises:
+        UserError: if a flag cannot be combined with --precision=float16, or --jit_compile with --distribution.
+    """
+    if config.jit_compile and config.distribution != "none":
+        raise UserError(
+            f"--jit_compile works on one device, not with --distribution={config.distribution}: leave one of them out"
+        )
+    if config.precision != "float16" or config.mode not in ("train", "paper"):
+        return
+    remedy = "take --precision=bfloat16 or --precision=float32"
+    if config.distribution != "none":
+        raise UserError(
+            f"--precision=float16 trains on one device, not with --distribution={config.distribution}: {remedy}"
+        )
+    if config.r1_gamma:
+        raise UserError(
+            f"--r1_gamma={config.r1_gamma}: the gradient of its gradient leaves the range of --precision=float16: "
+            f"{remedy}"
         )
 
 

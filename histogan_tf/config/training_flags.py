@@ -8,6 +8,8 @@ from histogan_tf.config.flag import Table, flag
 
 DIFFAUGMENT_POLICIES = Table("histogan_tf.training.augmentation:POLICIES")
 ADVERSARIAL_LOSSES = Table("histogan_tf.training.losses:LOSSES")
+MIXED_PRECISION = "mixed"  # becomes another precision once the device is known
+PRECISIONS = ("float32", "bfloat16", "float16", MIXED_PRECISION)
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 
 
@@ -214,15 +216,34 @@ class TrainingFlags:
     )
     precision: str = flag(
         "float32",
-        "Numbers to compute with. With bfloat16, weights, statistics of batch normalization and losses stay float32.",
+        "Numbers to compute with. Weights, statistics of normalization and losses are always float32. bfloat16 is fast "
+        "where the processor or GPU has instructions for it. float16, for older GPUs, is trained with loss scaling. "
+        "mixed stands for the one of these that the machine has fast instructions for, or for float32 if it has none; "
+        "the run records which.",
         section="training",
-        choices=("float32", "bfloat16"),
+        choices=PRECISIONS,
     )
     cpu_kernels: bool = flag(
         True,
-        "On a CPU, build networks from layers that compute the same as Keras's, to within rounding, in less time. If "
-        "it is off, and always on a GPU, networks are built from plain Keras layers.",
+        "Build networks from layers that compute the same as Keras's, to within rounding, in less time: on a CPU all "
+        "layers, on a GPU the normalizations and the optimizer. If it is off, from plain Keras layers.",
         section="training",
+    )
+    deterministic: bool = flag(
+        True,
+        "Use TensorFlow's deterministic operations, so that the same command gives the same bytes on the same kind of "
+        "machine, and a run that goes on ends as one that was never stopped. They cost no measurable time on a CPU; on "
+        "a GPU, leaving them out may save time.",
+        section="training",
+        fixed=False,
+    )
+    jit_compile: bool | None = flag(
+        None,
+        "Compile the training step by XLA, which fuses its operations. If left out, it is compiled on one GPU, unless "
+        "XLA has no deterministic operation for a part of it: --model=projected and --fine_tune=all need "
+        "--deterministic=false for that. Never on a CPU or on several devices, if left out.",
+        section="training",
+        fixed=False,
     )
     distribution: str = flag(
         "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -11,25 +12,38 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
+from histogan_tf.config.settings import check_precision
+from histogan_tf.config.training_flags import MIXED_PRECISION
 from histogan_tf.machine.cores import num_usable_cores
+from histogan_tf.machine.gpu import precision_here
 from histogan_tf.machine.processor import warn_of_slow_bfloat16
 
 logger = logging.getLogger(__name__)
 
 
-def prepare(config: Config, recorded: Mapping[str, Any] | None = None) -> None:
+def prepare(config: Config, recorded: Mapping[str, Any] | None = None, precision: str | None = None) -> Config:
     """Sets TensorFlow up: deterministic operations, GPU memory taken as needed, and cores shared among the networks.
 
     It logs the names of the devices. Where TensorFlow has begun already, as in a notebook, memory and threads stay as
-    they are, and a warning says so if this training takes other threads.
+    they are, and a warning says so if this training takes other threads. Deterministic operations, once asked for, stay
+    until the process ends.
 
     Args:
         config: the settings of the command.
         recorded: what `processor.machine_record` returned where the run was begun that is to go on; its number of
             threads is taken, since sums of other parts end in other bits. None for a new run.
+        precision: the precision that a run was begun with that is to go on; None for a new run.
+
+    Returns:
+        The settings, in which --precision=mixed has become the precision that it stands for.
+
+    Raises:
+        UserError: if --precision=mixed stands for float16 here, and another flag does not work with that.
     """
-    # Without it, some kernels add numbers in the order in which threads finish, and a resumed run would differ.
-    tf.config.experimental.enable_op_determinism()
+    if config.deterministic:
+        # Without it, some kernels add numbers in the order in which threads finish, and a resumed run would differ.
+        tf.config.experimental.enable_op_determinism()
+    config = _with_known_precision(config, precision)
     devices = tf.config.list_physical_devices("GPU")
     for device in devices:
         with contextlib.suppress(RuntimeError):
@@ -43,8 +57,23 @@ def prepare(config: Config, recorded: Mapping[str, Any] | None = None) -> None:
         _share_out_cores(family_of(config.model).num_parallel_networks)
     if not devices and config.precision == "bfloat16":
         warn_of_slow_bfloat16()
+    if not devices and config.precision == "float16":
+        logger.warning(
+            "--precision=float16 is for GPUs: a processor emulates it, so that a step takes longer than in float32; "
+            "train with --precision=mixed, in a --run of its own if this one has begun"
+        )
     names = [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in devices]
     logger.info("device: %s", ", ".join(names) or "CPU (TensorFlow sees no GPU)")
+    return config
+
+
+def _with_known_precision(config: Config, precision: str | None) -> Config:
+    if config.precision != MIXED_PRECISION:
+        return config
+    config = dataclasses.replace(config, precision=precision or precision_here())
+    check_precision(config)
+    logger.info("precision: mixed is %s here", config.precision)
+    return config
 
 
 def _share_out_cores(num_networks: int) -> None:

@@ -34,6 +34,11 @@ def vector_instructions(cpu_info: Path = _CPU_INFO) -> tuple[str, ...] | None:
     return tuple(name for name in _VECTOR_INSTRUCTIONS if name in found)
 
 
+def has_bfloat16() -> bool:
+    """Returns whether the processor has instructions for bfloat16; False where that is unknown, outside of Linux."""
+    return bool(_BFLOAT16.intersection(vector_instructions() or ()))
+
+
 @functools.cache
 def warn_of_slow_bfloat16() -> None:
     """Logs a warning, once in a process, if the processor has to emulate bfloat16."""

@@ -93,7 +93,38 @@ def once(action: Callable[[], None]) -> None:
         tf.distribute.get_replica_context().merge_call(lambda strategy: action())
 
 
-def on_all_replicas(step: Callable[..., Any]) -> Any:
+class CompiledStep:
+    """The step of a trainer, a method, compiled to a graph that each replica runs on its share of the images.
+
+    A trainer whose attribute `compiles_with_xla` is true has its step compiled by XLA, which fuses operations that
+    read and write the same arrays; others, and those without the attribute, by TensorFlow alone.
+
+    Args:
+        step: the method, see `on_all_replicas`.
+    """
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        @functools.wraps(step)
+        def on_replicas(trainer: Any, number: tf.Tensor, *batch: tf.Tensor) -> Any:
+            return _run_on_all_replicas(step, trainer, number, *batch)
+
+        self._graph, self._xla = (
+            tf.function(on_replicas, autograph=False, jit_compile=jit_compile) for jit_compile in (None, True)
+        )
+        functools.update_wrapper(self, step)
+
+    def __get__(self, trainer: Any, owner: type | None = None) -> Any:
+        """Returns the step of a trainer, or, of the class, this object, which takes the trainer as first argument."""
+        if trainer is None:
+            return self
+        return (self._xla if getattr(trainer, "compiles_with_xla", False) else self._graph).__get__(trainer, owner)
+
+    def __call__(self, trainer: Any, *args: Any) -> Any:
+        """Makes the step of a trainer."""
+        return self.__get__(trainer)(*args)
+
+
+def on_all_replicas(step: Callable[..., Any]) -> CompiledStep:
     """Decorates the step of a trainer, a method, to be one graph that each replica runs on its share of the images.
 
     Args:
@@ -104,28 +135,26 @@ def on_all_replicas(step: Callable[..., Any]) -> Any:
         A method that takes the same arguments, with this worker's part of the global batch. In its result, losses are
         means over all replicas, and histograms hold the values of this worker's images.
     """
+    return CompiledStep(step)
 
-    @tf.function(autograph=False)
-    @functools.wraps(step)
-    def compiled(self: Any, number: tf.Tensor, *batch: tf.Tensor) -> Any:
-        if not tf.distribute.has_strategy():
-            return step(self, number, *batch)
 
-        def run(*shares: tf.Tensor) -> Any:
-            result = step(self, number, *shares)
-            losses = mean(tf.stack(list(result.losses.values())))  # one vector, for one message between workers
-            return result._replace(losses=dict(zip(result.losses, tf.unstack(losses), strict=True)))
+def _run_on_all_replicas(step: Callable[..., Any], trainer: Any, number: tf.Tensor, *batch: tf.Tensor) -> Any:
+    if not tf.distribute.has_strategy():
+        return step(trainer, number, *batch)
 
-        strategy = tf.distribute.get_strategy()
-        result = strategy.run(run, args=[_shares(strategy, values) for values in batch])
-        first = tf.nest.map_structure(lambda loss: strategy.experimental_local_results(loss)[0], result.losses)
-        local = {
-            name: tf.concat(strategy.experimental_local_results(values), axis=0)
-            for name, values in result.histograms.items()
-        }
-        return result._replace(losses=first, histograms=local)
+    def run(*shares: tf.Tensor) -> Any:
+        result = step(trainer, number, *shares)
+        losses = mean(tf.stack(list(result.losses.values())))  # one vector, for one message between workers
+        return result._replace(losses=dict(zip(result.losses, tf.unstack(losses), strict=True)))
 
-    return compiled
+    strategy = tf.distribute.get_strategy()
+    result = strategy.run(run, args=[_shares(strategy, values) for values in batch])
+    first = tf.nest.map_structure(lambda loss: strategy.experimental_local_results(loss)[0], result.losses)
+    local = {
+        name: tf.concat(strategy.experimental_local_results(values), axis=0)
+        for name, values in result.histograms.items()
+    }
+    return result._replace(losses=first, histograms=local)
 
 
 def _shares(strategy: tf.distribute.Strategy, values: tf.Tensor) -> Any:

@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from histogan_tf.config.feature_layers import stage_numbers
+from histogan_tf.machine.gpu import has_gpu
 from histogan_tf.models.cpu_kernels.normalization import fuse_batch_norms
 from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, NUM_STAGES, load_backbone
 
@@ -75,14 +76,16 @@ def build_classifier(
         feature_layer: the stages whose features are used, such as `stage2+stage3`, pooled and side by side in this
             order; None for the last stage. The stages after them are left out.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The features and the head are float32 with both.
-        cpu_kernels: whether to use the batch normalization that is fast on a CPU instead of Keras's own.
+        cpu_kernels: whether to use, on a CPU, the batch normalization that is fast there. On a GPU it is Keras's own,
+            which with fixed statistics is a scale and a shift: TensorFlow refuses the gradient of the fused operation
+            there, because with fixed statistics it is not deterministic.
 
     Raises:
         UserError: if the weights cannot be loaded, or do not fit the network; if there is no such stage.
     """
     stages = stage_numbers(feature_layer, NUM_STAGES)
     backbone = load_backbone(weights, seed=seed, size=size, precision=precision, last_stage=stages[-1])
-    if cpu_kernels:
+    if cpu_kernels and not has_gpu():
         fuse_batch_norms(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):

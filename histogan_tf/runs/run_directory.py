@@ -28,6 +28,7 @@ import numpy as np
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
+from histogan_tf.config.training_flags import MIXED_PRECISION, PRECISIONS
 from histogan_tf.errors import UserError
 from histogan_tf.machine.processor import machine_record, warn_of_other_machine
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
@@ -171,16 +172,31 @@ def recorded_machine(config: Config) -> dict[str, Any] | None:
 
     None if the command begins a run, trains none, or the run has no such record.
     """
-    if config.restart or config.mode not in ("train", "paper"):
-        return None
-    path = run_directory(config) / ("study.json" if config.mode == "paper" else "config.json")
-    try:
-        recorded = json.loads(path.read_bytes())["machine"]
-        num_threads = recorded["threads"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    recorded = _recorded(config, "machine")
+    num_threads = recorded.get("threads")
     is_number = isinstance(num_threads, int) and not isinstance(num_threads, bool)
     return recorded if is_number and 1 <= num_threads <= _MOST_THREADS else None
+
+
+def recorded_precision(config: Config) -> str | None:
+    """Returns the precision of the run or study that a command goes on with.
+
+    None if the command begins a run, trains none, or the run has no such record.
+    """
+    precision = _recorded(config, "settings").get("precision")
+    return precision if precision in PRECISIONS and precision != MIXED_PRECISION else None
+
+
+def _recorded(config: Config, part: str) -> dict[str, Any]:
+    """Returns a part of the record of the run or study that a command goes on with; an empty one if there is none."""
+    if config.restart or config.mode not in ("train", "paper"):
+        return {}
+    path = run_directory(config) / ("study.json" if config.mode == "paper" else "config.json")
+    try:
+        recorded = json.loads(path.read_bytes())[part]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    return recorded if isinstance(recorded, dict) else {}
 
 
 @contextlib.contextmanager

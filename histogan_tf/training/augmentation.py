@@ -171,7 +171,9 @@ class AdaptiveAugmentation(Augmentation):
     def _apply(self, policy: Policy, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         policy_seed, chance_seed = tf.unstack(tf.random.split(seed, 2))
         is_chosen = _per_image(images, 1, chance_seed)[0] < self.probability
-        return tf.where(is_chosen, policy(images, policy_seed), images)
+        # The gradients of a policy that uses its images twice are added up before that of the images themselves:
+        # TensorFlow adds three or more tensors in an order that depends on the moment.
+        return tf.where(is_chosen, policy(tf.identity(images), policy_seed), images)
 
     def adapt(self, step: tf.Tensor, real_logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Adds up the signs of this step's logits, and changes p in every fourth step.

@@ -16,6 +16,7 @@ from keras import ops
 from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float, to_uint8
 from histogan_tf.machine import replicas
+from histogan_tf.machine.gpu import compiles_with_xla
 from histogan_tf.machine.randomness import Purpose, stateless_seed, weight_seeds
 from histogan_tf.models.cyclegan import build_cyclegan_discriminator, build_cyclegan_generator, default_num_blocks
 from histogan_tf.models.precision import dtype_policy
@@ -134,6 +135,7 @@ class CycleGANTrainer:
         self, config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int, samples: Sequence[np.ndarray]
     ) -> None:
         self._config = config
+        self.compiles_with_xla = compiles_with_xla(config)
         self._samples = samples
         self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
         self.generator_A2B, self.generator_B2A = (
@@ -152,11 +154,11 @@ class CycleGANTrainer:
         self._d_optimizer.build(self._d_variables)
         self._translators = [Translator(self.generator_A2B), Translator(self.generator_B2A)]
 
-    def _adam(self, steps_per_epoch: int) -> keras.optimizers.Adam:
+    def _adam(self, steps_per_epoch: int) -> keras.Optimizer:
         config = self._config
         decay_step, total_steps = config.decay_epoch * steps_per_epoch, config.epoch * steps_per_epoch
         schedule = ConstantThenLinear(config.learning_rate, decay_step, total_steps)
-        return make_adam(schedule, config.beta1, cpu_kernels=config.cpu_kernels)
+        return make_adam(schedule, config.beta1, cpu_kernels=config.cpu_kernels, precision=config.precision)
 
     @property
     def networks(self) -> list[keras.Model]:
@@ -207,6 +209,7 @@ class CycleGANTrainer:
                 terms["identity_A"] = losses.mean_absolute_difference(identity_a, real_a)
                 terms["identity_B"] = losses.mean_absolute_difference(identity_b, real_b)
             loss = replicas.share_of_loss(tf.add_n([weights[name] * term for name, term in terms.items()]))
+            loss = self._g_optimizer.scale_loss(loss)
         self._g_optimizer.apply(tape.gradient(loss, self._g_variables), self._g_variables)
         return terms, A2B, B2A
 
@@ -250,7 +253,7 @@ class CycleGANTrainer:
                 "D_A": self._discriminator_loss(real_logits_a, fake_logits_a),
                 "D_B": self._discriminator_loss(real_logits_b, fake_logits_b),
             }
-            loss = replicas.share_of_loss(terms["D_A"] + terms["D_B"])
+            loss = self._d_optimizer.scale_loss(replicas.share_of_loss(terms["D_A"] + terms["D_B"]))
         self._d_optimizer.apply(tape.gradient(loss, self._d_variables), self._d_variables)
         logits = {
             "D_A(A)": real_logits_a,

@@ -133,6 +133,7 @@ class DCGANTrainer(GeneratorTrainer):
                 for name, (weight, penalty) in self._penalties.items()
             }
             loss = replicas.share_of_loss(tf.add_n([terms["d_loss"], *penalties.values()]))
+            loss = self.d_optimizer.scale_loss(loss)
         variables = self.discriminator.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, variables), variables)
         terms |= penalties | self._augmentation.adapt(step, real_logits)
@@ -156,7 +157,7 @@ class DCGANTrainer(GeneratorTrainer):
             tape.watch(fake_images)
             seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
             g_loss = self._adversarial_loss.generator(real_logits, self._discriminate(seen_images, labels))
-            loss = replicas.share_of_loss(g_loss)
+            loss = self.g_optimizer.scale_loss(replicas.share_of_loss(g_loss))
         image_gradient = tape.gradient(loss, fake_images)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake_images, variables, output_gradients=image_gradient)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from histogan_tf.config import Config
 from histogan_tf.machine import replicas
+from histogan_tf.machine.gpu import compiles_with_xla
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import draw_latents
@@ -32,6 +33,13 @@ class GeneratorTrainer:
         discriminator: the network that the generator is trained against.
         beta_2: the decay rate of Adam's second moment.
         averages_statistics: see `WeightAverage`.
+        refused_by_xla: the operations of the step that `gpu.compiles_with_xla` must know.
+
+    Attributes:
+        compiles_with_xla: whether XLA compiles the step.
+
+    Raises:
+        UserError: if --jit_compile asks for what XLA refuses.
     """
 
     def __init__(
@@ -42,12 +50,15 @@ class GeneratorTrainer:
         discriminator: keras.Model,
         beta_2: float = 0.999,
         averages_statistics: bool = False,
+        refused_by_xla: Collection[str] = (),
     ) -> None:
         self._config = config
+        self.compiles_with_xla = compiles_with_xla(config, refused_by_xla)
         self.generator, self.discriminator = build_generator(), discriminator
         rates = config.learning_rate, config.discriminator_learning_rate or config.learning_rate
         self.g_optimizer, self.d_optimizer = (
-            make_adam(rate, config.beta1, beta_2, cpu_kernels=config.cpu_kernels) for rate in rates
+            make_adam(rate, config.beta1, beta_2, cpu_kernels=config.cpu_kernels, precision=config.precision)
+            for rate in rates
         )
         self._adversarial_loss = losses.LOSSES[config.adversarial_loss]
         self._augmentation = augmentation_of(config)

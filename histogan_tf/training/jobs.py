@@ -30,7 +30,15 @@ from histogan_tf.machine.device import prepare
 from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, recorded_machine, run_directory, writing_run
+from histogan_tf.runs.run_directory import (
+    Run,
+    begin_run,
+    read_metrics,
+    recorded_machine,
+    recorded_precision,
+    run_directory,
+    writing_run,
+)
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training import loop
 from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTrainer
@@ -113,7 +121,7 @@ def train_given_images(
     config = config_for(images, flags, mode="train", function="train()", own_flags=_training_flags())
     if in_memory:
         config = dataclasses.replace(config, synthetic_dir=None)
-    prepare(config, recorded_machine(config))
+    config = prepare(config, recorded_machine(config), recorded_precision(config))
     workers.start(config)
     family.call("train", config, images=chosen_images, **in_memory)
     return run_directory(config)

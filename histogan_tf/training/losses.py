@@ -15,15 +15,15 @@ from collections.abc import Callable, Mapping
 from histogan_tf.machine.lazy_module import tensorflow as tf
 
 
-def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Computes the mean cross entropy of sigmoid(logits) against one target.
+def sigmoid_cross_entropy(logits: tf.Tensor, target: float | tf.Tensor) -> tf.Tensor:
+    """Computes the mean cross entropy of sigmoid(logits) against one target, or against one for each logit.
 
     Its gradient is written out. TensorFlow derives one that adds up four terms, in an order that depends on which of
     their buffers is free at that moment (AddN), so that a step would not give the same bytes twice on a busy machine.
 
     Args:
         logits: any shape, any float type; computed in float32.
-        target: probability in [0, 1].
+        target: probability in [0, 1], or float32 probabilities of the logits' shape.
 
     Returns:
         float32 scalar.
@@ -34,7 +34,7 @@ def sigmoid_cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return upstream * (tf.sigmoid(logits) - target)
 
-        labels = tf.fill(tf.shape(logits), target)
+        labels = target if tf.is_tensor(target) else tf.fill(tf.shape(logits), target)
         return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), gradient
 
     return tf.reduce_mean(cross_entropy(tf.cast(logits, tf.float32)))

@@ -96,7 +96,15 @@ class ProjectedTrainer(GeneratorTrainer):
             proportions = self._proportions()
         build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
         discriminator = _discriminator(config, shapes, num_classes)
-        super().__init__(config, num_classes, build, discriminator, _BETA_2, averages_statistics=True)
+        super().__init__(
+            config,
+            num_classes,
+            build,
+            discriminator,
+            _BETA_2,
+            averages_statistics=True,
+            refused_by_xla=("MaxPoolGrad",),  # of the projector's backbone
+        )
 
     def state(self) -> dict[str, tf.__internal__.tracking.Trackable]:
         """Returns the objects that a checkpoint must hold, by name.
@@ -174,7 +182,7 @@ class ProjectedTrainer(GeneratorTrainer):
                 for real, fake in zip(real_logits, fake_logits, strict=True)
             ]
             mean_terms = {name: _mean([of_scale[name] for of_scale in terms]) for name in terms[0]}
-            loss = replicas.share_of_loss(mean_terms["d_loss"])
+            loss = self.d_optimizer.scale_loss(replicas.share_of_loss(mean_terms["d_loss"]))
         variables = self.discriminator.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, variables), variables)
         real_logits, fake_logits = (tf.concat(of_scales, axis=1) for of_scales in (real_logits, fake_logits))
@@ -198,7 +206,7 @@ class ProjectedTrainer(GeneratorTrainer):
             fake_logits = self._discriminate(fake_features, conditions)
             pairs = zip(real_logits, fake_logits, strict=True)
             g_loss = _mean([self._adversarial_loss.generator(real, fake) for real, fake in pairs])
-            loss = replicas.share_of_loss(g_loss)
+            loss = self.g_optimizer.scale_loss(replicas.share_of_loss(g_loss))
         feature_gradients = tape.gradient(loss, fake_features)
         image_gradient = projector_tape.gradient(fake_features, fake_images, output_gradients=feature_gradients)
         variables = self.generator.trainable_variables

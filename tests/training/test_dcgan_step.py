@@ -148,14 +148,15 @@ def test_noise_is_new_in_every_step_and_pass(tiny_config):
     assert np.abs(np.corrcoef([draw.ravel() for draw in draws]) - np.eye(4)).max() < 0.1
 
 
-def test_bfloat16_trains_close_to_float32_and_keeps_float32_weights(tiny_config, images):
+def test_16_bits_train_close_to_float32_and_keep_float32_weights(tiny_config, images):
     results = {}
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16", "float16"):
         trainer = DCGANTrainer(tiny_config("--model=dcgan2", f"--precision={precision}"), SHAPE, 0)
         results[precision] = trainer.train_step(tf.constant(0, tf.int64), images, LABELS).losses
         assert {weight.dtype for weight in trainer.generator.weights} == {"float32"}
     for name, value in results["float32"].items():
         assert float(results["bfloat16"][name]) == pytest.approx(float(value), rel=0.05)
+        assert float(results["float16"][name]) == pytest.approx(float(value), rel=0.01)
 
 
 def test_samples_of_one_run_are_always_of_the_same_latents(tiny_config):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.training.optimizers import FusedAdam
+from histogan_tf.training.optimizers import FusedAdam, make_adam
 
 SETTINGS = {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
 
@@ -41,3 +41,28 @@ def test_one_update_by_hand():
     optimizer.apply([tf.constant([2.0, -4.0])], [variable])
     # m = g / 2, v = g^2 / 4, and alpha = 0.1 * sqrt(1 - 0.75) / (1 - 0.5) = 0.1
     np.testing.assert_allclose(variable, [1 - 0.1 * 1 / (1 + 0.5), 1 + 0.1 * 2 / (2 + 0.5)], rtol=1e-6)
+
+
+def test_in_float16_alone_losses_are_scaled_and_a_step_that_overflows_is_skipped():
+    assert [type(make_adam(1e-3, 0.5, cpu_kernels=True, precision=kind)) for kind in ("float32", "bfloat16")] == [
+        FusedAdam,
+        FusedAdam,
+    ]
+    weights = [keras.Variable([1.0, 2.0]), keras.Variable([1.0, 2.0])]
+    plain, scaled = (make_adam(1e-3, 0.5, cpu_kernels=True, precision=kind) for kind in ("float32", "float16"))
+    for optimizer, weight in zip((plain, scaled), weights, strict=True):
+        optimizer.build([weight])
+    assert (float(plain.scale_loss(tf.constant(3.0))), float(scaled.scale_loss(tf.constant(3.0)))) == (3.0, 3.0 * 2**15)
+
+    @tf.function
+    def update(gradient: tf.Tensor) -> None:
+        plain.apply([gradient], [weights[0]])
+        scaled.apply([scaled.scale_loss(gradient)], [weights[1]])
+
+    update(tf.constant([1e-4, -1.0]))
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-6)
+    before = weights[1].numpy()
+    update(tf.constant([np.inf, 0.0]))
+    np.testing.assert_array_equal(weights[1], before)
+    assert float(scaled.scale_loss(tf.constant(1.0))) == 2**14
+    assert int(scaled.iterations) == 1
