@@ -40,7 +40,7 @@ DETERMINISTIC: Mapping[str, tuple[str, ...]] = {
     "each output is computed by one thread, from the inputs at its own place": (
         *("Abs", "AddV2", "BiasAdd", "Bitcast", "BitwiseAnd", "Cast", "Equal", "Erf", "Erfinv", "Exp", "Floor"),
         *("FloorDiv", "FloorMod", "Greater", "GreaterEqual", "IsFinite", "LeakyRelu", "LeakyReluGrad", "Less"),
-        *("LessEqual", "Log1p", "LogicalAnd", "LogicalNot", "Maximum", "Minimum", "Mul", "Neg", "OneHot", "Pow"),
+        *("LessEqual", "Log", "Log1p", "LogicalAnd", "LogicalNot", "Maximum", "Minimum", "Mul", "Neg", "OneHot", "Pow"),
         *("RealDiv", "Reciprocal", "Relu", "ReluGrad", "Round", "Rsqrt", "RsqrtGrad", "Select", "SelectV2", "Sigmoid"),
         *("SigmoidGrad", "Sign", "Softplus", "SoftplusGrad", "Sqrt", "Square", "SquaredDifference", "Sub", "Tanh"),
         *("TanhGrad", "ZerosLike"),
