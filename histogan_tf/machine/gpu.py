@@ -60,15 +60,15 @@ def compiles_with_xla(config: Config, refused: Collection[str] = ()) -> bool:
 
     Args:
         config: the resolved flags.
-        refused: the operations of the step that XLA refuses on a GPU while operations must be deterministic.
+        refused: the operations of the step that XLA refuses while operations must be deterministic, on a CPU too.
 
     Raises:
         UserError: if --jit_compile asks for what XLA refuses.
     """
-    is_refused = bool(refused) and config.deterministic and has_gpu()
+    is_refused = bool(refused) and config.deterministic
     if config.jit_compile and is_refused:
         raise UserError(
-            f"--jit_compile: XLA has no deterministic {', '.join(refused)} for a GPU, which this training needs: add "
+            f"--jit_compile: XLA has no deterministic {', '.join(refused)}, which this training needs: add "
             f"--deterministic=false, or leave --jit_compile out"
         )
     if config.jit_compile is None:
