@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.children import Child, ContenderFailed
-from benchmarks.machine import describe_machine, version_of
+from benchmarks.machine import describe_machine, fast_precisions, version_of
 from benchmarks.measuring import Measure, child_of, measure
 from benchmarks.plot import plot_ratios
 from benchmarks.results import WorkloadResult
 from benchmarks.start import Start, measure_start
+from benchmarks.study import StudyTimes, measure_study
 from benchmarks.table import machine_line, peaks_line, workload_table
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import LONG_WORKLOADS, WORKLOADS
 from histogan_tf.runs.files import write_json, write_text
 
-_START = "start"
+_START, _STUDY = "start", "study"
 _PRECISIONS = ("float32", "bfloat16")
 _PEAK_SIZE, _TINY_PEAK_SIZE = 4096, 1024
 
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(arguments.output, describe_machine())
     how = Measure(arguments.seconds, arguments.rounds, arguments.output / "log.txt", _Teller())
     how.log.write_text("")
+    if emulated := [name for name in _PRECISIONS if name not in fast_precisions() and name not in arguments.precisions]:
+        how.tell(f"{', '.join(emulated)}: left out, because the processor has no instructions for it (--precisions)")
     try:
         _measure_all(arguments, how, report)
     except KeyboardInterrupt:
@@ -56,6 +59,7 @@ class Report:
         self._folder, self._machine = folder, machine
         self._workloads: list[WorkloadResult] = []
         self._start: Start | None = None
+        self._study: StudyTimes | None = None
         self._peaks: dict[str, dict[str, float]] = {}
 
     def add_peaks(self, library: str, peaks: dict[str, float]) -> None:
@@ -76,6 +80,12 @@ class Report:
         print(f"\n{start.text()}\n", flush=True)
         self._write()
 
+    def add_study(self, study: StudyTimes) -> None:
+        """Adds the times of the study's stages, prints them, and writes all results."""
+        self._study = study
+        print(f"\n{study.text()}\n", flush=True)
+        self._write()
+
     @property
     def best_peaks(self) -> dict[str, float]:
         """The operations a second of the fastest library, by precision."""
@@ -85,10 +95,12 @@ class Report:
         peaks = self.best_peaks
         content = {"machine": self._machine, "peaks": self._peaks}
         content["workloads"] = {result.workload.name: result.to_json(peaks) for result in self._workloads}
-        content[_START] = dataclasses.asdict(self._start) if self._start else None
+        others = {_START: self._start, _STUDY: self._study}
+        content |= {name: dataclasses.asdict(times) if times else None for name, times in others.items()}
         write_json(self._folder / "results.json", content)
         tables = [workload_table(result, peaks) for result in self._workloads]
-        text = [machine_line(self._machine), peaks_line(peaks), *tables, *([self._start.text()] if self._start else [])]
+        told = [times.text() for times in others.values() if times]
+        text = [machine_line(self._machine), peaks_line(peaks), *tables, *told]
         write_text(self._folder / "results.md", "\n\n".join(text) + "\n")
         plot_ratios(self._folder / "ratios.png", self._workloads)
 
@@ -105,6 +117,9 @@ def _measure_all(arguments: argparse.Namespace, how: Measure, report: Report) ->
         for name in arguments.workloads:
             if name == _START:
                 report.add_start(measure_start(arguments.rounds, arguments.tiny, how.tell))
+                continue
+            if name == _STUDY:
+                report.add_study(measure_study(arguments.tiny, how.tell))
                 continue
             result = measure(WORKLOADS[name](arguments.precisions, arguments.tiny), how)
             _measure_peaks(libraries, arguments.precisions, size, how, report)
@@ -134,21 +149,22 @@ class _Teller:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
-    names = (*WORKLOADS, _START)
+    names = (*WORKLOADS, _START, _STUDY)
+    short = [name for name in names if name not in (*LONG_WORKLOADS, _STUDY)]
     parser.add_argument(
         "--output", type=Path, required=True, help="folder that results.json, results.md and ratios.png are written to"
     )
     parser.add_argument(
         "--workloads",
         type=_some_of(names),
-        default=names,
-        help=f"workloads to measure, of {','.join(names)} (default: all)",
+        default=short,
+        help=f"workloads to measure, of {','.join(names)} (default: all but {','.join(LONG_WORKLOADS)},{_STUDY})",
     )
     parser.add_argument(
         "--precisions",
         type=_some_of(_PRECISIONS),
-        default=_PRECISIONS,
-        help="precisions to measure (default: float32,bfloat16)",
+        default=list(fast_precisions()),
+        help="precisions to measure, of float32,bfloat16 (default: those that the processor has instructions for)",
     )
     parser.add_argument(
         "--seconds",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results import WorkloadResult
+from benchmarks.workloads import OURS
 from histogan_tf.reporting.pictures import save_figure
 
 _COLOURS = {"float32": "#4878a8", "bfloat16": "#d98b3a"}
@@ -16,11 +17,13 @@ def plot_ratios(path: Path, results: Sequence[WorkloadResult]) -> None:
 
     Args:
         path: the PNG to write.
-        results: results of the workloads; those without another contender are left out.
+        results: results of the workloads; those without another contender are left out, and those that compare us with
+            ourselves.
     """
     from matplotlib.figure import Figure
 
-    drawn = [(result, bars) for result in results if (bars := ratio_bars(result))]
+    compared = [result for result in results if result.workload.leader == OURS]
+    drawn = [(result, bars) for result in compared if (bars := ratio_bars(result))]
     if not drawn:
         return
     heights = [len(bars) + 1.5 for _, bars in drawn]

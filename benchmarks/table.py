@@ -48,11 +48,12 @@ def peaks_line(peaks: Mapping[str, float]) -> str:
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
-    """Returns date, machine and versions in one sentence."""
+    """Returns date, machine, versions and the processor's instructions in two sentences."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['date'][:10]}, {machine['num_cores']} cores of {machine['processor']}, "
-        f"{machine['memory_gigabytes']:.0f} GB; Python {machine['python']}, {versions}."
+        f"{machine['memory_gigabytes']:.0f} GB; Python {machine['python']}, {versions}. Vector instructions: "
+        f"{', '.join(machine['instructions']) or 'unknown'}."
     )
 
 

@@ -13,6 +13,7 @@ from histogan_tf.machine.cores import num_usable_cores
 
 OURS = "ours"
 
+GROWING_SIZES = (1_000, 10_000, 100_000)
 PAPER_EPOCHS = 25
 CLASSIFIER_BATCH = 64  # equals histogan_tf.models.inference.INFERENCE_BATCH, whose import would load TensorFlow
 
@@ -97,6 +98,53 @@ def cyclegan(batch_size: int, precisions: Sequence[str], is_tiny: bool) -> Workl
     return Workload(f"cyclegan_b{batch_size}", title, "step", contenders)
 
 
+def tissue(precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """Returns the workload of the step of a projected GAN, the generator of tissue, on 50x50 patches.
+
+    Nobody else's program makes this step, so the other contender is ours without --cpu_kernels.
+    """
+    flags = ["--model=projected", "--weights=random"]
+    flags += ["--gf_dim=4", "--max_gf_dim=4", "--df_dim=4", "--batch_size=4", "--feature_size=32"] if is_tiny else []
+    flags += ["--num_modes=2"] if is_tiny else []
+    shape = (20, 20, 3) if is_tiny else (50, 50, 3)
+    contenders = []
+    for precision in precisions:
+        for name, own_flags in ((OURS, []), ("ours of plain Keras layers", ["--nocpu_kernels"])):
+            config = _config([*flags, f"--precision={precision}", *own_flags])
+            arguments = {"config": config, "image_shape": shape}
+            contenders.append(Contender(name, precision, "ours:OurProjected", arguments))
+    title = (
+        f"Projected GAN, batch {config.batch_size} at {shape[0]}x{shape[1]}, features of {config.feature_size} pixels"
+    )
+    return Workload("tissue", title, "step", contenders)
+
+
+def growing(
+    name: str, title: str, factory: str, arguments: Mapping[str, Any], precisions: Sequence[str], is_tiny: bool
+) -> Workload:
+    """Returns the workload of a command on sets of 1,000, 10,000 and 100,000 patches; the precision does not matter.
+
+    The smallest set leads: how many times as fast a patch is there than in a larger set should be 1.
+    """
+    sizes = (24, 48) if is_tiny else GROWING_SIZES
+    contenders = [
+        Contender(
+            f"{size:,} patches", "float32", f"growing:{factory}", {"num_images": size, **arguments}, size, is_whole=True
+        )
+        for size in sizes
+    ]
+    return Workload(name, title, "image", contenders, leader=contenders[0].name, is_checked=False)
+
+
+def evaluate(precisions: Sequence[str], is_tiny: bool) -> Workload:
+    """Returns the workload of measuring synthetic patches against as many real ones; the precision does not matter."""
+    flags = ["--mode=evaluate", "--features=random"] + (["--classifier_size=32"] if is_tiny else [])
+    arguments = {"flags": flags, "measures_synthetic": True}
+    workload = growing("evaluate", "", "CommandOnFiles", arguments, precisions, is_tiny)
+    title = "--mode=evaluate --features=random of 50x50 patches in files, against as many real ones"
+    return dataclasses.replace(workload, title=title, contenders=workload.contenders[:2])
+
+
 def _trained(
     flags: Sequence[str], shape: tuple[int, int, int], precisions: Sequence[str], kind: str
 ) -> list[Contender]:
@@ -173,6 +221,8 @@ def _config(flags: Sequence[str]) -> Config:
     return command_line.parse(["main.py", *flags])
 
 
+_OF_FILES = "{} of 50x50 patches in files"
+
 WORKLOADS: Mapping[str, Callable[[Sequence[str], bool], Workload]] = {
     "dcgan1": functools.partial(dcgan, "dcgan1"),
     "dcgan3": functools.partial(dcgan, "dcgan3"),
@@ -181,4 +231,17 @@ WORKLOADS: Mapping[str, Callable[[Sequence[str], bool], Workload]] = {
     "frozen_features": frozen_features,
     "sift": sift,
     "input": input_pipeline,
+    "tissue": tissue,
+    "describe": functools.partial(
+        growing, "describe", _OF_FILES.format("--mode=describe"), "CommandOnFiles", {"flags": ["--mode=describe"]}
+    ),
+    "cluster": functools.partial(
+        growing, "cluster", _OF_FILES.format("--mode=cluster"), "CommandOnFiles", {"flags": ["--mode=cluster"]}
+    ),
+    "features": functools.partial(
+        growing, "features", _OF_FILES.format("Features of ResNet-18 at 96 pixels"), "FeaturesOfFiles", {"size": 96}
+    ),
+    "evaluate": evaluate,
 }
+# These take hours in all, and are measured only if --workloads names them.
+LONG_WORKLOADS = ("describe", "cluster", "features", "evaluate")

@@ -127,7 +127,7 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
         "batching_parameters_file",
     ),
     "examples/serving_client.py": ("protocol", "count"),
-    "benchmarks": ("output", "seconds", "workloads"),
+    "benchmarks": ("output", "precisions", "seconds", "workloads"),
     "ruff": ("fix",),
     "TensorBoard": ("logdir",),
 }

@@ -15,7 +15,9 @@ from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
+from histogan_tf.training.projected_step import ProjectedTrainer
 
+_NUM_KNOWN_IMAGES = 256
 _STEPS_PER_EPOCH = 10**6  # so long that the learning rate does not fall while we measure
 
 
@@ -100,6 +102,26 @@ class OurCycleGAN(_Ours):
         """Returns what others need to make our first two steps; the second's losses show the first's updates."""
         batch = [images.numpy() for images in self._batch]
         return {"weights": self._weights(), "batch": batch, "draws": [], "num_steps": 2}
+
+
+class OurProjected(_Ours):
+    """The trainer of a projected GAN, the generator of tissue, with random weights of its backbone.
+
+    Args:
+        config: the Config of the run.
+        image_shape: (height, width, channels).
+    """
+
+    def __init__(self, config: Config, image_shape: tuple[int, int, int]) -> None:
+        device.prepare(config)
+        images = random_images(config.batch_size, image_shape, seed=0)
+        super().__init__(config, (images, np.zeros(len(images), np.int32)))
+        known = random_images(_NUM_KNOWN_IMAGES, image_shape, seed=1)  # by which the modes are found
+        self._trainer = ProjectedTrainer(config, known, None, 0)
+
+    def material(self) -> dict[str, Any]:
+        """Returns what makes two contenders of this class do the same: they draw the same weights and numbers."""
+        return {"num_steps": 2}
 
 
 def random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:

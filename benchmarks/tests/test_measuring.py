@@ -10,7 +10,7 @@ from benchmarks.children import Child, ContenderFailed
 from benchmarks.measuring import Measure, child_of, measure
 from benchmarks.start import heavy_imports
 from benchmarks.workloads import CLASSIFIER_BATCH, WORKLOADS, Contender, Workload
-from histogan_tf.classifier import features
+from histogan_tf.models import inference
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_every_factory_is_there():
 
 
 def test_the_classifiers_batch_is_the_programs():
-    assert CLASSIFIER_BATCH == features.BATCH
+    assert CLASSIFIER_BATCH == inference.INFERENCE_BATCH
 
 
 def test_help_imports_nothing_heavy():

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from histogan_tf.machine.cores import num_usable_cores
+from histogan_tf.machine.lazy_module import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
