@@ -15,7 +15,14 @@ from pathlib import Path
 from histogan_tf.reporting.text_tables import markdown_table
 
 _MAIN = Path(__file__).parents[1] / "main.py"
-_TINY = ("--gf_dim=4", "--df_dim=4", "--batch_size=8", "--max_steps=2", "--classifier_size=32")
+_TINY = (
+    "--phantom_images=96",
+    "--max_steps=2",
+    "--sample_num=4",
+    "--batch_size=8",
+    "--split_by=patient",
+    "--repeats=1",
+)
 
 
 @dataclasses.dataclass(frozen=True)
