@@ -27,6 +27,7 @@ from histogan_tf.data.unused_bits import BrightestPixel
 from histogan_tf.errors import UserError
 from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
@@ -71,11 +72,14 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
     classifier = build_classifier(
         tuple(dataset["image_shape"]),
         size=config.classifier_size,
+        backbone=config.backbone,
         feature_layer=config.feature_layer,
+        center_crop=config.center_crop,
         weights="random",
         seed=0,
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,
+        preparation=Preparation.from_json(dataset.get("preparation")),
     )
     return [Restorable("", classifier.network, classifier.state())]
 
@@ -93,15 +97,18 @@ def require_classifier(directory: Path, run_config: Config) -> None:
 
 def backbone_note(run_config: Config) -> str:
     """Where the features come from, for every output; it says so where the backbone's weights were never trained."""
-    layer = "" if run_config.feature_layer is None else f", features of {run_config.feature_layer}"
+    details = [] if run_config.backbone == "resnet18" else [run_config.backbone]
+    details += [] if run_config.feature_layer is None else [f"features of {run_config.feature_layer}"]
+    details += ["centre of the images"] if run_config.center_crop else []
+    detail = "".join(f", {text}" for text in details)
     if is_untrained(run_config):
-        return f"random weights, UNTRAINED backbone{layer}"
+        return f"random weights, UNTRAINED backbone{detail}"
     if run_config.init_from is not None:
         origin = f"weights of the run {run_config.init_from}"
     else:
         origins = {"random": "random weights", "imagenet": "ImageNet weights"}
         origin = origins.get(run_config.weights, f"weights of {run_config.weights}")
-    return f"{origin}{layer}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
+    return f"{origin}{detail}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
 
 
 def is_untrained(run_config: Config) -> bool:

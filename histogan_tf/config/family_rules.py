@@ -56,6 +56,11 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in _UNUSED_BY_PROJECTED:
         if name in config.given:
             raise UserError(f"--{name} has no effect on --model=projected: leave it out")
+    if config.mode == "train" and config.backbone != "resnet18":
+        raise UserError(
+            f"--backbone={config.backbone}: the discriminators of projected see the features of a resnet18; leave "
+            f"--backbone out, and give --weights of a resnet18"
+        )
     stages = config.feature_stages
     if not stages or list(stages) != sorted(set(stages)):
         raise UserError(
