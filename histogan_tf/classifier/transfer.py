@@ -89,8 +89,14 @@ def _train(
     started = time.monotonic()
     with doing("reading the images"):
         data = load_data(config, images, synthetic)
-    tell_positive_class(data.class_names)
-    config = dataclasses.replace(config, positive_class=data.class_names[1])
+    if len(data.class_names) == 2:
+        tell_positive_class(data.class_names)
+        config = dataclasses.replace(config, positive_class=data.class_names[1])
+    elif config.recall_at_least is not None:
+        raise UserError(
+            f"--recall_at_least={config.recall_at_least} is about the positive class of two, and these images have "
+            f"{len(data.class_names)} classes: leave it out"
+        )
     if config.perturbations:
         check_views(config.perturbations, config.views, data.validation.image_shape)
     classifier = build_classifier(
@@ -104,6 +110,7 @@ def _train(
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,
         preparation=_preparation_of_start(config),
+        num_classes=len(data.class_names),
     )
     start, initial = _initialize_backbone(config, classifier, data)
     with writing_run(config), workers.workers_watched():
@@ -199,7 +206,7 @@ def _train_and_measure(
     checkpoints.save(1)
     summary = {
         "backbone": backbone_note(config),
-        "positive_class": config.positive_class,
+        **({"positive_class": config.positive_class} if len(data.class_names) == 2 else {}),
         "train_on": config.train_on,
         "real_images": data.real.counts(),
         "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
@@ -236,7 +243,8 @@ def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tupl
 
 
 def _set_head(classifier: ResNetClassifier, head: Head) -> None:
-    classifier.head.set_weights([head.kernel[:, None].astype(np.float32), np.float32([head.bias])])
+    kernel = head.kernel.reshape(len(head.kernel), -1)
+    classifier.head.set_weights([kernel.astype(np.float32), np.atleast_1d(np.float32(head.bias))])
 
 
 def _fine_tune(
@@ -253,7 +261,7 @@ def _fine_tune(
     held_out = folds[0]
     is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)
     head = fitter.fits(is_seen)(penalty)
-    kernel_and_bias = workers.of_the_chief(np.append(head.kernel, head.bias))
+    kernel_and_bias = workers.of_the_chief(np.concatenate([head.kernel, np.asarray(head.bias)[None]]))
     _set_head(classifier, Head(kernel_and_bias[:-1], kernel_and_bias[-1]))
     training = data.training_set()
     tuner = FineTuner(config, classifier, training.select(np.flatnonzero(is_seen)), training.select(held_out))

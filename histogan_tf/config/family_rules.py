@@ -132,7 +132,7 @@ def check_cyclegan(config: Config, preset: Mapping[str, Any]) -> Config:
 
 
 def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
-    """Returns a classifier's Config, checked: training needs images of both labels, and synthetic ones if asked for.
+    """Returns a classifier's Config, checked: training needs images of all labels, and synthetic ones if asked for.
 
     Args:
         config: the flags as the user gave them.
@@ -147,7 +147,7 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in ("label", "cluster"):
         if getattr(config, name) is not None:
             raise UserError(
-                f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
+                f"--{name}={getattr(config, name)}: a classifier learns all labels from the training part and is "
                 f"measured on the validation part; leave --{name} out"
             )
     if config.part in ("train", "all"):

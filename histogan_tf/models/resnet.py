@@ -22,14 +22,16 @@ from histogan_tf.models.cpu_kernels.normalization import fuse_batch_norms
 
 @dataclasses.dataclass(frozen=True)
 class ResNetClassifier:
-    """A classifier of two labels, as two parts and as a whole; the parts share their layers with the whole.
+    """A classifier of two labels or more, as two parts and as a whole; the parts share their layers with the whole.
 
     Attributes:
         features: the model from images, uint8 (batch, height, width, channels) in [0, 255], to features,
             float32 (batch, num_features), which is 512 for the last stage. Its batch normalization always uses the
             statistics of the pretraining, because batches of few patches would spoil them.
-        head: the layer from features, float32 (batch, num_features), to the logit of label 1, float32 (batch, 1).
-        network: the model from images to logits; `sigmoid` of a logit is the probability of label 1.
+        head: the layer from features, float32 (batch, num_features), to the logit of label 1, float32 (batch, 1); of
+            three labels or more, to the logits of all labels, float32 (batch, num_classes).
+        network: the model from images to logits; `sigmoid` of a logit is the probability of label 1, `softmax` of the
+            logits of three labels or more are the probabilities of these.
         preparation: how the preprocessing prepares images.
         stages: the number of the backbone's stage that each of its weights is in, from 1, by the weight's id.
     """
@@ -71,6 +73,7 @@ def build_classifier(
     feature_layer: str | None = None,
     center_crop: bool = False,
     preparation: Preparation | None = None,
+    num_classes: int = 2,
     precision: str = "float32",
     cpu_kernels: bool = False,
 ) -> ResNetClassifier:
@@ -86,6 +89,7 @@ def build_classifier(
             order; None for the last stage. The stages after them are left out.
         center_crop: whether to cut out the centre, as in the evaluation of the weights on ImageNet.
         preparation: how images are prepared, if the weights will come from elsewhere; None for what the weights say.
+        num_classes: the number of labels, at least 2.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`. The features and the head are float32 with both.
         cpu_kernels: whether to use, on a CPU, the batch normalization that is fast there. On a GPU it is Keras's own,
             which with fixed statistics is a scale and a shift: TensorFlow refuses the gradient of the fused operation
@@ -107,7 +111,7 @@ def build_classifier(
     image = keras.Input(image_shape, dtype="uint8", name="image")
     x = Preprocessing(size, preparation, center_crop=center_crop, name="preprocessing")(image)
     features = keras.Model(image, _pooled(entry, network, x, stages), name="features")
-    head = layers.Dense(1, kernel_initializer="zeros", name="head")
+    head = layers.Dense(1 if num_classes == 2 else num_classes, kernel_initializer="zeros", name="head")
     classifier = keras.Model(image, head(features(image)), name="classifier")
     return ResNetClassifier(features, head, classifier, preparation, stages_of_weights(entry, network))
 

@@ -51,14 +51,20 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     if trained.kind != CLASSIFIER:
         return interface(model)
-    return f"{interface(model)}\n\n`probability` is that of {trained.class_names[1]}, the positive class."
+    about = f"is that of {trained.class_names[1]}, the positive class"
+    if len(trained.class_names) > 2:
+        about = f"has a column for each class: {', '.join(trained.class_names)}"
+    return f"{interface(model)}\n\n`probability` {about}."
 
 
 def outside_network(trained: TrainedNetwork) -> keras.Model:
     """Returns the network with one output: `images`, or `probability` (not the logit) if it is a classifier."""
     if trained.kind == "classifier":
         logits = _classifier_by_matrices(trained.network)
-        probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
+        if len(trained.class_names) > 2:
+            probability = layers.Softmax(name="probability")(logits.output)
+        else:
+            probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
         return keras.Model(logits.input, probability, name="probability")
     return keras.Model(trained.network.input, trained.network.output, name="images")
 
