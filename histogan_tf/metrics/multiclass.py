@@ -156,7 +156,8 @@ class _Statistics:
         return {
             "precision": ratio(right, called),
             "recall": ratio(right, present),
-            "f1": ratio(2 * right, called + present),
+            # Without images of the class, as in a resample of patients, calls alone would make it 0.
+            "f1": ratio(2 * right, np.where(present > 0, called + present, 0)),
             "roc_auc": ranked["roc_auc"],
             "average_precision": ranked["average_precision"],
         }

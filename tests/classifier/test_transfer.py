@@ -152,7 +152,7 @@ def test_features_that_are_not_finite_are_told(train_config, tmp_path, monkeypat
         (("--part=train",), "--part=train: a classifier learns all labels"),
         (("--train_on=both",), "--train_on=both needs --synthetic_dir"),
         (("--synthetic_dir=x",), "--synthetic_dir=x needs --train_on=both"),
-        (("--perturbations=flips,blur",), "--perturbations=blur: choose among rotation, flips, noise"),
+        (("--perturbations=flips,blur",), "--perturbations=blur: choose among rotation, flips, stain, noise"),
         (("--recall_at_least=1.1",), "--recall_at_least=1.1: the largest allowed value is 1"),
         (("--classifier_size=16",), "--classifier_size=16: the smallest allowed value is 32"),
     ],

@@ -65,6 +65,14 @@ def test_a_class_that_is_never_called_has_no_precision_and_makes_the_mean_undefi
     assert found["macro_f1"].value == pytest.approx((2 / 3 + 0 + 1) / 3)
 
 
+def test_resamples_without_a_class_are_left_out_of_its_metrics_and_of_the_means(data):
+    labels, probabilities, _ = data
+    of_one_class = labels.astype(str)  # each patient has images of one class, so that resamples lack classes
+    found = evaluate_classes(labels, probabilities, groups=of_one_class, num_resamples=200)
+    assert found["macro_f1"].num_undefined > found["f1_0"].num_undefined > 0
+    assert found["f1_0"].low > 0
+
+
 def test_the_confusion_matrix_has_a_row_for_each_label():
     counts = class_confusion_matrix(np.array([0, 0, 2, 1]), np.array([0, 2, 2, 0]), 3)
     assert counts.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1]]
