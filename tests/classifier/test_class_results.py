@@ -19,6 +19,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.runs.csv_cells import original_text
 from histogan_tf.serving.onnx_model import outside_network
 from histogan_tf.serving.signatures import signatures_of
+from histogan_tf.serving.web import write_web_page
 from histogan_tf.trained.load import load_networks
 
 NAMES = ("adipose", "mucus", "=stroma")
@@ -123,6 +124,8 @@ def test_exports_give_the_probability_of_each_class(trained, tissue_config):
     served = signatures_of(network)["serving_default"].function(images=tf.constant(images))
     np.testing.assert_allclose(served["probability"], expected, atol=1e-5)
     assert served["label"].numpy().tolist() == expected.argmax(axis=1).tolist()
+    with pytest.raises(UserError, match="--format=web shows the probability of the positive class of two"):
+        write_web_page([network], trained)
 
 
 def test_predictions_of_three_classes_are_read_as_written(tmp_path, train_config):

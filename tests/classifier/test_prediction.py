@@ -15,8 +15,8 @@ from histogan_tf.classifier.slide_maps import CELL_PIXELS, map_colour
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.errors import UserError
-from histogan_tf.trained.load import load_networks
 from histogan_tf.models.backbones import BACKBONES
+from histogan_tf.trained.load import load_networks
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
