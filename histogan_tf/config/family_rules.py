@@ -152,7 +152,7 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
             )
     if config.part in ("train", "all"):
         raise UserError(
-            f"--part={config.part}: a classifier learns both labels from the training part and is measured on the "
+            f"--part={config.part}: a classifier learns all labels from the training part and is measured on the "
             f"validation part; leave --part out, or give --part=test to measure it on the test part of a dataset that "
             f"has one"
         )
