@@ -194,7 +194,7 @@ class TestTraining:
         hg.train(images, **CLASSIFIER, run="from-both", checkpoint_dir=runs)
         assert "the whole of phantom" not in caplog.text
         assert_same_run(run.directory, runs / "from-both")
-        with pytest.raises(hg.UserError, match="--label=idc: a classifier learns both labels"):
+        with pytest.raises(hg.UserError, match="--label=idc: a classifier learns all labels"):
             hg.train(idc.select(np.arange(5)), **CLASSIFIER, run="some", checkpoint_dir=runs)
 
     def test_arrays(self, tmp_path, images):

@@ -320,7 +320,7 @@ def test_the_readme_is_short_and_its_table_is_that_of_the_study():
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with small sets in data/idc, data/mine and data/celebA, and the recipes in flags/.
+    """The working directory, with small sets in data/ (idc, mine, tissues and celebA), and the recipes in flags/.
 
     data/labels.csv repeats the labels of data/mine.
     """
@@ -333,6 +333,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"{name}_idx5_x1_y1_class{label},{label}\n" for name, label in zip(phantom.ids, phantom.labels, strict=True)
     ]
     (tmp_path / "data" / "labels.csv").write_text("".join(["image_id,class\n", *lines]))
+    for number, image in enumerate(phantom.images):
+        tissue = tmp_path / "data" / "tissues" / ("fat", "mucus", "stroma")[number % 3]
+        tissue.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tissue / f"{number}.png")
     faces = tmp_path / "data" / "celebA"
     faces.mkdir()
     for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (5, 218, 178, 3), np.uint8)):

@@ -17,10 +17,11 @@ from histogan_tf.classifier.features import FeatureCache
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.phantom import make_phantom
+from histogan_tf.models.backbone_weights import load_backbone
+from histogan_tf.models.backbones import BACKBONES
 from histogan_tf.models.inference import INFERENCE_BATCH
 from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import NUM_FEATURES, Preprocessing, build_classifier
-from histogan_tf.models.resnet_weights import load_backbone
+from histogan_tf.models.resnet import Preprocessing, build_classifier
 
 _SEED = 42
 
@@ -108,7 +109,7 @@ class EveryEpoch(_FrozenClassifier):
         maps = backbone(Preprocessing(size)(image))
         self._features = keras.Model(image, keras.layers.GlobalAveragePooling2D(dtype="float32")(maps))
         self._head = keras.layers.Dense(1)
-        self._head.build((None, NUM_FEATURES))
+        self._head.build((None, BACKBONES["resnet18"].num_features))
         self._optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
         self._optimizer.build(self._head.trainable_variables)
         self._start = 0

@@ -30,7 +30,7 @@ class ClassifierData:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of labels 0 and 1, of which 1 is the positive class."""
+        """The names of the labels; of two, label 1 is the positive class."""
         return self.validation.class_names
 
     @property
@@ -101,14 +101,14 @@ def load_data(config: Config, images: ImageSet | None = None, synthetic: ImageSe
         synthetic: images for --train_on=both or synthetic; None to read --synthetic_dir.
 
     Raises:
-        UserError: if images cannot be loaded; if there are not exactly two labels; if a label is missing in training or
+        UserError: if images cannot be loaded; if there are not two labels or more; if a label is missing in training or
             in validation; if synthetic images differ in shape from real ones, or one is a copy of a validation image.
     """
     real, validation = load_parts(config, images)
-    if validation.num_classes != 2:
+    if validation.num_classes < 2:
         raise UserError(
-            f"a classifier needs exactly two labels, and {validation.name!r} has {validation.num_classes}: sort its "
-            f"images into two sub-folders"
+            f"a classifier needs two labels or more, and {validation.name!r} has {validation.num_classes}: sort its "
+            f"images into a sub-folder for each"
         )
     if config.train_on != "real":
         if synthetic is None:
@@ -125,7 +125,9 @@ def load_data(config: Config, images: ImageSet | None = None, synthetic: ImageSe
         real = real.select(np.arange(0))
     data = ClassifierData(real, synthetic, validation)
     for part, labels in (("training", data.labels), ("validation", validation.labels)):
-        counts = dict(zip(validation.class_names, np.bincount(labels, minlength=2).tolist(), strict=True))
+        counts = dict(
+            zip(validation.class_names, np.bincount(labels, minlength=validation.num_classes).tolist(), strict=True)
+        )
         missing = [name for name, count in counts.items() if not count]
         if missing:
             raise UserError(

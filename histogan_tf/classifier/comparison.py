@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.classifier import plots
+from histogan_tf.classifier.class_results import class_metrics_table
 from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.features import feature_cache
+from histogan_tf.classifier.metric_tables import metrics_table, to_json
 from histogan_tf.classifier.prediction import backbone_note, require_classifier
-from histogan_tf.classifier.results import THRESHOLD, Predictions, metrics_table, read_predictions, to_json
+from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.positive_class import positive_note
@@ -20,6 +22,8 @@ from histogan_tf.errors import UserError, escaped
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.metrics.distances import nearest
+from histogan_tf.metrics.measured import Metric
+from histogan_tf.metrics.multiclass import evaluate_classes, overall_metrics
 from histogan_tf.runs import files
 from histogan_tf.runs.own_results import own_results
 from histogan_tf.runs.run_directory import read_run
@@ -44,7 +48,26 @@ class ComparedRun:
     @property
     def is_right(self) -> np.ndarray:
         """bool (num_images,)."""
-        return (self.predictions.probabilities >= THRESHOLD) == self.predictions.labels
+        probabilities = self.predictions.probabilities
+        called = probabilities >= THRESHOLD if self.is_of_two else probabilities.argmax(axis=1)
+        return called == self.predictions.labels
+
+    @property
+    def is_of_two(self) -> bool:
+        """Whether the classifier tells two classes apart, and not more."""
+        return len(self.class_names) == 2
+
+    @property
+    def about(self) -> str:
+        """What the metrics are about, for titles."""
+        return positive_note(self.class_names) if self.is_of_two else f"{len(self.class_names)} classes"
+
+    def metrics(self, seed: int) -> dict[str, Metric]:
+        """Returns the metrics of the predictions, with the seed of their intervals."""
+        labels, groups = self.predictions.labels, self.predictions.groups
+        if self.is_of_two:
+            return evaluate_classifier(labels, self.predictions.probabilities, groups=groups, seed=seed)
+        return overall_metrics(evaluate_classes(labels, self.predictions.probabilities, groups=groups, seed=seed))
 
 
 def compare(config: Config, features_directory: Path | None = None) -> None:
@@ -78,22 +101,16 @@ def compare(config: Config, features_directory: Path | None = None) -> None:
 
 def _compare_into(directory: Path, config: Config, runs: list[ComparedRun], features_directory: Path | None) -> None:
     baseline, others = runs[0], runs[1:]
-    labels, groups = baseline.predictions.labels, baseline.predictions.groups
-    metrics = {
-        run.name: evaluate_classifier(labels, run.predictions.probabilities, groups=groups, seed=config.seed)
-        for run in runs
-    }
-    tests = {
-        other.name: mcnemar_test(labels, *(run.predictions.probabilities >= THRESHOLD for run in (baseline, other)))
-        for other in others
-    }
+    metrics = {run.name: run.metrics(config.seed) for run in runs}
+    everything = np.ones(len(baseline.predictions.labels), np.int32)  # the test asks only which images a run gets right
+    tests = {other.name: mcnemar_test(everything, baseline.is_right, other.is_right) for other in others}
     notes = {run.name: f"{backbone_note(run.config)}, trained on {run.config.train_on}" for run in runs}
     verdicts = [
         f"{name} against {baseline.name}: right where the other is wrong on {test.num_only_second} images, wrong where "
         f"it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
         for name, test in tests.items()
     ]
-    table = metrics_table(metrics, baseline.class_names[1])
+    table = metrics_table(metrics, baseline.class_names[1]) if baseline.is_of_two else class_metrics_table(metrics)
     shown_notes = [escaped(f"- {name}: {note}") for name, note in notes.items()]
     text = "\n".join([table, "", *shown_notes, "", *map(escaped, verdicts)])
     logger.info("%s", Lines(text))
@@ -103,10 +120,14 @@ def _compare_into(directory: Path, config: Config, runs: list[ComparedRun], feat
         | ({"mcnemar": dataclasses.asdict(tests[name])} if name in tests else {})
         for name in metrics
     }
-    summary = {"baseline": baseline.name, "positive_class": baseline.class_names[1], "runs": result}
+    classes = {"class_names": list(baseline.class_names)}
+    if baseline.is_of_two:
+        classes = {"positive_class": baseline.class_names[1]}
+    summary = {"baseline": baseline.name, **classes, "runs": result}
     files.write_json(directory / "comparison.json", summary)
-    title = "; ".join([*sorted({backbone_note(run.config) for run in runs}), positive_note(baseline.class_names)])
-    plots.plot_comparison(directory / "comparison.png", metrics, _DRAWN, title)
+    title = "; ".join([*sorted({backbone_note(run.config) for run in runs}), baseline.about])
+    drawn = _DRAWN if baseline.is_of_two else tuple(metrics[baseline.name])
+    plots.plot_comparison(directory / "comparison.png", metrics, drawn, title)
     for other in others:
         _draw_neighbours(config, baseline, other, directory, features_directory)
     logger.info("comparison: %s", directory)
@@ -121,6 +142,11 @@ def _read(config: Config, name: str) -> ComparedRun:
 
 def _check_same_images(baseline: ComparedRun, other: ComparedRun) -> None:
     first, second = baseline.predictions, other.predictions
+    if baseline.class_names != other.class_names and not (baseline.is_of_two and other.is_of_two):
+        raise UserError(
+            f"{baseline.name} has the classes {', '.join(baseline.class_names)}, and {other.name} has "
+            f"{', '.join(other.class_names)}: compare runs of the same dataset"
+        )
     if baseline.class_names != other.class_names:
         raise UserError(
             f"{baseline.name} tells {baseline.class_names[1]} (the positive class) from {baseline.class_names[0]}, and "
@@ -138,7 +164,9 @@ def _draw_neighbours(
     config: Config, baseline: ComparedRun, other: ComparedRun, directory: Path, features_directory: Path | None
 ) -> None:
     """Training images nearest to those that one run gets right and the other wrong, as the other run sees them."""
-    queries = choose_queries(baseline.is_right, other.is_right, baseline.predictions, other.predictions)
+    queries = choose_queries(
+        baseline.is_right, other.is_right, _shown_probabilities(baseline), _shown_probabilities(other)
+    )
     if not len(queries):
         logger.info("%s and %s are right on the same images: no neighbours to show", baseline.name, other.name)
         return
@@ -158,7 +186,7 @@ def _draw_neighbours(
     )
     features = np.concatenate([cache.views(part)[0] for part in data.parts])
     found = nearest(cache.views(data.validation)[0][queries], features, min(SHOWN_NEIGHBOURS, len(features)))
-    probabilities = [run.predictions.probabilities[queries] for run in (baseline, other)]
+    probabilities = [_shown_probabilities(run)[queries] for run in (baseline, other)]
     rows = [
         (
             data.validation.images[query],
@@ -174,18 +202,27 @@ def _draw_neighbours(
         ]
         for indices, row_distances in zip(found.indices, np.sqrt(found.squares), strict=True)
     ]
+    shown = other.class_names[1] if other.is_of_two else "the true class"
     title = (
-        f"probability of {other.class_names[1]}: {baseline.name} → {other.name}\n"
+        f"probability of {shown}: {baseline.name} → {other.name}\n"
         f"nearest training images as {other.name} sees them ({backbone_note(other.config)})"
     )
     plots.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
 
 
+def _shown_probabilities(run: ComparedRun) -> np.ndarray:
+    """Returns the probabilities of label 1; of three classes or more, those of each image's true class."""
+    predictions = run.predictions
+    if run.is_of_two:
+        return predictions.probabilities
+    return predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
+
+
 def choose_queries(
-    first_is_right: np.ndarray, second_is_right: np.ndarray, first: Predictions, second: Predictions
+    first_is_right: np.ndarray, second_is_right: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
     """Indices of images that one run alone gets right: up to four each way, those whose probability changed most."""
-    change = np.abs(second.probabilities - first.probabilities)
+    change = np.abs(second - first)
     chosen = []
     for mended in (second_is_right & ~first_is_right, first_is_right & ~second_is_right):
         indices = np.flatnonzero(mended)

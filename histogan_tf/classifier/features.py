@@ -19,6 +19,7 @@ from histogan_tf.machine import replicas
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.machine.workers import is_chief, of_all_workers
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.runs.array_cache import ArrayCache
@@ -128,6 +129,17 @@ def _read_batch(image_set: ImageSet, start: int) -> np.ndarray:
 
 def feature_cache(config: Config, features: keras.Model, directory: Path) -> FeatureCache:
     """Returns the cache of features in a folder."""
-    stages = () if config.feature_layer is None else (config.feature_layer,)  # without it as before the flag existed
-    settings = (config.classifier_size, config.precision, *stages)
+    preparation = features.get_layer("preprocessing").preparation
+    # What is as it was before there were flags for it is left out, so that older files are found.
+    changed = [
+        value
+        for value, default in (
+            (config.backbone, "resnet18"),
+            (config.feature_layer, None),
+            (config.center_crop, False),
+            (preparation, Preparation()),
+        )
+        if value != default
+    ]
+    settings = (config.classifier_size, config.precision, *changed)
     return FeatureCache(directory, features, settings, config.seed)

@@ -80,7 +80,8 @@ class FineTuner:
             directory: the folder of the checkpoints.
 
         Returns:
-            float64 (num_held_out,), probabilities of label 1 of the held-out images, by the network of the best epoch,
+            float64 (num_held_out,), probabilities of label 1 of the held-out images, or (num_held_out, num_classes) of
+            three labels or more, by the network of the best epoch,
             whose weights the classifier then has. Epoch 0 is the network before fine-tuning.
 
         Raises:
@@ -123,8 +124,7 @@ class FineTuner:
         images = random_view(images, self._config.perturbations or (), seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in self._variables])
-            logits = self._classifier.network(images, training=False)[:, 0]
-            loss = _loss(logits, tf.cast(labels, tf.float32))
+            loss = _loss(self._classifier.network(images, training=False), labels)
             global_loss = self._optimizer.scale_loss(replicas.share_of_loss(loss))
         gradients = tape.gradient(global_loss, [variable.value for variable in self._variables])
         self._optimizer.apply(gradients, self._variables)
@@ -141,11 +141,16 @@ class FineTuner:
 
 
 def _loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the mean log loss, float32, of logits and labels, float32 (batch,)."""
+    """Returns the mean log loss, float32, of logits, float32 (batch, 1 or num_classes), and labels, int32 (batch,)."""
+    if logits.shape[-1] > 1:
+        # On a GPU, the gradient of TensorFlow's own softmax loss is not deterministic.
+        likelihoods = tf.reduce_sum(tf.one_hot(labels, logits.shape[-1]) * tf.nn.log_softmax(logits), axis=1)
+        return -tf.reduce_mean(likelihoods)
+    logits, targets = logits[:, 0], tf.cast(labels, tf.float32)
     if has_gpu():
-        return sigmoid_cross_entropy(logits, labels)
+        return sigmoid_cross_entropy(logits, targets)
     # The gradient of TensorFlow's own has other last bits. Runs on CPUs were begun with it, and go on as they were.
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits))
 
 
 def _check_finite(epoch: int, losses: dict[str, float]) -> None:

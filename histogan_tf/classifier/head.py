@@ -28,7 +28,7 @@ class TrainingFeatures:
 
     Attributes:
         features: float32 (num_views, num_images, num_features); view 0 is the image itself.
-        labels: int32 (num_images,), 0 or 1.
+        labels: int32 (num_images,), from 0 on; each label occurs.
         groups: str (num_images,), the patient of each image; None if unknown.
         is_real: bool (num_images,), false for synthetic images.
     """
@@ -43,19 +43,32 @@ class TrainingFeatures:
 class Head:
     """A linear function of features; its sigmoid is the probability of label 1.
 
+    Of three labels or more, it has a value for each, and their softmax gives the probabilities of all labels.
+
     Attributes:
-        kernel: float64 (num_features,).
-        bias: the constant term.
+        kernel: float64 (num_features,), or (num_features, num_classes) for three labels or more.
+        bias: the constant term, or float64 (num_classes,).
     """
 
     kernel: np.ndarray
-    bias: float
+    bias: float | np.ndarray
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """float64 (num_images,) of float (num_images, num_features)."""
-        from scipy.special import expit
+        """float64 (num_images,) or (num_images, num_classes), of float (num_images, num_features)."""
+        return probabilities_of(features @ self.kernel + self.bias)
 
-        return expit(features @ self.kernel + self.bias)
+
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Returns the probability of label 1, float64 (num_images,); or those of all labels, (num_images, num_classes).
+
+    Args:
+        logits: float64 (num_images,) or (num_images, 1), of label 1; or (num_images, num_classes), of all labels.
+    """
+    from scipy.special import expit, softmax
+
+    if logits.ndim == 2 and logits.shape[1] > 1:
+        return softmax(logits, axis=1)
+    return expit(logits.reshape(-1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +77,7 @@ class HeldOut:
 
     Attributes:
         indices: int (num_images,), which training images.
-        probabilities: float64 (num_images,), of label 1.
+        probabilities: float64 (num_images,), of label 1; or of all labels, (num_images, num_classes).
         by: "patient" or "image": what was kept on one side of a fold.
     """
 
@@ -113,6 +126,9 @@ class HeadFitter:
                 model.fit(self._features, self._labels, sample_weight=weights)
             if model.n_iter_[0] >= _MOST_ITERATIONS:
                 logger.warning("the head was stopped after %d iterations, before it had converged", _MOST_ITERATIONS)
+            if len(model.classes_) > 2:
+                kernels = (model.coef_ / self._stddev).T
+                return Head(kernels, model.intercept_ - self._mean @ kernels)
             kernel = model.coef_[0] / self._stddev
             return Head(kernel, float(model.intercept_[0] - self._mean @ kernel))
 
@@ -163,7 +179,7 @@ def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray],
     candidates = np.flatnonzero(training.is_real)
     candidates = candidates if len(candidates) else np.arange(len(training.labels))
     labels = training.labels[candidates]
-    fewest = int(np.bincount(labels, minlength=2).min())
+    fewest = int(np.bincount(labels, minlength=int(training.labels.max()) + 1).min())
     if fewest < 2:
         raise UserError(f"only {fewest} images of a label to hold out of training in turn: give at least 2 of each")
     groups = None if training.groups is None else training.groups[candidates]
@@ -180,11 +196,15 @@ def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray],
 
 
 def _are_sound(folds: Sequence[np.ndarray], labels: np.ndarray) -> bool:
-    """Whether each fold holds images, and leaves both labels to train on."""
-    return all(len(fold) and len(np.unique(np.delete(labels, fold))) == 2 for fold in folds)
+    """Whether each fold holds images, and leaves all labels to train on."""
+    num_classes = len(np.unique(labels))
+    return all(len(fold) and len(np.unique(np.delete(labels, fold))) == num_classes for fold in folds)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of -log of the probability of the true label, which is kept above 1e-15."""
-    likelihoods = np.where(labels == 1, probabilities, 1 - probabilities)
+    if probabilities.ndim == 2:
+        likelihoods = probabilities[np.arange(len(labels)), labels]
+    else:
+        likelihoods = np.where(labels == 1, probabilities, 1 - probabilities)
     return float(-np.log(np.maximum(likelihoods, 1e-15)).mean())

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from histogan_tf.classifier.head import probabilities_of
 from histogan_tf.classifier.slide_maps import SlideMaps, map_files, write_slide_maps
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
@@ -27,6 +28,7 @@ from histogan_tf.data.unused_bits import BrightestPixel
 from histogan_tf.errors import UserError
 from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import build_classifier
@@ -40,25 +42,27 @@ from histogan_tf.trained.load import TrainedNetwork, load_networks
 
 logger = logging.getLogger(__name__)
 
+OF_CLASS = "probability of "  # how the names of the columns of three classes or more begin
+
 _FILES_AT_ONCE = 16 * INFERENCE_BATCH
 
 
 class Predictor:
     """From uint8 (num_images, height, width, channels) to the probability of label 1, float64 (num_images,).
 
+    For a network of three labels or more, to the probabilities of all labels, float64 (num_images, num_classes).
+
     Args:
-        network: from images to logits, (batch, 1).
+        network: from images to logits, (batch, 1), or (batch, num_classes) for three labels or more.
     """
 
     def __init__(self, network: keras.Model) -> None:
         self._compute = compiled(network)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        from scipy.special import expit
-
         starts = range(0, len(images), INFERENCE_BATCH)
-        logits = [self._compute(tf.constant(images[start : start + INFERENCE_BATCH])).numpy()[:, 0] for start in starts]
-        return expit(np.concatenate(logits).astype(np.float64))
+        logits = [self._compute(tf.constant(images[start : start + INFERENCE_BATCH])).numpy() for start in starts]
+        return probabilities_of(np.concatenate(logits).astype(np.float64))
 
 
 def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) -> list[Restorable]:
@@ -71,11 +75,15 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
     classifier = build_classifier(
         tuple(dataset["image_shape"]),
         size=config.classifier_size,
+        backbone=config.backbone,
         feature_layer=config.feature_layer,
+        center_crop=config.center_crop,
         weights="random",
         seed=0,
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,
+        preparation=Preparation.from_json(dataset.get("preparation")),
+        num_classes=len(dataset["class_names"]),
     )
     return [Restorable("", classifier.network, classifier.state())]
 
@@ -93,20 +101,34 @@ def require_classifier(directory: Path, run_config: Config) -> None:
 
 def backbone_note(run_config: Config) -> str:
     """Where the features come from, for every output; it says so where the backbone's weights were never trained."""
-    layer = "" if run_config.feature_layer is None else f", features of {run_config.feature_layer}"
+    details = [] if run_config.backbone == "resnet18" else [run_config.backbone]
+    details += [] if run_config.feature_layer is None else [f"features of {run_config.feature_layer}"]
+    details += ["centre of the images"] if run_config.center_crop else []
+    detail = "".join(f", {text}" for text in details)
     if is_untrained(run_config):
-        return f"random weights, UNTRAINED backbone{layer}"
+        return f"random weights, UNTRAINED backbone{detail}"
     if run_config.init_from is not None:
         origin = f"weights of the run {run_config.init_from}"
     else:
         origins = {"random": "random weights", "imagenet": "ImageNet weights"}
         origin = origins.get(run_config.weights, f"weights of {run_config.weights}")
-    return f"{origin}{layer}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
+    return f"{origin}{detail}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
 
 
 def is_untrained(run_config: Config) -> bool:
     """Whether the backbone's weights are random still."""
     return run_config.weights == "random" and run_config.fine_tune == "none"
+
+
+def probability_columns(class_names: Sequence[str]) -> list[str]:
+    """Returns the names of the columns of probabilities: one for two classes, one for each class of three or more."""
+    return ["probability"] if len(class_names) == 2 else [f"{OF_CLASS}{name}" for name in class_names]
+
+
+def shared_columns(run_config: Config, class_names: Sequence[str]) -> dict[str, str]:
+    """Returns the columns, by name, that are the same in every row: what the probabilities are about and come from."""
+    positive = {"positive_class": class_names[1]} if len(class_names) == 2 else {}
+    return positive | untrained_columns(run_config)
 
 
 def untrained_columns(run_config: Config) -> dict[str, str]:
@@ -119,8 +141,9 @@ def classify(config: Config) -> None:
 
     Of a --dataset whose images are not files of their own, such as pcam, it takes the images of --part, or all. Images
     are read and forgotten in turn, so that memory does not grow with their number. Columns: id, probability,
-    positive_class (the name of the class, the same in each row); and backbone, if its weights are random. --map also
-    draws maps/, see slide_maps.
+    positive_class (the name of the class, the same in each row); and backbone, if its weights are random. A classifier
+    of three classes or more writes id, prediction (the name of the most probable class) and each class's probability.
+    --map also draws maps/, see slide_maps.
 
     Raises:
         UserError: if there is no such run or folder, if no image can be used, if one is of another size than those
@@ -140,18 +163,28 @@ def classify(config: Config) -> None:
         names = list_images(root, config.input_fname_pattern)
         batches = _read_in_turn(root, names, trained, config.strict)
     note = backbone_note(trained.config)
-    logger.info("%s: %s; %s; %d images", trained.directory, note, positive_note(trained.class_names), len(names))
-    maps, maps_directory = SlideMaps(trained.class_names), output_directory / "maps"
+    class_names = trained.class_names
+    if config.map and len(class_names) > 2:
+        raise UserError(
+            f"--map draws the probability of the positive class of two, and {trained.directory} has {len(class_names)} "
+            f"classes: leave --map out"
+        )
+    about = positive_note(class_names) if len(class_names) == 2 else f"{len(class_names)} classes"
+    logger.info("%s: %s; %s; %d images", trained.directory, note, about, len(names))
+    maps, maps_directory = SlideMaps(class_names), output_directory / "maps"
     map_names = map_files(names) if config.map else []
-    extra = {"positive_class": trained.class_names[1]} | untrained_columns(trained.config)
+    columns, extra = probability_columns(class_names), shared_columns(trained.config, class_names)
+    prediction = [] if len(class_names) == 2 else ["prediction"]
     predict, num_done = Predictor(trained.network), 0
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "probability", *extra])
+        writer.writerow(["id", *prediction, *columns, *extra])
         for ids, images in batches:
             probabilities = predict(images)
-            for name, probability in zip(ids, probabilities, strict=True):
-                writer.writerow(neutral_cells([name, f"{probability:.6f}", *extra.values()]))
+            for name, of_image in zip(ids, probabilities, strict=True):
+                called = [class_names[of_image.argmax()]] if prediction else []
+                texts = [f"{probability:.6f}" for probability in np.atleast_1d(of_image)]
+                writer.writerow(neutral_cells([name, *called, *texts, *extra.values()]))
             if config.map:
                 maps.add(ids, probabilities, images)
             num_done += len(ids)

@@ -6,23 +6,29 @@ import csv
 import dataclasses
 import io
 import logging
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from histogan_tf.classifier import plots
-from histogan_tf.classifier.prediction import backbone_note, require_classifier, untrained_columns
+from histogan_tf.classifier.class_results import write_class_results
+from histogan_tf.classifier.metric_tables import metrics_table, to_json
+from histogan_tf.classifier.prediction import (
+    OF_CLASS,
+    backbone_note,
+    probability_columns,
+    require_classifier,
+    shared_columns,
+)
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import UserError
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import choose_threshold, evaluate_classifier, operating_point
-from histogan_tf.metrics.measured import RATES_OF, Metric, interval_method
-from histogan_tf.reporting.text_tables import markdown_table
+from histogan_tf.metrics.measured import interval_method
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells, original_text
 from histogan_tf.runs.locking import sole_writer
@@ -32,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 THRESHOLD = 0.5
 _FEW_PATIENTS = 10
-_COLUMNS = ("id", "patient", "label", "probability")
+_COLUMNS = ("id", "patient", "label")
 _PROBABILITY = re.compile(r"0\.\d{6}|1\.0{6}")
 
 
@@ -43,8 +49,9 @@ class Predictions:
     Attributes:
         ids: str (num_images,), the id of each image.
         groups: str (num_images,), the patient of each image; None if unknown.
-        labels: int32 (num_images,), the true labels, 0 or 1.
-        probabilities: float64 (num_images,), the predicted probabilities of label 1.
+        labels: int32 (num_images,), the true labels.
+        probabilities: float64 (num_images,), the predicted probabilities of label 1; of three classes or more, those of
+            every label, float64 (num_images, num_classes).
     """
 
     ids: np.ndarray
@@ -56,22 +63,24 @@ class Predictions:
 def write_predictions(path: Path, predictions: Predictions, run_config: Config, class_names: Sequence[str]) -> None:
     """Writes id, patient (empty if unknown), label and probability of each image, and what they are about.
 
-    The last columns are the same in every row: the name of the positive class, which is label 1 and whose probability
-    it is; and, if the backbone was never trained, that it was not.
+    Of three classes or more, each has a column with its probability, named after it. Of two, a column of the last
+    ones, which are the same in every row, names the positive class, which is label 1 and whose probability it is. The
+    other one says, if the backbone was never trained, that it was not.
 
     Args:
         path: the file to write.
         predictions: what to write.
         run_config: the settings of the classifier's run.
-        class_names: the names of labels 0 and 1.
+        class_names: the names of the labels.
     """
-    extra = {"positive_class": class_names[1]} | untrained_columns(run_config)
+    columns, extra = probability_columns(class_names), shared_columns(run_config, class_names)
     groups = [""] * len(predictions.ids) if predictions.groups is None else predictions.groups
     with files.written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_COLUMNS, *extra])
+        writer.writerow([*_COLUMNS, *columns, *extra])
         for row in zip(predictions.ids, groups, predictions.labels, predictions.probabilities, strict=True):
-            writer.writerow(neutral_cells([*row[:3], f"{row[3]:.6f}", *extra.values()]))
+            probabilities = [f"{probability:.6f}" for probability in np.atleast_1d(row[3])]
+            writer.writerow(neutral_cells([*row[:3], *probabilities, *extra.values()]))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -85,14 +94,20 @@ def read_predictions(path: Path) -> Predictions:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         if not rows:
             raise ValueError("it holds no row")
-        columns = {name: np.array([original_text(row[name] or "") for row in rows]) for name in _COLUMNS}
+        of_classes = [name for name in rows[0] if (name or "").startswith(OF_CLASS)]
+        names = (*_COLUMNS, *(of_classes or ("probability",)))
+        columns = {name: np.array([original_text(row[name] or "") for row in rows]) for name in names}
         if not text.endswith("\n") or any(None in (*row, *row.values()) for row in rows):
             raise ValueError("a line is cut off, or has cells too many")
         if "\0" in text:
             raise ValueError("it holds zero bytes")
-        if not set(columns["label"]) <= {"0", "1"} or not all(map(_PROBABILITY.fullmatch, columns["probability"])):
-            raise ValueError("a label is neither 0 nor 1, or a probability is no number from 0 to 1 with six decimals")
-        labels, probabilities = columns["label"].astype(np.int32), columns["probability"].astype(np.float64)
+        labels_known = {str(label) for label in range(len(of_classes) or 2)}
+        texts = np.stack([columns[name] for name in names[len(_COLUMNS) :]], axis=1)
+        if not set(columns["label"]) <= labels_known or not all(map(_PROBABILITY.fullmatch, texts.ravel())):
+            allowed = "neither 0 nor 1" if not of_classes else f"not from 0 to {len(of_classes) - 1}"
+            raise ValueError(f"a label is {allowed}, or a probability is no number from 0 to 1 with six decimals")
+        labels, probabilities = columns["label"].astype(np.int32), texts.astype(np.float64)
+        probabilities = probabilities if of_classes else probabilities[:, 0]
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}: {error}): finish its run, or begin it anew with --restart"
@@ -132,6 +147,14 @@ def evaluate_run(
             _FEW_PATIENTS,
             "; with one, there are none" if len(np.unique(groups)) == 1 else "",
         )
+    if len(class_names) > 2:
+        if recall_at_least is not None:
+            raise UserError(
+                f"--recall_at_least={recall_at_least} is about the positive class of two, and {directory} has "
+                f"{len(class_names)} classes: leave it out"
+            )
+        write_class_results(directory, predictions, class_names, backbone_note(run_config), run_config.seed)
+        return
     metrics = evaluate_classifier(labels, probabilities, threshold=THRESHOLD, groups=groups, seed=run_config.seed)
     note, positive = backbone_note(run_config), class_names[1]
     title = f"{directory.name}: {note}; {positive_note(class_names)}"
@@ -178,40 +201,3 @@ def _operating_point(
         "chosen_on": f"{len(folds.labels)} held-out training images",
         "metrics": to_json(metrics),
     }
-
-
-def to_json(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | int | None]]:
-    """Returns metrics in a form for JSON: undefined numbers (NaN) become None."""
-    return {
-        name: {
-            key: None if isinstance(number, float) and math.isnan(number) else number
-            for key, number in dataclasses.asdict(metric).items()
-        }
-        for name, metric in metrics.items()
-    }
-
-
-def metrics_table(metrics_of_runs: Mapping[str, Mapping[str, Metric]], positive_class: str) -> str:
-    """Returns a Markdown table: a row for each metric, a column for each run, values with their intervals.
-
-    Args:
-        metrics_of_runs: for each run, by name, its metrics, by name.
-        positive_class: the name of the class that the metrics are about, for the header.
-    """
-    names = list(next(iter(metrics_of_runs.values())))
-    rows = [[f"metric (positive class: {positive_class})", *metrics_of_runs]]
-    rows += [[name, *(_cell(name, metrics[name]) for metrics in metrics_of_runs.values())] for name in names]
-    return markdown_table(rows)
-
-
-def _cell(name: str, metric: Metric) -> str:
-    """Returns text such as "0.812 (0.770 to 0.851; n = 46)"; counts are whole numbers."""
-    if math.isnan(metric.value):
-        return "undefined"
-    form = "{:.0f}" if name.endswith(("positives", "negatives")) else "{:.3f}"
-    value = form.format(metric.value)
-    rests_on = f"; n = {metric.num_images}" if name in RATES_OF and metric.num_images is not None else ""
-    if math.isnan(metric.low):
-        return f"{value} (no interval{rests_on})"
-    exact = ", exact" if metric.is_exact else ""
-    return f"{value} ({form.format(metric.low)} to {form.format(metric.high)}{exact}{rests_on})"

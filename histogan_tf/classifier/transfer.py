@@ -17,6 +17,7 @@ import dataclasses
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +34,22 @@ from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.errors import UserError, doing
 from histogan_tf.machine import workers
 from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.feature_extractors import weights_fingerprint
 from histogan_tf.models.precision import dtype_policy
 from histogan_tf.models.resnet import ResNetClassifier, build_classifier
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics, run_directory, writing_run
+from histogan_tf.runs.run_directory import (
+    Run,
+    begin_run,
+    find_directory,
+    read_metrics,
+    read_record,
+    run_directory,
+    writing_run,
+)
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training.starting import Start, start_from
 
@@ -79,24 +89,38 @@ def _train(
     started = time.monotonic()
     with doing("reading the images"):
         data = load_data(config, images, synthetic)
-    tell_positive_class(data.class_names)
-    config = dataclasses.replace(config, positive_class=data.class_names[1])
+    if len(data.class_names) == 2:
+        tell_positive_class(data.class_names)
+        config = dataclasses.replace(config, positive_class=data.class_names[1])
+    elif config.recall_at_least is not None:
+        raise UserError(
+            f"--recall_at_least={config.recall_at_least} is about the positive class of two, and these images have "
+            f"{len(data.class_names)} classes: leave it out"
+        )
     if config.perturbations:
         check_views(config.perturbations, config.views, data.validation.image_shape)
     classifier = build_classifier(
         data.validation.image_shape,
         size=config.classifier_size,
+        backbone=config.backbone,
         feature_layer=config.feature_layer,
+        center_crop=config.center_crop,
         weights="random" if config.init_from else config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),
         cpu_kernels=config.cpu_kernels,
+        preparation=_preparation_of_start(config),
+        num_classes=len(data.class_names),
     )
     start, initial = _initialize_backbone(config, classifier, data)
     with writing_run(config), workers.workers_watched():
         directory = begin_run(
             config,
-            {**data.description(), "backbone": weights_fingerprint(classifier.features)},
+            {
+                **data.description(),
+                "backbone": weights_fingerprint(classifier.features),
+                **_preparation_record(classifier.preparation),
+            },
             patients=data.real.patients() if len(data.real) else None,
             initialized_from=None if start is None else start.record,
         )
@@ -113,6 +137,21 @@ def _train(
         if workers.is_chief():
             files.remove(directory / "fine_tuning")
         logger.info("trained and measured in %.0f s: %s", time.monotonic() - started, directory)
+
+
+def _preparation_of_start(config: Config) -> Preparation | None:
+    """Returns how the run in --init_from prepares images, whose backbone this run takes over; None without one."""
+    if config.init_from is None:
+        return None
+    own = run_directory(config)  # goes on without the other run
+    has_begun = (own / "config.json").exists() and not config.restart
+    directory = own if has_begun else find_directory(config.init_from, config.checkpoint_dir, "init_from")
+    return Preparation.from_json(read_record(directory)["dataset"].get("preparation"))
+
+
+def _preparation_record(preparation: Preparation) -> dict[str, Any]:
+    """Returns what a run records of a preparation; nothing for that of torchvision's networks, as earlier runs did."""
+    return {} if preparation == Preparation() else {"preparation": preparation.to_json()}
 
 
 def _initialize_backbone(
@@ -167,7 +206,7 @@ def _train_and_measure(
     checkpoints.save(1)
     summary = {
         "backbone": backbone_note(config),
-        "positive_class": config.positive_class,
+        **({"positive_class": config.positive_class} if len(data.class_names) == 2 else {}),
         "train_on": config.train_on,
         "real_images": data.real.counts(),
         "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
@@ -189,7 +228,7 @@ def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tupl
     """Returns the features of training and validation images.
 
     Returns:
-        float32 (num_views, num_training, 512) and float32 (num_validation, 512).
+        float32 (num_views, num_training, num_features) and float32 (num_validation, num_features).
 
     Raises:
         UserError: if a feature is not finite.
@@ -204,7 +243,8 @@ def _features(config: Config, cache: FeatureCache, data: ClassifierData) -> tupl
 
 
 def _set_head(classifier: ResNetClassifier, head: Head) -> None:
-    classifier.head.set_weights([head.kernel[:, None].astype(np.float32), np.float32([head.bias])])
+    kernel = head.kernel.reshape(len(head.kernel), -1)
+    classifier.head.set_weights([kernel.astype(np.float32), np.atleast_1d(np.float32(head.bias))])
 
 
 def _fine_tune(
@@ -221,7 +261,7 @@ def _fine_tune(
     held_out = folds[0]
     is_seen = np.isin(np.arange(len(data.labels)), held_out, invert=True)
     head = fitter.fits(is_seen)(penalty)
-    kernel_and_bias = workers.of_the_chief(np.append(head.kernel, head.bias))
+    kernel_and_bias = workers.of_the_chief(np.concatenate([head.kernel, np.asarray(head.bias)[None]]))
     _set_head(classifier, Head(kernel_and_bias[:-1], kernel_and_bias[-1]))
     training = data.training_set()
     tuner = FineTuner(config, classifier, training.select(np.flatnonzero(is_seen)), training.select(held_out))

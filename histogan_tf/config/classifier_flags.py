@@ -6,6 +6,7 @@ import dataclasses
 
 from histogan_tf.config.flag import Table, flag
 
+_BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 _FEATURE_NETWORKS = Table("histogan_tf.models.feature_extractors:FEATURE_NETWORKS")
 
 
@@ -20,11 +21,25 @@ class ClassifierFlags:
         minimum=32,
         maximum=1024,
     )
+    backbone: str = flag(
+        "resnet18",
+        "Network whose features the classifier and --features=backbone use. {entries}.",
+        section="classifier",
+        choices=_BACKBONES,
+        described=_BACKBONES,
+    )
     feature_layer: str | None = flag(
         None,
-        "Stage of the ResNet-18 whose features the classifier and --features=resnet18 use: stage1 to stage4, or "
-        "several joined by +, such as stage2+stage3, whose features stand side by side. The last stage if left out, as "
-        "in the paper. Earlier stages see finer structure and are less bound to ImageNet's classes.",
+        "Stage of the --backbone whose features are used: stage1 to stage4 of a ResNet or DenseNet, stage1 to stage5 "
+        "of the others; or several joined by +, such as stage2+stage3, whose features stand side by side. The last "
+        "stage if left out, as in the paper. Earlier stages see finer structure and are less bound to ImageNet's "
+        "classes.",
+        section="classifier",
+    )
+    center_crop: bool = flag(
+        False,
+        "Whether the --backbone sees the centre of images alone, as in its evaluation on ImageNet: the share that its "
+        "config.json calls crop_pct. Off, because the border of a patch is tissue, too.",
         section="classifier",
     )
     train_on: str = flag(
@@ -58,7 +73,7 @@ class ClassifierFlags:
     )
     fine_tune: str = flag(
         "none",
-        "Layers of the ResNet-18 to train as well, once its linear head is trained, for at most --epoch epochs: none "
+        "Layers of the --backbone to train as well, once its linear head is trained, for at most --epoch epochs: none "
         "as in the paper, the last stage, or all.",
         section="classifier",
         choices=("none", "last_stage", "all"),
@@ -74,7 +89,7 @@ class EvaluationFlags:
 
     features: str | None = flag(
         None,
-        "Network whose features the measures of synthetic images compare. {entries}. If left out: random, and resnet18 "
+        "Network whose features the measures of synthetic images compare. {entries}. If left out: random, and backbone "
         "as well where its pretrained weights are at hand, as a folder or in the cache of Hugging Face; random alone "
         "where --mode=paper selects images.",
         section="evaluate",

@@ -212,7 +212,7 @@ FAMILIES: dict[str, Family] = {
         check=check_classifier,
         section="classifier",
         heeds=frozenset(),
-        description="a transferred ResNet-18, which tells two labels apart",
+        description="a classifier on the features of a pretrained network, which tells labels apart",
         use="Research and teaching. Its probabilities hold for images as it was trained on: of the same stain, "
         "scanner, magnification and size.",
         card_sections=("backbone", "classifier"),

@@ -56,6 +56,11 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in _UNUSED_BY_PROJECTED:
         if name in config.given:
             raise UserError(f"--{name} has no effect on --model=projected: leave it out")
+    if config.mode == "train" and config.backbone != "resnet18":
+        raise UserError(
+            f"--backbone={config.backbone}: the discriminators of projected see the features of a resnet18; leave "
+            f"--backbone out, and give --weights of a resnet18"
+        )
     stages = config.feature_stages
     if not stages or list(stages) != sorted(set(stages)):
         raise UserError(
@@ -127,7 +132,7 @@ def check_cyclegan(config: Config, preset: Mapping[str, Any]) -> Config:
 
 
 def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
-    """Returns a classifier's Config, checked: training needs images of both labels, and synthetic ones if asked for.
+    """Returns a classifier's Config, checked: training needs images of all labels, and synthetic ones if asked for.
 
     Args:
         config: the flags as the user gave them.
@@ -142,12 +147,12 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in ("label", "cluster"):
         if getattr(config, name) is not None:
             raise UserError(
-                f"--{name}={getattr(config, name)}: a classifier learns both labels from the training part and is "
+                f"--{name}={getattr(config, name)}: a classifier learns all labels from the training part and is "
                 f"measured on the validation part; leave --{name} out"
             )
     if config.part in ("train", "all"):
         raise UserError(
-            f"--part={config.part}: a classifier learns both labels from the training part and is measured on the "
+            f"--part={config.part}: a classifier learns all labels from the training part and is measured on the "
             f"validation part; leave --part out, or give --part=test to measure it on the test part of a dataset that "
             f"has one"
         )

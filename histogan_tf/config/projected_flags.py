@@ -13,9 +13,9 @@ class BackboneFlags:
 
     weights: str = flag(
         "imagenet",
-        "Weights of the ResNet-18 whose features the classifier and the discriminators of projected use: imagenet "
-        "(pretrained, from Hugging Face), random (untrained, to try things out), or a folder with a timm checkpoint of "
-        "a resnet18 (config.json, model.safetensors).",
+        "Weights of the classifier's --backbone, and of the ResNet-18 whose features the discriminators of projected "
+        "use: imagenet (pretrained, from Hugging Face), random (untrained, to try things out), or a folder with a timm "
+        "checkpoint of that network (config.json, model.safetensors).",
         section="backbone",
     )
 

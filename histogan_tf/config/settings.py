@@ -37,7 +37,7 @@ _PATHS = (
     *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
     *("vocabulary", "weights", "init_from", "labels_csv"),
 )
-_NUM_STAGES = 4  # of a ResNet
+_BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -139,7 +139,7 @@ def resolve(config: Config) -> Config:
     _check_distribution(config)
     check_precision(config)
     _check_quiz(config)
-    stage_numbers(config.feature_layer, _NUM_STAGES)
+    stage_numbers(config.feature_layer, _BACKBONES[config.backbone].num_stages)
     config = _resolve_format(_resolve_sizes(config))
     return family.check(config, family.presets[config.model])
 

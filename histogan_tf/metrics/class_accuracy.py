@@ -20,16 +20,16 @@ def class_accuracies(
     can be compared.
 
     Args:
-        labels: the true labels, int (num_images,), 0 or 1; if one is absent, the mean is that of the other alone.
-        predictions: the predicted labels, int (num_images,), 0 or 1.
+        labels: the true labels, int (num_images,), from 0 on; absent ones have no share in the mean.
+        predictions: the predicted labels, int (num_images,).
         groups: str (num_images,), the patient of each image; None if images are independent of each other.
         seed: the seed of the bootstrap of patients.
 
     Returns:
-        `accuracy`, the mean, and `label_0` and `label_1`, each if there are images of this label. Without groups, the
-        labels have Wilson's intervals, and the mean has the interval that follows from these by adding squares (Zou and
-        Donner, Statistics in Medicine 27, 2008). With groups, all are percentiles of 2000 bootstrap resamples of whole
-        groups; they are nan if there is only one group.
+        `accuracy`, the mean, and `label_0`, `label_1` and so on, each if there are images of this label. Without
+        groups, the labels have Wilson's intervals, and the mean has the interval that follows from these by adding
+        squares (Zou and Donner, Statistics in Medicine 27, 2008). With groups, all are percentiles of 2000 bootstrap
+        resamples of whole groups; they are nan if there is only one group.
     """
     present = np.unique(labels).tolist()
     is_right = labels == predictions

@@ -17,7 +17,7 @@ import numpy as np
 
 from histogan_tf.errors import UserError
 from histogan_tf.machine.randomness import Purpose, weight_seeds
-from histogan_tf.models.resnet_weights import are_at_hand
+from histogan_tf.models.backbone_weights import are_at_hand
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ INCEPTION_WEIGHTS_URL = (
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 INCEPTION_WEIGHTS_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
-_OFFLINE = "--features=random and --features=resnet18 --weights=FOLDER need no network"
+_OFFLINE = "--features=random and --features=backbone --weights=FOLDER need no network"
 
 # These numbers define `random`: other numbers would make other features, whose distances could not be compared.
 _RANDOM_SEED = 20200625
@@ -217,12 +217,12 @@ def inception_extractor() -> FeatureExtractor:
     )
 
 
-def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+def backbone_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
     """Returns the extractor of the classifier backbone's features, with the weights and image size of the flags.
 
     Args:
-        config: the resolved flags, of which --weights, --classifier_size, --feature_layer, --seed and --cpu_kernels
-            are used.
+        config: the resolved flags, of which --backbone, --weights, --classifier_size, --feature_layer, --center_crop,
+            --seed and --cpu_kernels are used.
         image_shape: the (height, width, channels) of the images; grey images are turned into RGB.
 
     Raises:
@@ -231,23 +231,40 @@ def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> Featu
     from histogan_tf.models.inference import INFERENCE_BATCH, compiled
     from histogan_tf.models.resnet import build_classifier
 
-    features = build_classifier(
+    classifier = build_classifier(
         (*image_shape[:2], 3),
         size=config.classifier_size,
+        backbone=config.backbone,
         feature_layer=config.feature_layer,
+        center_crop=config.center_crop,
         weights=config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         cpu_kernels=config.cpu_kernels,
-    ).features
+    )
+    features, interpolation = classifier.features, classifier.preparation.interpolation
     compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""
     layer = "" if config.feature_layer is None else f"-{config.feature_layer}"
+    centre = "-centre" if config.center_crop else ""
     return FeatureExtractor(
-        name=f"{RESNET_FEATURES}{untrained}{layer}-bilinear{config.classifier_size}",
+        name=f"{config.backbone}{untrained}{layer}{centre}-{interpolation}{config.classifier_size}",
         fingerprint=weights_fingerprint(features),
         function=lambda images: compute(images).numpy(),
         batch_size=INFERENCE_BATCH,
     )
+
+
+def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:
+    """Returns the extractor of the features of a ResNet-18; it takes the arguments of `backbone_extractor`.
+
+    Raises:
+        UserError: if the weights cannot be loaded, or --backbone names another network, whose weights they would be.
+    """
+    if config.backbone != "resnet18":
+        raise UserError(
+            f"--features=resnet18 and --backbone={config.backbone} contradict each other: give --features=backbone"
+        )
+    return backbone_extractor(config, image_shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +286,8 @@ FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
         "a fixed untrained network, for images that are far from ImageNet",
         lambda config, image_shape: random_extractor(),
     ),
-    "resnet18": FeatureNetwork("the classifier's backbone, with the weights of --weights", resnet_extractor),
+    "backbone": FeatureNetwork("the classifier's --backbone, with the weights of --weights", backbone_extractor),
+    "resnet18": FeatureNetwork("the same, where the --backbone is a ResNet-18", resnet_extractor),
     "inception": FeatureNetwork(
         "InceptionV3 trained on ImageNet, whose Fréchet distance is the FID; fetched once by keras.applications",
         lambda config, image_shape: inception_extractor(),
@@ -278,7 +296,7 @@ FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
 
 
 def feature_extractors(config: Config, image_shape: tuple[int, int, int]) -> list[FeatureExtractor]:
-    """Returns the extractor that --features asks for; if left out, `random`, and `resnet18` if weights are there.
+    """Returns the extractor that --features asks for; if left out, `random`, and `backbone` if weights are there.
 
     One feature space is no verdict: random features hardly notice a checkerboard, those of ImageNet see classes.
 
@@ -290,8 +308,8 @@ def feature_extractors(config: Config, image_shape: tuple[int, int, int]) -> lis
         UserError: if the weights of an extractor cannot be loaded.
     """
     extractors = [feature_extractor(config, image_shape)]
-    if config.features is None and are_at_hand(config.weights):
-        extractors.append(resnet_extractor(config, image_shape))
+    if config.features is None and are_at_hand(config.weights, config.backbone):
+        extractors.append(backbone_extractor(config, image_shape))
     return extractors
 
 

@@ -16,9 +16,12 @@ import tensorflow as tf
 from keras import layers, ops
 
 from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.backbone_weights import load_backbone, preparation_of
+from histogan_tf.models.backbones import BACKBONES, Preparation
 from histogan_tf.models.cpu_kernels import layer_classes
-from histogan_tf.models.resnet_weights import ARCHITECTURE, IMAGENET_MEAN, IMAGENET_STDDEV, NUM_STAGES, load_backbone
 
+NUM_STAGES = BACKBONES["resnet18"].num_stages
+_CHANNELS = (64, 128, 256, 512)  # of the stages
 _SEED = 42  # the same for all runs, so that discriminators can start from those of another run
 
 
@@ -35,7 +38,7 @@ class FeatureProjector(keras.Model):
         image_shape: the (height, width, channels) of the images, with 1 or 3 channels.
         feature_size: the shorter side in pixels to which images are resized for the backbone.
         stages: the numbers of the backbone's stages, from 1 to 4, in rising order.
-        weights: the backbone's weights: `imagenet`, `random` or a folder, see `resnet_weights.load_backbone`.
+        weights: the backbone's weights: `imagenet`, `random` or a folder, see `backbone_weights.load_backbone`.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
         cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
 
@@ -59,6 +62,7 @@ class FeatureProjector(keras.Model):
         backbone = load_backbone(
             weights, seed=next(seeds), size=feature_size, precision=precision, last_stage=max(stages)
         )
+        self._preparation = preparation_of(weights)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
         self.stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]
@@ -85,7 +89,7 @@ class FeatureProjector(keras.Model):
             For each used stage, from fine to coarse: (batch, ceil(height / s), ceil(width / s), channels), where s is
             4, 8, 16 or 32 and the sizes are those of the resized images; of the precision's type.
         """
-        hidden = _normalized(_resized(images, self._sizes))
+        hidden = _normalized(_resized(images, self._sizes), self._preparation)
         features = []
         for stage, is_used in zip(self.stages, self._is_used, strict=True):
             hidden = stage(hidden, training=True)
@@ -113,8 +117,7 @@ def feature_shapes(
         stages: the numbers of the backbone's stages, from 1 to 4.
     """
     sides = _resized_sides(image_shape, feature_size)
-    channels = ARCHITECTURE["stackwise_num_filters"]
-    return [(*(-(-pixels // 2 ** (stage + 1)) for pixels in sides), channels[stage - 1]) for stage in stages]
+    return [(*(-(-pixels // 2 ** (stage + 1)) for pixels in sides), _CHANNELS[stage - 1]) for stage in stages]
 
 
 def _resized_sides(image_shape: tuple[int, int, int], feature_size: int) -> list[int]:
@@ -196,10 +199,10 @@ def _random_conv(
     )
 
 
-def _normalized(images: tf.Tensor) -> tf.Tensor:
+def _normalized(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     """Returns RGB images, normalized as ImageNet's in the backbone's training, of images in [-1, 1]."""
     # Grey images become RGB by the broadcasting.
-    mean, stddev = (np.array(values, np.float32) for values in (IMAGENET_MEAN, IMAGENET_STDDEV))
+    mean, stddev = (np.array(values, np.float32) for values in (preparation.mean, preparation.stddev))
     return images * (0.5 / stddev) + (0.5 - mean) / stddev
 
 

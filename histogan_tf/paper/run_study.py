@@ -15,8 +15,9 @@ from histogan_tf.config.paper_flags import STAGES
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.machine.console import Lines
 from histogan_tf.machine.processor import machine_record
+from histogan_tf.models.backbone_weights import downloaded_imagenet, load_backbone
+from histogan_tf.models.backbones import BACKBONES
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.models.resnet_weights import NUM_STAGES, downloaded_imagenet, load_backbone
 from histogan_tf.paper.estimate import machine_pace
 from histogan_tf.paper.stages import Stage, Stages, recorded_setting
 from histogan_tf.paper.study import Study
@@ -66,10 +67,9 @@ def _backbone(config: Config) -> str:
     """Returns a digest of the classifier's pretrained weights, or "random": those follow from the seed."""
     if config.weights == "random":
         return "random"
-    last_stage = stage_numbers(config.feature_layer, NUM_STAGES)[-1]
-    return weights_fingerprint(
-        load_backbone(config.weights, seed=0, size=config.classifier_size, last_stage=last_stage)
-    )
+    last_stage = stage_numbers(config.feature_layer, BACKBONES[config.backbone].num_stages)[-1]
+    options = {"seed": 0, "size": config.classifier_size, "last_stage": last_stage}
+    return weights_fingerprint(load_backbone(config.weights, backbone=config.backbone, **options))
 
 
 def _known_backbone(config: Config, directory: Path) -> str:
@@ -79,7 +79,7 @@ def _known_backbone(config: Config, directory: Path) -> str:
     """
     if config.weights != "imagenet":
         return _backbone(config)
-    if folder := downloaded_imagenet():
+    if folder := downloaded_imagenet(config.backbone):
         return _backbone(dataclasses.replace(config, weights=str(folder)))
     logger.info("the pretrained weights are not on this machine yet: the study begins by downloading them")
     return recorded_setting(directory, "backbone") or "not downloaded yet"

@@ -25,7 +25,9 @@ def study_features(config: Config, image_shape: tuple[int, int, int], directory:
     backbone = build_classifier(
         image_shape,
         size=config.classifier_size,
+        backbone=config.backbone,
         feature_layer=config.feature_layer,
+        center_crop=config.center_crop,
         weights=config.weights,
         seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
         precision=dtype_policy(config.precision),

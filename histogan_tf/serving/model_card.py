@@ -84,6 +84,10 @@ def _positive_class(trained: TrainedNetwork) -> str:
     """Returns which class a classifier's probabilities and metrics are about; "" for other networks."""
     if trained.kind != CLASSIFIER:
         return ""
+    if len(trained.class_names) > 2:
+        return (
+            f"none: probabilities are those of the {len(trained.class_names)} classes {', '.join(trained.class_names)}"
+        )
     negative, positive = trained.class_names
     return f"{positive} (label 1); probabilities, precision and recall are those of {positive}, against {negative}"
 

@@ -16,7 +16,6 @@ from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
-from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.trained.load import TrainedNetwork
 
@@ -52,14 +51,20 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     if trained.kind != CLASSIFIER:
         return interface(model)
-    return f"{interface(model)}\n\n`probability` is that of {trained.class_names[1]}, the positive class."
+    about = f"is that of {trained.class_names[1]}, the positive class"
+    if len(trained.class_names) > 2:
+        about = f"has a column for each class: {', '.join(trained.class_names)}"
+    return f"{interface(model)}\n\n`probability` {about}."
 
 
 def outside_network(trained: TrainedNetwork) -> keras.Model:
     """Returns the network with one output: `images`, or `probability` (not the logit) if it is a classifier."""
     if trained.kind == "classifier":
         logits = _classifier_by_matrices(trained.network)
-        probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
+        if len(trained.class_names) > 2:
+            probability = layers.Softmax(name="probability")(logits.output)
+        else:
+            probability = layers.Reshape((), name="probability")(keras.ops.sigmoid(logits.output))
         return keras.Model(logits.input, probability, name="probability")
     return keras.Model(trained.network.input, trained.network.output, name="images")
 
@@ -71,22 +76,29 @@ def _classifier_by_matrices(network: keras.Model) -> keras.Model:
     """
     features = network.get_layer("features")
     preprocessing = features.get_layer("preprocessing")
-    image, size = keras.Input(network.input_shape[1:], dtype="uint8", name="image"), preprocessing.size
+    image = keras.Input(network.input_shape[1:], dtype="uint8", name="image")
+    preparation, size = preprocessing.preparation, preprocessing.resized
     height, width = network.input_shape[1:3]
-    rows, columns = (_resizing_matrix(side, size, shrinks=max(height, width) > size) for side in (height, width))
+    centre = slice(preprocessing.margin, preprocessing.margin + preprocessing.size)
+    shrinks, interpolation = max(height, width) > size, preparation.interpolation
+    rows, columns = (_resizing_matrix(side, size, interpolation, shrinks=shrinks)[centre] for side in (height, width))
     x = keras.ops.cast(image, "float32") / 255.0
     x = keras.ops.transpose(x, (0, 3, 1, 2))
     x = keras.ops.matmul(keras.ops.matmul(rows, x), columns.T)
     x = keras.ops.transpose(x, (0, 2, 3, 1))
-    x = (x - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STDDEV)  # broadcasting makes three channels of a grey one
+    x = (x - np.float32(preparation.mean)) / np.float32(
+        preparation.stddev
+    )  # broadcasting makes three channels of a grey one
     after = keras.Model(preprocessing.output, features.output)
     return keras.Model(image, network.get_layer("head")(after(x)))
 
 
-def _resizing_matrix(side: int, size: int, *, shrinks: bool) -> np.ndarray:
+def _resizing_matrix(side: int, size: int, interpolation: str, *, shrinks: bool) -> np.ndarray:
     """Returns the matrix, float32 (size, side), that resizes a row of `side` pixels to `size` pixels."""
     unit = np.eye(side, dtype=np.float32)[..., np.newaxis]
-    return keras.ops.convert_to_numpy(keras.ops.image.resize(unit, (size, side), "bilinear", antialias=shrinks))[..., 0]
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(unit, (size, side), interpolation, antialias=shrinks))[
+        ..., 0
+    ]
 
 
 def to_onnx(network: keras.Model) -> onnx.ModelProto:

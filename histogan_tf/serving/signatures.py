@@ -202,9 +202,13 @@ def _of_any_size(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
     network, (height, width, channels) = trained.network, trained.image_shape
+    is_of_two = len(trained.class_names) == 2
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probability = tf.sigmoid(network(images, training=False)[:, 0])
+        logits = network(images, training=False)
+        if not is_of_two:
+            return {"probability": tf.nn.softmax(logits), "label": tf.argmax(logits, axis=1, output_type=tf.int32)}
+        probability = tf.sigmoid(logits[:, 0])
         return {"probability": probability, "label": tf.cast(probability >= THRESHOLD, tf.int32)}
 
     def read(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -214,12 +218,18 @@ def _classifier_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
     def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         results = tf.TensorSpec(trained.image_shape, tf.uint8), tf.TensorSpec((), tf.bool)
         images, is_usable = _for_each(read, image_bytes, results)
-        outputs = {name: tf.where(is_usable, values, -1) for name, values in serving_default(images).items()}
+        outputs = {
+            name: tf.where(is_usable if values.shape.rank == 1 else is_usable[:, tf.newaxis], values, -1)
+            for name, values in serving_default(images).items()
+        }
         return outputs | {"status": _status(is_usable, "of the size and magnification of the training images")}
 
     zeros = np.zeros((1, height, width, channels), np.uint8)
-    positive = trained.class_names[1]
-    outputs = f"the probability of {positive}, the positive class, and label 1 where it is {THRESHOLD} or more"
+    if is_of_two:
+        positive = trained.class_names[1]
+        outputs = f"the probability of {positive}, the positive class, and label 1 where it is {THRESHOLD} or more"
+    else:
+        outputs = f"the probabilities of {', '.join(trained.class_names)}, in this order, and the most probable label"
     return {
         "serving_default": _signature(
             serving_default,

@@ -74,9 +74,14 @@ def write_web_page(networks: Sequence[TrainedNetwork], folder: Path) -> str:
         Markdown for the model card that describes the networks' inputs and outputs.
 
     Raises:
-        UserError: if the packages of the extra `export` are not installed, a converted network differs too much, or
-            onnxruntime-web cannot be fetched.
+        UserError: if the packages of the extra `export` are not installed, a converted network differs too much,
+            onnxruntime-web cannot be fetched, or a classifier tells more than two classes apart.
     """
+    if networks[0].kind == CLASSIFIER and len(networks[0].class_names) > 2:
+        raise UserError(
+            f"--format=web shows the probability of the positive class of two, and {networks[0].directory} has "
+            f"{len(networks[0].class_names)} classes: export it with --format=onnx or --format=saved_model"
+        )
     runtime = fetch_runtime()
     models = [_smallest_model(trained) for trained in networks]
     described = interface(models[0])

@@ -9,7 +9,7 @@ compared with the accuracy on real images of the classifier that was trained on 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class LabelledFeatures:
 
     Attributes:
         features: float32 (num_images, d).
-        labels: int32 (num_images,), 0 or 1.
+        labels: int32 (num_images,), from 0 on.
         groups: str (num_images,), the patient of each image; None if unknown, as for synthetic images.
     """
 
@@ -43,14 +43,15 @@ class LabelledFeatures:
     labels: np.ndarray
     groups: np.ndarray | None = None
 
-    def counts(self) -> np.ndarray:
-        """Returns the number of images of each label, int (2,)."""
-        return np.bincount(self.labels, minlength=2)
+    def counts(self, num_classes: int) -> np.ndarray:
+        """Returns the number of images of each label, int (num_classes,)."""
+        return np.bincount(self.labels, minlength=num_classes)
 
     def drawn(self, num_each: int, seed: int) -> LabelledFeatures:
         """Returns `num_each` images of each label, at least as many as there are, drawn without replacement."""
         rng = np.random.default_rng(seed)
-        chosen = [rng.choice(np.flatnonzero(self.labels == label), num_each, replace=False) for label in (0, 1)]
+        present = np.unique(self.labels)
+        chosen = [rng.choice(np.flatnonzero(self.labels == label), num_each, replace=False) for label in present]
         indices = np.sort(np.concatenate(chosen))
         groups = None if self.groups is None else self.groups[indices]
         return LabelledFeatures(self.features[indices], self.labels[indices], groups)
@@ -61,8 +62,8 @@ class ClassTruth:
     """What was measured.
 
     Attributes:
-        accuracies: by the keys of CLASS_TRUTH_ROWS, then `accuracy` (the mean over labels), `label_0` and `label_1`.
-            GAN-train is absent if the synthetic images are of one label.
+        accuracies: by the keys of CLASS_TRUTH_ROWS, then `accuracy` (the mean over labels), `label_0`, `label_1` and
+            so on. GAN-train is absent if there are no synthetic images of a label.
         num_trained_on: the number of images of each label that each classifier was trained on.
         num_real: the number of real images that they were measured on.
         num_patients: the number of patients of these; None if unknown.
@@ -85,33 +86,35 @@ def measure_class_truth(
     makes a difference. Their penalty is chosen on training images that were held out in turn, by patient if known.
 
     Args:
-        training: real images of both labels to train on.
-        test: real images of both labels to measure on, of other patients if possible.
-        synthetic: synthetic images of one label or both.
+        training: real images of all labels to train on.
+        test: real images of all labels to measure on, of other patients if possible.
+        synthetic: synthetic images of one label or more.
         seed: the seed of draws, folds and the bootstrap.
 
     Raises:
         UserError: if a label has fewer than five images, or a feature is not finite, or all images have one feature.
     """
-    is_of_both_labels = len(np.unique(synthetic.labels)) == 2
+    num_classes = int(training.labels.max()) + 1
+    is_of_all_labels = len(np.unique(synthetic.labels)) == num_classes
     for noun, images in (("real training", training), ("real test", test), ("synthetic", synthetic)):
-        counts = images.counts()
-        if images is synthetic and not is_of_both_labels:
+        counts = images.counts(num_classes)
+        if images is synthetic and not is_of_all_labels:
             counts = counts[counts > 0]
         if not len(counts) or counts.min() < FEWEST_OF_A_LABEL:
+            labels = "0 and 1" if num_classes == 2 else f"0 to {num_classes - 1}"
             raise UserError(
-                f"{images.counts().tolist()} {noun} images of labels 0 and 1 are too few to tell labels apart: give at "
-                f"least {FEWEST_OF_A_LABEL} of each"
+                f"{images.counts(num_classes).tolist()} {noun} images of labels {labels} are too few to tell labels "
+                f"apart: give at least {FEWEST_OF_A_LABEL} of each"
             )
         if not np.isfinite(images.features).all():
             raise UserError(f"features of {noun} images are not finite: choose other --features or --weights")
     if np.ptp(training.features, axis=0).max() == 0:
         raise UserError("all real images have the same features: choose other --features or --weights")
-    sets = [training, synthetic] if is_of_both_labels else [training]
-    num_each = int(min(images.counts().min() for images in sets))
+    sets = [training, synthetic] if is_of_all_labels else [training]
+    num_each = int(min(images.counts(num_classes).min() for images in sets))
     real_head = _fitted(training.drawn(num_each, seed), seed, is_real=True)
     accuracies = {"real": _measured(real_head, test, seed), "gan_test": _measured(real_head, synthetic, seed)}
-    if is_of_both_labels:
+    if is_of_all_labels:
         synthetic_head = _fitted(synthetic.drawn(num_each, seed), seed, is_real=False)
         accuracies["gan_train"] = _measured(synthetic_head, test, seed)
     num_patients = None if test.groups is None else len(np.unique(test.groups))
@@ -128,17 +131,20 @@ def _fitted(images: LabelledFeatures, seed: int, *, is_real: bool) -> Head:
 
 
 def _measured(head: Head, images: LabelledFeatures, seed: int) -> dict[str, Estimate]:
-    predictions = (head.probabilities(images.features) >= _THRESHOLD).astype(np.int32)
+    probabilities = head.probabilities(images.features)
+    predictions = (probabilities >= _THRESHOLD).astype(np.int32)
+    if probabilities.ndim == 2:
+        predictions = probabilities.argmax(axis=1)
     return class_accuracies(images.labels, predictions, groups=images.groups, seed=seed)
 
 
-def class_truth_table(truth: ClassTruth, class_names: tuple[str, str]) -> str:
+def class_truth_table(truth: ClassTruth, class_names: Sequence[str]) -> str:
     """Returns the result as text to read."""
     rows = [("classifier", "accuracy (mean over labels)", *class_names)]
     for name, title in CLASS_TRUTH_ROWS.items():
         if name in truth.accuracies:
             found = truth.accuracies[name]
-            keys = ("accuracy", "label_0", "label_1")
+            keys = ("accuracy", *(f"label_{label}" for label in range(len(class_names))))
             rows.append((title, *(found[key].text() if key in found else "–" for key in keys)))
     return plain_table(rows)
 

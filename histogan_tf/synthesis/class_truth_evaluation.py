@@ -50,7 +50,7 @@ def evaluate_class_truth(
 ) -> None:
     """Measures GAN-test and GAN-train, and writes class_truth.json. Logs a warning if they cannot be measured.
 
-    Real images of both labels and of both parts of the dataset are split anew: by patient if patients are known, and
+    Real images of all labels and of both parts of the dataset are split anew: by patient if patients are known, and
     otherwise by image. A dataset that comes split keeps its parts. Images to measure on are left out if they are of
     patients that the generator may have seen. If too few are left, only images that it may have seen are left out, and
     if too few are left then, none. class_truth.json says how many of either kind were measured on.
@@ -69,7 +69,7 @@ def evaluate_class_truth(
     """
     chosen = {"part": "all", "label": None, "clusters": None, "cluster": None, "train_size": None}
     whole = load_dataset(dataclasses.replace(data_config, **chosen, given=data_config.given - chosen.keys()))
-    if whole.num_classes != 2 or whole.image_shape != images.shape[1:]:
+    if whole.num_classes < 2 or whole.image_shape != images.shape[1:]:
         return
     try:
         labels = labels_among(labels, class_names, whole.class_names)
@@ -104,13 +104,13 @@ def _split(whole: ImageSet, split_seed: int) -> tuple[np.ndarray, np.ndarray, st
     has_patients = whole.groups is not None and len(np.unique(whole.groups)) > 1
     for by in ("patient", "image") if has_patients else ("image",):
         training, test = split_indices(whole, seed=split_seed, by=by)
-        if _has_both_labels(whole, training) and _has_both_labels(whole, test):
+        if _has_all_labels(whole, training) and _has_all_labels(whole, test):
             return training, test, by if whole.parts is None else OWN_PARTS
     raise UserError(f"{whole.name!r} has too few images of a label: give at least {FEWEST_OF_A_LABEL} for each part")
 
 
-def _has_both_labels(whole: ImageSet, indices: np.ndarray) -> bool:
-    return bool(np.bincount(whole.labels[indices], minlength=2).min() >= FEWEST_OF_A_LABEL)
+def _has_all_labels(whole: ImageSet, indices: np.ndarray) -> bool:
+    return bool(np.bincount(whole.labels[indices], minlength=whole.num_classes).min() >= FEWEST_OF_A_LABEL)
 
 
 def _seen(whole: ImageSet, seen_ids: Collection[str], seen_patients: Collection[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ def _seen(whole: ImageSet, seen_ids: Collection[str], seen_patients: Collection[
 def _unseen(whole: ImageSet, test: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     """Returns the indices to measure on, without the images of the first mask that leaves enough, or all of them."""
     for is_left_out in masks:
-        if _has_both_labels(whole, test[~is_left_out[test]]):
+        if _has_all_labels(whole, test[~is_left_out[test]]):
             return test[~is_left_out[test]]
     return test
 

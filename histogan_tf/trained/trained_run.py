@@ -101,9 +101,14 @@ class TrainedRun:
         """The name of the class whose probability a classifier predicts, and whose precision and recall are measured.
 
         Raises:
-            UserError: if the run is no classifier.
+            UserError: if the run is no classifier, or one of three classes or more.
         """
         self._require(CLASSIFIER, "positive_class")
+        if len(self.class_names) > 2:
+            raise UserError(
+                f"{self._directory} tells {len(self.class_names)} classes apart, and none of them is the positive one: "
+                f"see class_names"
+            )
         return self.class_names[1]
 
     @property
@@ -215,7 +220,9 @@ class TrainedRun:
                 width, channels), values in [0, 255].
 
         Returns:
-            float64 (num_images,): each image's probability of being of the class `positive_class`, label 1.
+            float64 (num_images,): each image's probability of being of the class `positive_class`, label 1. A
+            classifier of three classes or more returns float64 (num_images, num_classes), in the order of
+            `class_names`.
 
         Raises:
             UserError: if the run is no classifier or is not finished, or images are of another size.

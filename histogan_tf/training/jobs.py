@@ -112,7 +112,7 @@ def train_given_images(
     chosen_images = images
     if family.kind == CLASSIFIER and images.is_as_loaded and "label" in images.settings:
         logger.warning(
-            "a classifier learns both labels, and images were loaded with label=%s: the whole of %s is loaded for it",
+            "a classifier learns all labels, and images were loaded with label=%s: the whole of %s is loaded for it",
             images.settings["label"],
             images.name,
         )

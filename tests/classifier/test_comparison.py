@@ -15,11 +15,6 @@ from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, mcnemar_test
 
 
-def predictions_of(probabilities) -> Predictions:
-    probabilities = np.array(probabilities, float)
-    return Predictions(np.arange(len(probabilities)).astype(str), None, np.ones(len(probabilities), int), probabilities)
-
-
 @pytest.fixture
 def two_runs(real_run, both_run, tmp_path, train_config):
     """Copies of both runs, the second right on three images that the first has wrong, and wrong on one."""
@@ -128,9 +123,9 @@ def test_one_run_is_no_comparison(make_config, names):
 def test_queries_are_those_of_the_greatest_change_mended_first():
     first, second = np.linspace(0.1, 0.3, 12), np.full(12, 0.5)
     first_is_right = np.array([False] * 6 + [True] * 6)
-    chosen = choose_queries(first_is_right, ~first_is_right, predictions_of(first), predictions_of(second))
+    chosen = choose_queries(first_is_right, ~first_is_right, np.array(first), np.array(second))
     assert chosen.tolist() == [0, 1, 2, 3, 6, 7, 8, 9]
-    assert not len(choose_queries(first_is_right, first_is_right, predictions_of(first), predictions_of(second)))
+    assert not len(choose_queries(first_is_right, first_is_right, np.array(first), np.array(second)))
 
 
 def test_bars_survive_undefined_metrics_and_values_outside_their_interval(tmp_path):

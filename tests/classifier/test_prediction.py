@@ -15,6 +15,7 @@ from histogan_tf.classifier.slide_maps import CELL_PIXELS, map_colour
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.errors import UserError
+from histogan_tf.models.backbones import BACKBONES
 from histogan_tf.trained.load import load_networks
 
 
@@ -31,12 +32,28 @@ def test_classify_gives_any_folder_the_probabilities_of_evaluation(real_run, mak
         assert classified[row["id"]] == pytest.approx(float(row["probability"]), abs=1e-4)
 
 
-def test_a_classifier_on_earlier_stages_is_restored_with_them(train_config, make_config, tmp_path):
+@pytest.mark.parametrize(
+    ("network", "note", "num_features", "preparation"),
+    [
+        (("--feature_layer=stage1+stage2",), ", features of stage1+stage2", 64 + 128, None),
+        (
+            ("--backbone=efficientnet_lite0", "--feature_layer=stage4", "--center_crop"),
+            ", efficientnet_lite0, features of stage4, centre of the images",
+            112,
+            BACKBONES["efficientnet_lite0"].preparation.to_json(),
+        ),
+    ],
+)
+def test_a_classifier_is_restored_with_its_own_network_and_preparation(
+    train_config, make_config, tmp_path, network, note, num_features, preparation
+):
     flags = ("--run=earlier", f"--checkpoint_dir={tmp_path}")
-    commands.run_command(train_config("--feature_layer=stage1+stage2", *flags))
+    commands.run_command(train_config(*network, *flags))
     metrics = json.loads((tmp_path / "earlier" / "metrics.json").read_text())
-    assert metrics["backbone"] == "random weights, UNTRAINED backbone, features of stage1+stage2"
-    assert [np.load(path).shape[1] for path in (tmp_path / "earlier" / "features").glob("*.npy")] == [64 + 128] * 2
+    assert metrics["backbone"] == f"random weights, UNTRAINED backbone{note}"
+    dataset = json.loads((tmp_path / "earlier" / "config.json").read_text())["dataset"]
+    assert dataset.get("preparation") == (preparation and json.loads(json.dumps(preparation)))
+    assert [np.load(path).shape[1] for path in (tmp_path / "earlier" / "features").glob("*.npy")] == [num_features] * 2
     commands.run_command(make_config("--mode=classify", *flags, f"--output_dir={tmp_path / 'classified'}"))
     evaluated = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "earlier" / "predictions.csv")}
     classified = {row["id"]: float(row["probability"]) for row in rows_of(tmp_path / "classified" / "predictions.csv")}

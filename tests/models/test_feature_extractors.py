@@ -1,5 +1,6 @@
 """The random network is one and the same everywhere, and Inception is keras.applications' own; both take any images."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_every_feature_tells_some_images_apart(random):
 
 
 def test_unknown_names_and_empty_sets(random):
-    with pytest.raises(UserError, match="--features=resnet9000: choose one of random, resnet18, inception$"):
+    with pytest.raises(UserError, match="--features=resnet9000: choose one of random, backbone, resnet18, inception$"):
         command_line.parse(["main.py", "--features=resnet9000"])
     with pytest.raises(UserError, match="no image"):
         random(random_images(0, 8, 8, 3))
@@ -213,3 +214,15 @@ def test_weights_that_cannot_be_downloaded(keras_home, monkeypatch, url, cause):
     message = str(caught.value)
     for words in (str(keras_home / "models"), url, cause, "copy it there", "--features=random and --features="):
         assert words in message
+
+
+def test_features_of_another_backbone_are_named_after_all_that_makes_them():
+    config = command_line.parse(
+        ["main.py", "--features=backbone", "--backbone=vgg16", "--weights=random", "--classifier_size=32"]
+        + ["--feature_layer=stage1+stage2", "--center_crop"]
+    )
+    extractor = feature_extractors.feature_extractor(config, (20, 20, 3))
+    assert extractor.name == "vgg16-untrained-stage1+stage2-centre-bilinear32"
+    assert extractor(np.zeros((2, 20, 20, 1), np.uint8)).shape == (2, 64 + 128)
+    with pytest.raises(UserError, match="--features=resnet18 and --backbone=vgg16 contradict each other"):
+        feature_extractors.feature_extractor(dataclasses.replace(config, features="resnet18"), (20, 20, 3))

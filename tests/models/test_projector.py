@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.backbone_weights import load_backbone
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.projector import FeatureProjector, _normalized, _resized, feature_shapes
-from histogan_tf.models.resnet_weights import load_backbone
 
 
 @pytest.mark.parametrize(("size", "new_size"), [((5, 7), (12, 14)), ((16, 16), (6, 5)), ((4, 4), (4, 4))])
@@ -24,7 +25,7 @@ def test_images_are_normalized_as_imagenets_and_grey_ones_become_rgb():
     images = tf.reshape(tf.constant([-1.0, 1.0]), (1, 1, 2, 1))
     black, white = (np.array([value] * 3) for value in (0.0, 1.0))
     expected = (np.stack([black, white]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(_normalized(images)[0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(_normalized(images, Preparation())[0, 0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("cpu_kernels", [False, True])

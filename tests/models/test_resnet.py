@@ -12,11 +12,20 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from histogan_tf.errors import UserError
-from histogan_tf.models import resnet, resnet_weights
+from histogan_tf.models import resnet
+from histogan_tf.models.backbone_networks import build_network
+from histogan_tf.models.backbone_weights import are_at_hand, load_backbone, preparation_of
+from histogan_tf.models.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STDDEV, Preparation
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.models.resnet_weights import IMAGENET_MEAN, IMAGENET_STDDEV, check_timm_folder, timm_shapes
+from histogan_tf.models.timm_checkpoint import checked_folder, ported_weights, torch_shape
 
 SIZE = 32
+
+
+def timm_shapes() -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a timm resnet18 without its classifier, by name."""
+    ported = ported_weights("resnet18", build_network(BACKBONES["resnet18"], SIZE, "float32"))
+    return {name: torch_shape(variable, convert) for name, variable, convert in ported}
 
 
 def random_tensors() -> dict[str, np.ndarray]:
@@ -112,8 +121,9 @@ def test_features_of_earlier_stages_equal_an_independent_forward_pass(
     np.testing.assert_allclose(earlier.features(images).numpy(), expected, rtol=1e-3, atol=1e-3 * expected.std())
     assert earlier.head.kernel.shape == (expected.shape[1], 1)
     tuned = [variable.path for variable in earlier.trainable_variables("last_stage")]
-    assert len(tuned) == 6 if stages == (1,) else len(tuned) == 7  # four convolutions, a projection, the head's two
-    assert all(path.startswith((f"stack{stages[-1] - 1}_", "head")) for path in tuned)
+    # Four convolutions, and the first one of all or a projection, and the head's two.
+    own = ("stack0_", "conv1_") if stages == (1,) else (f"stack{stages[-1] - 1}_",)
+    assert len(tuned) == 7 and all(path.startswith((*own, "head")) for path in tuned)
     assert not any(path.startswith("stack3_") for path in (weight.path for weight in earlier.features.weights))
 
 
@@ -121,11 +131,11 @@ def test_stages_without_weights_are_refused_unless_they_are_not_used(folder, ten
     empty = {name: np.zeros_like(tensor) for name, tensor in tensors.items() if name.startswith("layer4")}
     spoil(folder, tensors, **empty)
     with pytest.raises(UserError, match="stage 4 hold zeros only, .*: --feature_layer=stage2[+]stage3"):
-        resnet_weights.load_backbone(str(folder), seed=0, size=SIZE)
-    check_timm_folder(folder, last_stage=3)
+        load_backbone(str(folder), seed=0, size=SIZE)
+    load_backbone(str(folder), seed=0, size=SIZE, last_stage=3)
     spoil(folder, tensors, **{"conv1.weight": np.zeros_like(tensors["conv1.weight"])})
     with pytest.raises(UserError, match="stage 1 hold zeros only, .*; give other weights"):
-        check_timm_folder(folder, last_stage=1)
+        load_backbone(str(folder), seed=0, size=SIZE, last_stage=1)
 
 
 def test_parameters_are_those_of_torchvisions_resnet18_without_its_last_layer(classifier):
@@ -163,9 +173,7 @@ def test_fine_tuned_variables_are_the_last_stage_or_all(classifier):
 
 
 def test_random_weights_are_a_function_of_the_seed():
-    first, again, other = (
-        weights_fingerprint(resnet_weights.load_backbone("random", seed=seed, size=SIZE)) for seed in (1, 1, 2)
-    )
+    first, again, other = (weights_fingerprint(load_backbone("random", seed=seed, size=SIZE)) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -190,12 +198,12 @@ def test_grey_images_are_seen_as_rgb():
 def test_a_missing_file_is_named_with_what_to_download(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=rf"has no {name}: download config.json and model.safetensors from https://"):
-        resnet_weights.load_backbone(str(folder), seed=0, size=SIZE)
+        load_backbone(str(folder), seed=0, size=SIZE)
 
 
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(UserError, match="give imagenet, random, or a folder; there is no such folder"):
-        resnet_weights.load_backbone(str(tmp_path / "nowhere"), seed=0, size=SIZE)
+        load_backbone(str(tmp_path / "nowhere"), seed=0, size=SIZE)
 
 
 @pytest.mark.parametrize("num_bytes", [0, 4, 1000, 40_000_000])
@@ -203,14 +211,14 @@ def test_a_truncated_safetensors_file_is_told(folder, num_bytes):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:num_bytes])
     with pytest.raises(UserError, match="model.safetensors is truncated, damaged, or no safetensors file"):
-        check_timm_folder(folder)
+        load_backbone(str(folder), seed=0, size=SIZE)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
 def test_a_config_that_is_no_config_is_told(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(UserError, match="config.json is no timm config"):
-        check_timm_folder(folder)
+        checked_folder(folder, BACKBONES["resnet18"])
 
 
 def spoil(folder: Path, tensors: dict[str, np.ndarray], **changes: np.ndarray | None) -> None:
@@ -236,34 +244,59 @@ def spoil(folder: Path, tensors: dict[str, np.ndarray], **changes: np.ndarray | 
 def test_the_first_tensor_that_does_not_fit_is_named(folder, tensors, changes, misfit):
     spoil(folder, tensors, **changes)
     with pytest.raises(UserError, match=f"holds no resnet18: .*{misfit}"):
-        check_timm_folder(folder)
+        load_backbone(str(folder), seed=0, size=SIZE)
 
 
 def test_another_architecture_is_refused_by_its_config(folder):
     (folder / "config.json").write_text(json.dumps({"architecture": "resnet34"}))
-    with pytest.raises(UserError, match="config.json says 'resnet34'"):
-        check_timm_folder(folder)
+    with pytest.raises(UserError, match="config.json says 'resnet34'; give --backbone=resnet34, or"):
+        checked_folder(folder, BACKBONES["resnet18"])
 
 
 def test_a_config_that_would_lead_keras_hub_elsewhere_is_refused(folder):
     config = {"architecture": "resnet18", "registered_name": "keras_hub>Anything", "config": {}}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="a model that is not timm's"):
-        check_timm_folder(folder)
+        checked_folder(folder, BACKBONES["resnet18"])
 
 
-def test_weights_for_images_normalized_otherwise_are_refused(folder):
-    config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"normalized by mean \[0.5, 0.5, 0.5\]"):
-        check_timm_folder(folder)
+def test_images_are_prepared_as_the_config_says(folder):
+    prepared = {"mean": [0.5, 0.4, 0.3], "std": [0.5] * 3, "interpolation": "bicubic", "crop_pct": 0.95}
+    (folder / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": prepared}))
+    expected = Preparation((0.5, 0.4, 0.3), (0.5, 0.5, 0.5), "bicubic", 0.95)
+    assert preparation_of(str(folder)) == expected == Preparation.from_json(expected.to_json())
+    classifier = resnet.build_classifier((SIZE, SIZE, 3), size=SIZE, weights=str(folder), seed=0)
+    assert classifier.preparation == expected
+    image = np.random.default_rng(3).integers(0, 256, (1, SIZE, SIZE, 3), np.uint8)
+    prepared_image = classifier.features.get_layer("preprocessing")(image)
+    np.testing.assert_allclose(prepared_image, (image / 255 - [0.5, 0.4, 0.3]) / 0.5, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [{"pretrained_cfg": {"mean": None}}, {"pretrained_cfg": {"std": 3}}, [], None])
+@pytest.mark.parametrize(
+    "prepared",
+    [{"std": [0.5, 0.0, 0.5]}, {"mean": [0.5, 0.5]}, {"mean": [float("nan")] * 3}, {"interpolation": "lanczos"}]
+    + [{"crop_pct": 0}, {"crop_pct": 1.5}],
+)
+def test_a_preparation_that_cannot_be_is_refused(folder, prepared):
+    (folder / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": prepared}))
+    with pytest.raises(UserError, match="config.json: its images have mean .* are needed"):
+        preparation_of(str(folder))
+
+
+def test_the_centre_is_that_of_the_resized_image():
+    image = np.random.default_rng(3).integers(0, 256, (1, 40, 40, 3), np.uint8)
+    centred = resnet.Preprocessing(32, Preparation(crop=0.8), center_crop=True)(image)
+    np.testing.assert_array_equal(centred, resnet.Preprocessing(40)(image)[:, 4:36, 4:36])
+
+
+@pytest.mark.parametrize(
+    "config", [{"pretrained_cfg": {"mean": None}}, {"pretrained_cfg": {"std": 3}}, {"pretrained_cfg": 3}, [], None]
+)
 def test_a_timm_config_of_another_form_is_told(folder, config):
-    (folder / "config.json").write_text(json.dumps(config))
+    named = {"architecture": "resnet18", **config} if isinstance(config, dict) else config
+    (folder / "config.json").write_text(json.dumps(named))
     with pytest.raises(UserError, match="config.json is no timm config"):
-        check_timm_folder(folder)
+        preparation_of(str(folder))
 
 
 def test_without_a_network_the_error_says_what_to_download_and_where_to_put_it(monkeypatch, tmp_path):
@@ -272,10 +305,10 @@ def test_without_a_network_the_error_says_what_to_download_and_where_to_put_it(m
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"from https://huggingface.co/timm/resnet18.tv_in1k .* with --weights=FOLDER"):
-        resnet_weights.load_backbone("imagenet", seed=0, size=SIZE)
+        load_backbone("imagenet", seed=0, size=SIZE)
 
 
-def test_imagenet_weights_come_through_keras_hub(monkeypatch, whole_folder, classifier):
+def test_imagenet_weights_come_from_hugging_face(monkeypatch, whole_folder, classifier):
     import huggingface_hub
 
     asked = []
@@ -287,7 +320,7 @@ def test_imagenet_weights_come_through_keras_hub(monkeypatch, whole_folder, clas
         return str(whole_folder / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    backbone = resnet_weights.load_backbone("imagenet", seed=0, size=SIZE)
+    backbone = load_backbone("imagenet", seed=0, size=SIZE)
     assert set(asked) == {"timm/resnet18.tv_in1k"}
     assert weights_fingerprint(backbone) == weights_fingerprint(classifier.features)
 
@@ -319,4 +352,4 @@ def test_bfloat16_keeps_features_and_logits_in_float32(whole_folder, classifier)
 )
 def test_weights_at_hand_need_no_download(monkeypatch, weights, cached, expected):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "/a/file" if cached else None)
-    assert resnet_weights.are_at_hand(weights) == expected
+    assert are_at_hand(weights) == expected

@@ -45,7 +45,7 @@ def test_a_plan_needs_no_network_for_weights_that_are_not_here(tmp_path: Path, c
         raise AssertionError("a plan needs no weights")
 
     monkeypatch.setattr(run_study, "load_backbone", no_network)
-    monkeypatch.setattr(run_study, "downloaded_imagenet", lambda: None)
+    monkeypatch.setattr(run_study, "downloaded_imagenet", lambda backbone: None)
     config = study_config(tmp_path, "--dry_run", "--weights=imagenet")
     assert run_study._known_backbone(config, tmp_path) == "not downloaded yet"
     assert "the pretrained weights are not on this machine yet" in caplog.text

@@ -8,6 +8,7 @@ import pytest
 
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.errors import UserError
+from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.resnet import build_classifier
 from histogan_tf.serving import onnx_model
@@ -67,9 +68,16 @@ def test_tensors_and_the_dynamic_dimension_have_names(written):
     assert onnx.load(written["classifier"] / "model.onnx").graph.output[0].name == "probability"
 
 
-@pytest.mark.parametrize(("shape", "size"), [((70, 40, 1), 48), ((33, 32, 3), 40), ((32, 32, 3), 32)])
-def test_a_classifier_resizes_in_onnx_as_in_keras(networks, shape, size):
-    network = build_classifier(shape, size=size, weights="random", seed=0).network
+@pytest.mark.parametrize(
+    ("shape", "size", "options"),
+    [
+        ((70, 40, 1), 48, {}),
+        ((33, 32, 3), 40, {"preparation": Preparation((0.5,) * 3, (0.4,) * 3, "bicubic", 0.8), "center_crop": True}),
+        ((32, 32, 3), 32, {}),
+    ],
+)
+def test_a_classifier_resizes_in_onnx_as_in_keras(networks, shape, size, options):
+    network = build_classifier(shape, size=size, weights="random", seed=0, **options).network
     network.get_layer("head").set_weights([np.random.default_rng(0).normal(0, 0.05, (512, 1)), np.zeros(1)])
     classifier = networks["classifier"]
     trained = dataclasses.replace(classifier, network=network, dataset={**classifier.dataset, "image_shape": shape})

@@ -111,3 +111,23 @@ def test_what_cannot_be_measured_is_told(synthetic, message):
         measure_class_truth(TRAINING, TEST, synthetic)
     with pytest.raises(UserError, match="all real images have the same features"):
         measure_class_truth(dataclasses.replace(TRAINING, features=np.zeros((300, 6), np.float32)), TEST, TRAINING)
+
+
+def features_of_three(seed: int) -> LabelledFeatures:
+    """Sixty images of each of three labels, which three of the features tell apart."""
+    labels = np.repeat(np.int32([0, 1, 2]), 60)
+    noise = np.random.default_rng(seed).normal(size=(180, 6))
+    return LabelledFeatures((noise + 4 * np.eye(3, 6)[labels]).astype(np.float32), labels)
+
+
+def test_three_labels_are_told_apart_each_by_itself():
+    training, test, synthetic = (features_of_three(seed) for seed in (1, 2, 3))
+    swapped = LabelledFeatures(synthetic.features, np.int32([0, 2, 1])[synthetic.labels])
+    truth = measure_class_truth(training, test, swapped)
+    assert truth.accuracies["real"]["accuracy"].value > 0.95
+    assert truth.accuracies["gan_test"]["label_0"].value > 0.9 and truth.accuracies["gan_test"]["label_2"].value < 0.1
+    assert truth.accuracies["gan_train"]["label_1"].value < 0.1
+    assert class_truth_table(truth, ("a", "b", "c")).splitlines()[0].split()[-3:] == ["a", "b", "c"]
+    few = synthetic.labels > 0  # none of label 0, so nobody can be trained on them
+    alone = LabelledFeatures(synthetic.features[few], synthetic.labels[few])
+    assert set(measure_class_truth(training, test, alone).accuracies) == {"real", "gan_test"}

@@ -308,8 +308,8 @@ def test_a_label_is_chosen_among_given_patches_by_its_name():
 
 
 def test_two_feature_spaces_where_pretrained_weights_are_at_hand(monkeypatch, tmp_path):
-    monkeypatch.setattr(feature_extractors, "are_at_hand", lambda weights: weights == "imagenet")
-    monkeypatch.setattr(feature_extractors, "resnet_extractor", lambda config, image_shape: random_extractor())
+    monkeypatch.setattr(feature_extractors, "are_at_hand", lambda weights, backbone: weights == "imagenet")
+    monkeypatch.setattr(feature_extractors, "backbone_extractor", lambda config, image_shape: random_extractor())
     shape = (16, 16, 3)
     assert len(feature_extractors.feature_extractors(parse(), shape)) == 2
     assert len(feature_extractors.feature_extractors(parse("--features=random"), shape)) == 1

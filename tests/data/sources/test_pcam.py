@@ -116,7 +116,7 @@ def test_a_classifier_is_measured_on_validation_or_on_test(pcam):
     for part, measured in ((None, "valid"), ("test", "test")):
         parts = load_parts(resolve(Config(**common, part=part)))
         assert [{name.partition("/")[0] for name in one.ids} for one in parts] == [{"train"}, {measured}]
-    with pytest.raises(UserError, match="--part=all: a classifier learns both labels from the training part"):
+    with pytest.raises(UserError, match="--part=all: a classifier learns all labels from the training part"):
         resolve(Config(**common, part="all"))
 
 
