@@ -24,7 +24,7 @@ from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.machine.workers import check_same, of_the_chief, this_worker
 from histogan_tf.models.resnet import ResNetClassifier
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run
+from histogan_tf.runs.run_writer import Run
 from histogan_tf.training.loop import StepResult
 from histogan_tf.training.losses import sigmoid_cross_entropy
 from histogan_tf.training.optimizers import with_loss_scaling

@@ -42,7 +42,6 @@ from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import (
-    Run,
     begin_run,
     find_directory,
     read_metrics,
@@ -50,6 +49,7 @@ from histogan_tf.runs.run_directory import (
     run_directory,
     writing_run,
 )
+from histogan_tf.runs.run_writer import Run
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training.starting import Start, start_from
 

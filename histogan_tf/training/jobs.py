@@ -31,7 +31,6 @@ from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
 from histogan_tf.runs.run_directory import (
-    Run,
     begin_run,
     read_metrics,
     recorded_machine,
@@ -39,6 +38,7 @@ from histogan_tf.runs.run_directory import (
     run_directory,
     writing_run,
 )
+from histogan_tf.runs.run_writer import Run
 from histogan_tf.runs.settings_history import record_settings
 from histogan_tf.training import loop
 from histogan_tf.training.best_checkpoint import MAX_MEASURED_IMAGES, MeasuredTrainer

@@ -21,7 +21,7 @@ from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.workers import chief_only, is_chief, of_all_workers
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
-from histogan_tf.runs.run_directory import Run
+from histogan_tf.runs.run_writer import Run
 
 logger = logging.getLogger(__name__)
 

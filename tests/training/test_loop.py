@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.runs.checkpoints import Checkpoints, checkpoint_folders
-from histogan_tf.runs.run_directory import Run, begin_run, read_metrics
+from histogan_tf.runs.run_directory import begin_run, read_metrics
+from histogan_tf.runs.run_writer import Run
 from histogan_tf.training import loop
 
 
