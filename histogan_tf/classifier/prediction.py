@@ -111,7 +111,7 @@ def backbone_note(run_config: Config) -> str:
         origin = f"weights of the run {run_config.init_from}"
     else:
         origins = {"random": "random weights", "imagenet": "ImageNet weights"}
-        origin = origins.get(run_config.weights, f"weights of {run_config.weights}")
+        origin = origins.get(run_config.weights, f"weights of {Path(run_config.weights).name}")
     return f"{origin}{detail}" + ("" if run_config.fine_tune == "none" else f", fine-tuned ({run_config.fine_tune})")
 
 
