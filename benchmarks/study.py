@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.children import ContenderFailed
 from histogan_tf.reporting.text_tables import markdown_table
 
 _MAIN = Path(__file__).parents[1] / "main.py"
@@ -50,7 +51,7 @@ def measure_study(is_tiny: bool, tell: Callable[[str], None]) -> StudyTimes:
     """Runs the quick study once, with random weights of the classifier, which take as long as trained ones.
 
     Raises:
-        RuntimeError: if the study fails.
+        ContenderFailed: if the study fails.
     """
     tell("the whole study, quick")
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +59,7 @@ def measure_study(is_tiny: bool, tell: Callable[[str], None]) -> StudyTimes:
         command += [f"--checkpoint_dir={folder}", *(_TINY if is_tiny else ())]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise RuntimeError(f"the study failed: {(ended.stderr or ended.stdout).strip()[-300:]}")
+            raise ContenderFailed(f"the study failed: {(ended.stderr or ended.stdout).strip()[-300:]}")
         return read_times(Path(folder) / "study" / "stages")
 
 

@@ -62,7 +62,8 @@ class DataFlags:
     classes: tuple[str, ...] | None = flag(
         None,
         "Use only these classes, two or more names or numbers separated by commas, as labels 0, 1, … in this order; "
-        "all if left out. For breakhis, subtypes stands for the eight subtypes of tumour.",
+        "all if left out. Of two classes, the positive one is label 1 in any order, see --positive_class. For "
+        "breakhis, subtypes stands for the eight subtypes of tumour.",
         section="data",
     )
     images_per_class: int | None = flag(

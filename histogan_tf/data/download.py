@@ -12,14 +12,12 @@ from pathlib import Path
 from histogan_tf.config import Config
 from histogan_tf.data.loading import folder_of
 from histogan_tf.data.public_sets import PublicSet, public_set_of
-from histogan_tf.data.remote_files import BrokenDownloadError, fetch
-from histogan_tf.data.sources import reader_of
+from histogan_tf.data.remote_files import UNFINISHED, BrokenDownloadError, fetch
+from histogan_tf.data.sources import reader_of, refuse_flags_of_others
 from histogan_tf.errors import UserError
 from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
-
-_UNFINISHED = ".downloading-"  # prefix of the folder beside the dataset's, so that a finished download is only renamed
 
 
 def download(config: Config) -> None:
@@ -33,6 +31,7 @@ def download(config: Config) -> None:
             or its content is not what it should be.
     """
     public_set = public_set_of(config)
+    refuse_flags_of_others(reader_of(config.dataset), config)
     folder = Path(folder_of(config))
     if public_set.remote_files:
         is_new = _download_files(public_set, config, folder)
@@ -67,7 +66,7 @@ def _download_from_kaggle(public_set: PublicSet, config: Config, folder: Path) -
         _check(config, public_set, folder)
         return False
     folder.parent.mkdir(parents=True, exist_ok=True)
-    cache = folder.with_name(_UNFINISHED + folder.name)
+    cache = folder.with_name(UNFINISHED + folder.name)  # on the same disk, so that it is only renamed
     fetched = _fetch_from_kaggle(config.dataset, public_set, cache, folder)
     if public_set.files:
         with files.written_aside(folder) as aside:

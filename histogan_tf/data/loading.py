@@ -141,7 +141,8 @@ def _read(reader: Reader, config: Config) -> ImageSet:
 
 
 def _tell_of_own_split(image_set: ImageSet, config: Config) -> None:
-    if unheeded := sorted(config.given & {"split_seed", "split_by"}):
+    is_drawn_by_seed = config.max_groups is not None or config.images_per_class is not None
+    if unheeded := sorted(config.given & ({"split_by"} if is_drawn_by_seed else {"split_by", "split_seed"})):
         logger.warning("the dataset comes split: %s changes nothing", listing(f"--{name}" for name in unheeded))
     warn_if_parts_share_patients(image_set)
 

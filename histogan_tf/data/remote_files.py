@@ -9,7 +9,7 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from histogan_tf.errors import UserError
@@ -18,7 +18,7 @@ from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
 
-_UNFINISHED = ".downloading-"  # prefix of the name of a file that is not complete
+UNFINISHED = ".downloading-"  # prefix of the name of a file or folder that is not complete, beside its final place
 _PIECE_BYTES = 2**20
 _MEGABYTE = 10**6
 _WAIT_SECONDS = 60.0
@@ -53,7 +53,9 @@ class RemoteFile:
 
 
 def fetch(remote: RemoteFile, folder: Path) -> None:
-    """Fetches a file into a folder, unless what it becomes is there already.
+    """Fetches a file into a folder, unless what it becomes is there already, and unpacks it.
+
+    Where the file itself lies in the folder, because a user has fetched it, it is unpacked and stays.
 
     Args:
         remote: the file.
@@ -64,10 +66,14 @@ def fetch(remote: RemoteFile, folder: Path) -> None:
         UserError: if what was fetched has another checksum; it is removed.
         OSError: if it cannot be written.
     """
-    target = folder / remote.lands_as
-    if target.exists() or (folder / remote.name).exists():
+    target, given = folder / remote.lands_as, folder / remote.name
+    if target.exists():
         return
-    unfinished = folder / f"{_UNFINISHED}{remote.name}"
+    if given.exists() and remote.unpack is not None:
+        logger.info("unpacking %s", given)
+        remote.unpack(str(given), str(target))
+        return
+    unfinished = folder / f"{UNFINISHED}{remote.name}"
     logger.info("downloading %s", remote.url)
     _continue(remote.url, unfinished)
     found = _md5_of(unfinished)
@@ -94,23 +100,38 @@ def _continue(url: str, path: Path) -> None:
             length = response.headers.get("Content-Length")
             total = None if length is None else present + int(length)
             with files.errors_named(path), path.open("ab" if present else "wb") as file:
-                received = _copy(response, file.write, present, total)
+                received = _copy(_pieces(response, url), file.write, present, total)
     except urllib.error.HTTPError as error:
         if error.code == _NOTHING_LEFT:  # an earlier try had fetched all of it
             return
         raise BrokenDownloadError(f"{url}: {error}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise BrokenDownloadError(
-            f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}"
-        ) from error
+        raise _broken(url, error) from error
     if total is not None and received < total:
         raise BrokenDownloadError(f"{url}: the connection broke after {received} of {total} bytes")
 
 
-def _copy(response: http.client.HTTPResponse, write: Callable[[bytes], object], present: int, total: int | None) -> int:
-    """Writes what the server sends, and returns how many bytes there are now, those of earlier tries included."""
-    with Progress((total or present) // _MEGABYTE, present // _MEGABYTE, "MB") as progress:
+def _broken(url: str, error: Exception) -> BrokenDownloadError:
+    return BrokenDownloadError(f"{url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}")
+
+
+def _pieces(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+    """Yields what the server sends, so that an error of the network is not taken for one of the disk.
+
+    Raises:
+        BrokenDownloadError: if the connection breaks.
+    """
+    try:
         while piece := response.read(_PIECE_BYTES):
+            yield piece
+    except (OSError, http.client.HTTPException) as error:
+        raise _broken(url, error) from error
+
+
+def _copy(pieces: Iterable[bytes], write: Callable[[bytes], object], present: int, total: int | None) -> int:
+    """Writes the pieces of a file, and returns how many bytes there are now, those of earlier tries included."""
+    with Progress((total or present) // _MEGABYTE, present // _MEGABYTE, "MB") as progress:
+        for piece in pieces:
             write(piece)
             present += len(piece)
             progress.update(present // _MEGABYTE)

@@ -96,5 +96,5 @@ def check_stainable(num_channels: int) -> None:
     """
     if num_channels != 3:
         raise UserError(
-            f"stains can be changed in colour images of 3 channels only, and these have {num_channels}: leave out stain"
+            f"stains can be changed in colour images of 3 channels only, and these have {num_channels}: leave stain out"
         )

@@ -1,4 +1,4 @@
-"""Keeps what is decoded at one time within --memory_budget_gb, refuses what alone takes more; tells what is left."""
+"""Keeps what is decoded at one time within --memory_budget_gb, and tells how much memory the machine has left."""
 
 from __future__ import annotations
 

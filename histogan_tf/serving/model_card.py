@@ -110,7 +110,9 @@ def _restrictions(config: Config) -> tuple[str, ...]:
     """Returns the names of the flags that leave out some of a dataset's images."""
     names = ("classes", "magnification", "max_groups", "images_per_class", "label", "clusters", "cluster")
     names = (*names, "train_size")
-    return names if config.part == "all" else (*names, "part", "split_seed", "split_by")
+    if config.part != "all":
+        return (*names, "part", "split_seed", "split_by")
+    return names if config.max_groups is None and config.images_per_class is None else (*names, "split_seed")
 
 
 def _parts(trained: TrainedNetwork) -> Iterator[tuple[str, dict[str, Any]]]:

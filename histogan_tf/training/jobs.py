@@ -22,6 +22,7 @@ from histogan_tf.data.domains import load_domains
 from histogan_tf.data.given_images import config_for, flags_of
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
+from histogan_tf.data.stain import check_stainable
 from histogan_tf.data.synthetic import synthetic_of
 from histogan_tf.errors import UserError, doing
 from histogan_tf.machine import workers
@@ -216,6 +217,8 @@ def _generator_job(
     image_set = load_dataset(config, images)
     if config.conditional and not image_set.num_classes:
         raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
+    if "stain" in (config.diffaugment or ()):  # before the run is begun, which would have to be thrown away
+        check_stainable(image_set.image_shape[-1])
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)
     trainer = make_trainer(config, image_set)
     measured = trainer

@@ -64,7 +64,7 @@ class TestClasses:
 
 
 class TestImagesPerClass:
-    def test_at_most_so_many_of_each_in_the_order_of_the_set(self):
+    def test_no_more_images_of_each_class_than_asked_for_in_the_order_of_the_set(self):
         chosen = draw_of_each_class(make_set(), 7, seed=42)
         assert chosen.counts() == {"a": 7, "b": 7, "c": 5}
         assert chosen.ids.astype(int).tolist() == sorted(chosen.ids.astype(int))

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import struct
 import urllib.error
 import urllib.request
@@ -349,6 +350,24 @@ def test_a_server_that_sends_all_again_and_a_file_that_was_all_there(tmp_path, s
     assert (folder / "breastmnist.npz").read_bytes() == breast
 
 
+def test_a_connection_that_breaks_is_told_of_with_the_address(tmp_path, server, breast, monkeypatch):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(io, "BytesIO", Broken)
+    with pytest.raises(
+        UserError, match=r"breastmnist.npz: \[Errno 104\] Connection reset by peer\): give the command again"
+    ):
+        run(tmp_path, "medmnist", medmnist="breastmnist")
+
+
+def test_a_flag_of_another_set_is_refused(tmp_path, kaggle):
+    with pytest.raises(UserError, match="--medmnist=pathmnist is for --dataset=medmnist, not for --dataset=idc"):
+        run(tmp_path, "idc", medmnist="pathmnist")
+    assert not kaggle["calls"]
+
+
 def test_a_wrong_checksum_removes_the_file(tmp_path, server, breast):
     url = next(iter(server.contents))
     server.contents[url] = breast[:-1] + b"x"
@@ -401,6 +420,12 @@ def test_tissues_are_unpacked_from_their_archives(tmp_path, server, monkeypatch)
     serve(server, monkeypatch, PUBLIC_SETS["nct-crc"], contents, num_images=4)
     folder = run(tmp_path, "nct-crc")
     assert sorted(os.listdir(folder)) == ["CRC-VAL-HE-7K", "NCT-CRC-HE-100K"]
+    asked = len(server.requests)
+    shutil.rmtree(folder / "CRC-VAL-HE-7K")
+    (folder / "CRC-VAL-HE-7K.zip").write_bytes(contents["CRC-VAL-HE-7K.zip"])  # as if a user had fetched it by hand
+    run(tmp_path, "nct-crc")
+    assert len(server.requests) == asked
+    assert (folder / "CRC-VAL-HE-7K.zip").exists()
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.tif")) == [
         f"{part}/{tissue}/{tissue}-AAA.tif"
         for part in ("CRC-VAL-HE-7K", "NCT-CRC-HE-100K")

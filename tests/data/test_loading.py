@@ -371,6 +371,11 @@ class TestSetsThatComeSplit:
         load_dataset(resolve(Config(**flags, split_seed=3, given=frozenset({"split_seed"}))))
         assert "the dataset comes split: --split_seed changes nothing" in caplog.text
 
+    def test_a_seed_that_draws_images_is_not_told_to_do_nothing(self, flags, caplog):
+        given = frozenset({"split_seed", "images_per_class"})
+        load_dataset(resolve(Config(**flags, split_seed=3, images_per_class=1, given=given)))
+        assert "changes nothing" not in caplog.text
+
     def test_patients_in_two_folders_are_warned_of(self, tmp_path, caplog):
         for number, name in enumerate(("train/0/P1", "train/1/P2", "val/0/P2", "val/1/P3")):
             path = tmp_path / f"{name}_idx5_x{number}_y1_class0.png"

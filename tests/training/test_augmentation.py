@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.config import Config
+from histogan_tf.config import Config, resolve
+from histogan_tf.config.families import FAMILIES
 from histogan_tf.config.training_flags import DIFFAUGMENT_POLICIES
+from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.stain import jitter_stains
 from histogan_tf.errors import UserError
 from histogan_tf.training import augmentation
@@ -202,3 +204,13 @@ def test_ranges_are_rounded_half_up_as_at_the_source(size, furthest, width):
 def test_the_help_tells_the_speed_of_ada():
     field = Config.__dataclass_fields__["ada_target"]
     assert f"from 0 to 1 in {augmentation._ADA_IMAGES:,} images" in field.metadata["help"]
+
+
+def test_stains_of_grey_images_are_refused_before_a_run_is_begun(tmp_path):
+    grey = ImageSet(np.zeros((8, 16, 16, 1), np.uint8), None, np.arange(8).astype(str), None, "grey")
+    config = resolve(
+        Config(mode="train", part="all", diffaugment=("stain",), batch_size=4, checkpoint_dir=str(tmp_path))
+    )
+    with pytest.raises(UserError, match="3 channels only, and these have 1: leave stain out"):
+        FAMILIES["dcgan"].call("train", config, images=grey)
+    assert not list(tmp_path.glob("*/config.json"))

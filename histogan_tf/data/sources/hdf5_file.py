@@ -83,15 +83,17 @@ def find_arrays(asked: Sequence[tuple[str, str]]) -> list[StoredArray]:
     printed = io.BytesIO(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout)
     found = []
     for path, key in asked:
+        places = None
         try:
             facts = json.loads(printed.readline())
-        except ValueError as error:  # the HDF5 library has killed the process
-            raise UserError(f"{path} cannot be read as HDF5, for it is damaged") from error
+            if "error" not in facts and facts["offset"] is None:
+                places = np.load(printed, allow_pickle=False)
+        except (ValueError, EOFError) as error:  # the HDF5 library has killed the process
+            raise UserError(f"{path} cannot be read as HDF5, for it is damaged: get it again") from error
         if "error" in facts:
             raise UserError(facts["error"])
         blocks = None
-        if facts["offset"] is None:
-            places = np.load(printed, allow_pickle=False)
+        if places is not None:
             blocks = StoredBlocks(tuple(facts["block_shape"]), tuple(facts["filters"]), places)
         dtype = np.dtype(facts["dtype"])
         array = StoredArray(path, key, tuple(facts["shape"]), dtype, facts["offset"], blocks)

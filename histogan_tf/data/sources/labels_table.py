@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +25,8 @@ from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger("histogan_tf")
 
+# A whole number, such as 3, or 3.0 as pandas writes it where another line has no label.
+_WHOLE_NUMBER = re.compile(r"(?P<digits>-?\d+)(?:\.0*)?", re.ASCII)
 _KAGGLE_TABLE, _KAGGLE_CLASSES = "train_labels.csv", {"0": "normal", "1": "tumor"}
 
 
@@ -106,7 +109,6 @@ def _load(
     found = find_images_below(root, pattern)
     left_out = Counter(found.left_out)
     images = _match(root, table, listed, found.names, left_out, strict=strict)
-    left_out["images that the table does not name"] = len(set(found.names) - images.keys())
     labels = _as_whole_numbers({path: image.label for path, image in images.items()})
     class_names = sort_class_names(set(labels.values()))
     if len(class_names) == len(images) > 2:
@@ -131,9 +133,10 @@ def _match(
     root: str, table: str, listed: Sequence[ListedImage], paths: Sequence[str], left_out: Counter, *, strict: bool
 ) -> dict[str, ListedImage]:
     """Returns the line of each image that is there and labelled, by its path; counts the others in `left_out`."""
-    known, images, missing, unlabelled = _by_name(paths), {}, [], []
+    known, images, missing, unlabelled, unnamed = _by_name(paths), {}, [], [], set(paths)
     for image in listed:
         path = _find(root, table, image, known)
+        unnamed.discard(path)
         if path is None:
             missing.append(image.file)
         elif not image.label:
@@ -153,6 +156,7 @@ def _match(
             raise UserError(f"{words} (without --strict they would be left out)")
         logger.warning("left out: %s", words)
         left_out[f"images of the table {what}"] = len(files)
+    left_out["images that the table does not name"] = len(unnamed)
     if not images:
         raise UserError(
             f"none of the {len(listed)} images that {table} names, such as {listed[0].file!r}, is in {root!r}"
@@ -200,10 +204,7 @@ def _find(root: str, table: str, image: ListedImage, known: Mapping[str, list[st
 
 def _as_whole_numbers(labels: Mapping[str, str]) -> dict[str, str]:
     """Returns labels such as 1.0, as a table that was saved by pandas may have them, as 1, if all are such numbers."""
-    try:
-        numbers = {label: float(label) for label in set(labels.values())}
-    except ValueError:
+    matches = {label: _WHOLE_NUMBER.fullmatch(label) for label in set(labels.values())}
+    if not all(matches.values()):
         return dict(labels)
-    if not all(number.is_integer() for number in numbers.values()):
-        return dict(labels)
-    return {path: str(int(numbers[label])) for path, label in labels.items()}
+    return {path: matches[label]["digits"] for path, label in labels.items()}

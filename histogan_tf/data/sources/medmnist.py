@@ -65,8 +65,10 @@ def load_medmnist(root: str, *, name: str, prepare: Prepare, medmnist: str | Non
             "the labels of %s are grades, of which a higher one means more: they are taken as classes", file_name
         )
     counts = [len(part) for part in images]
+    # Each part is made smaller before they are joined, so that they are not in memory twice at their full size.
+    prepared = [prepare_array(images.pop(0), prepare) for _ in parts]
     return ImageSet(
-        images=prepare_array(np.concatenate(images), prepare),
+        images=np.concatenate(prepared),
         labels=np.concatenate(labels),
         ids=np.array([f"{part}/{index}" for part, count in zip(parts, counts, strict=True) for index in range(count)]),
         groups=None,

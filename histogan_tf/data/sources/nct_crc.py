@@ -74,7 +74,7 @@ def load_nct_crc(root: str, *, name: str, prepare: Prepare) -> ImageSet:
 
 def _find_folders(root: str) -> tuple[str, dict[str, str]]:
     """Returns the folder that holds those of the set, and the part of each of these by its name."""
-    root = os.path.realpath(root)
+    root = os.path.abspath(root)  # so that "." and a folder with "/" behind it have their names
     known = (*_TRAINING_FOLDERS, _VALIDATION_FOLDER)
     above, given = os.path.split(root)
     if given in known and not any(os.path.isdir(os.path.join(root, name)) for name in known):
@@ -120,7 +120,7 @@ def unpack_tissues(archive_path: str, folder: str) -> None:
                     shutil.copyfileobj(source, target)
             if not any(aside.iterdir()):
                 raise UserError(f"{archive_path} holds no image in a folder of the nine tissues")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last for one with a password
         raise UserError(
             f"{archive_path} cannot be unpacked ({error}): remove it, and give the command again"
         ) from error

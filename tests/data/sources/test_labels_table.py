@@ -65,6 +65,8 @@ def test_the_ways_in_which_a_table_names_images(folder, files):
         ("id\tclass\n0\t10\n1\t9\n2\t10\n", ("9", "10")),
         ("id;class\r\n0;b\r\n1;a,c\r\n2;b\r\n", ("a,c", "b")),
         ("﻿ID, Class \n0,1.0\n1,0.0\n2,1.0\n\n", ("0", "1")),
+        ("id,label\n0,3_4\n1,34\n2,3_4\n", ("34", "3_4")),
+        ("id,class\n0,01\n1,1\n2,01.0\n", ("01", "1")),
         ('File Name,Class.Name\n"0","say ""a"""\n1,b\n2,b\n', ("b", 'say "a"')),
     ],
 )
@@ -114,7 +116,7 @@ def test_what_is_missing_is_counted_and_strict_stops(folder, caplog):
     assert image_set.left_out == {
         "images of the table that are not there": 2,
         "images of the table that it does not label": 1,
-        "images that the table does not name": 3,
+        "images that the table does not name": 2,
     }
     assert "names 2 images that are not there: 77, 78" in caplog.text
     assert "names no patient for 1 images: patients are unknown" in caplog.text

@@ -37,6 +37,14 @@ def test_one_folder_takes_the_other_beside_it(nct_crc, given):
     assert load(f"{nct_crc}/{given}").fingerprint() == load(nct_crc).fingerprint()
 
 
+def test_a_link_of_the_name_of_a_folder_counts_as_that_folder(nct_crc, tmp_path):
+    shutil.rmtree(f"{nct_crc}/CRC-VAL-HE-7K")
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "NCT-CRC-HE-100K"
+    link.symlink_to(Path(nct_crc, "NCT-CRC-HE-100K").rename(tmp_path / "on another disk"))
+    assert len(load(str(link))) == 9
+
+
 def test_one_folder_alone_has_no_parts(nct_crc, caplog):
     shutil.rmtree(f"{nct_crc}/CRC-VAL-HE-7K")
     for root in (nct_crc, f"{nct_crc}/NCT-CRC-HE-100K"):

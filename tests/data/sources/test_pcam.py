@@ -91,7 +91,7 @@ def test_whole_set_in_its_order_with_parts_slides_and_classes(pcam, caplog):
     assert whole.images.source.num_bytes(np.array([17, 0])).tolist() == [96 * 96 * 3] * 2
 
 
-def test_plain_values_are_read_by_their_place_and_blocks_by_hdf5(pcam):
+def test_plain_values_are_read_by_their_place_and_those_in_blocks_block_by_block(pcam):
     root, images = pcam
     plain, blocks = (source_of(root / f"{STEM}{part}_x.h5") for part in ("train", "valid"))
     assert isinstance(plain, ArraySource) and not isinstance(blocks, ArraySource)
@@ -273,8 +273,9 @@ def test_compression_that_needs_more_than_gzip_is_refused(tmp_path):
         find_arrays([(str(tmp_path / "lzf.h5"), "x")])
 
 
-def test_a_file_that_kills_the_process_of_hdf5_is_damaged(tmp_path, monkeypatch):
-    killed = subprocess.CompletedProcess([], -11, stdout=b"")
+@pytest.mark.parametrize("printed", [b"", b'{"shape": [1], "dtype": "|u1", "offset": null}\n', b'{"shape": [1'])
+def test_a_file_that_kills_the_process_of_hdf5_is_damaged(tmp_path, monkeypatch, printed):
+    killed = subprocess.CompletedProcess([], -11, stdout=printed)
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: killed)
     with pytest.raises(UserError, match="x.h5 cannot be read as HDF5, for it is damaged"):
         find_arrays([(str(tmp_path / "x.h5"), "x")])
