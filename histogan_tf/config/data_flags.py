@@ -103,7 +103,11 @@ class DataFlags:
         choices=("train", "validation", "test", "all"),
     )
     split_seed: int = flag(
-        42, "Seed of the split into train and validation.", section="data", minimum=0, maximum=2**32 - 1
+        42,
+        "Seed of the split into train and validation, and of what --max_groups and --images_per_class draw.",
+        section="data",
+        minimum=0,
+        maximum=2**32 - 1,
     )
     split_by: str = flag(
         "image",

@@ -108,7 +108,7 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
 
 def _restrictions(config: Config) -> tuple[str, ...]:
     """Returns the names of the flags that leave out some of a dataset's images."""
-    names = ("classes", "magnification", "max_groups", "images_per_class", "label", "clusters", "cluster")
+    names = ("medmnist", "classes", "magnification", "max_groups", "images_per_class", "label", "clusters", "cluster")
     names = (*names, "train_size")
     if config.part != "all":
         return (*names, "part", "split_seed", "split_by")

@@ -27,6 +27,13 @@ def test_a_generators_card_says_what_it_saw_and_how_long(networks, tmp_path):
     assert epochs_made(networks["translator-A2B"]) == 6 / 8
 
 
+def test_a_card_says_which_images_were_chosen_and_by_which_seed(networks, tmp_path):
+    plain = networks["plain"]
+    chosen = dataclasses.replace(plain.config, part="all", medmnist="pathmnist", max_groups=2)
+    card = card_of(dataclasses.replace(plain, config=chosen), tmp_path)
+    assert "- restricted to: --medmnist=pathmnist, --max_groups=2, --split_seed=42\n" in card
+
+
 def test_translators_and_classifiers_say_their_own(networks, tmp_path):
     card = card_of(networks["translator-A2B"], tmp_path)
     assert "- domain B (idc): 3 non-idc, 5 idc images" in card
