@@ -59,7 +59,8 @@ def measure_study(is_tiny: bool, tell: Callable[[str], None]) -> StudyTimes:
         command += [f"--checkpoint_dir={folder}", *(_TINY if is_tiny else ())]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise ContenderFailed(f"the study failed: {(ended.stderr or ended.stdout).strip()[-300:]}")
+            words = " ".join((ended.stderr or ended.stdout).split())
+            raise ContenderFailed(f"the study failed: {words[-300:]}")
         return read_times(Path(folder) / "study" / "stages")
 
 

@@ -153,8 +153,9 @@ def evaluate(images: ImageSet | np.ndarray, patches: ImageSet | np.ndarray, **fl
         images: real images, of labelled ones the training part, unless `part` says otherwise: what `load_images`
             returned, or uint8 (n, height, width, channels) in [0, 255]; at least 12.
         patches: synthetic images, an ImageSet or an array of the same shape as the real ones; at least 6.
-        **flags: flags by name: features, weights, classifier_size, seed; label, part, train_size, clusters and cluster
-            choose among the images; output_dir names a folder for the whole report, its sheets included.
+        **flags: flags by name: features, backbone, feature_layer, center_crop, weights, classifier_size, seed; label,
+            part, train_size, clusters and cluster choose among the images; output_dir names a folder for the whole
+            report, its sheets included.
 
     Returns:
         For each metric by name, the columns "synthetic" (the patches), "floor" (other real images) and "ceiling"

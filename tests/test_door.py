@@ -411,6 +411,12 @@ class TestEvaluation:
         kid = expected["kid-random-n9"]
         assert kid["floor"]["value"] < kid["synthetic"]["value"]
 
+    def test_features_of_a_layer_of_the_backbone(self, images):
+        patches = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+        flags = {"features": "backbone", "feature_layer": "stage1", "weights": "random", "classifier_size": 32}
+        names = hg.evaluate(images, patches, **flags)
+        assert any("resnet18-untrained-stage1-" in name for name in names), list(names)
+
     def test_images_are_chosen_as_on_the_command_line(self, images):
         patches = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
         for flags in ({}, {"part": "all"}, {"label": "idc", "train_size": 13}):

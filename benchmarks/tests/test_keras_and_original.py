@@ -42,7 +42,10 @@ def test_the_original_computes_what_we_share_its_log_line_and_gradients_nobody_a
 
 
 def _layers_flops(config, image_shape) -> tuple[list[int], list[int]]:
-    """Of each layer's forward pass, by hand, for 4 images of 20x20, whose maps have sides of 2, 3, 5, 10 and 20."""
+    """The operations of each layer's forward pass, counted by hand for 4 images of 20x20.
+
+    The maps have sides of 2, 3, 5, 10 and 20.
+    """
     assert (config.batch_size, config.z_dim, config.gf_dim, config.df_dim) == (4, 5, 4, 4)
     assert image_shape == (20, 20, 3)
     generator = [(1, 5, 2 * 2 * 32), (2, 25 * 32, 16), (3, 25 * 16, 8), (5, 25 * 8, 4), (10, 25 * 4, 3)]

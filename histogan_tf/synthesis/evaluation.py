@@ -35,7 +35,8 @@ from histogan_tf.trained.load import TrainedNetwork, load_networks
 logger = logging.getLogger(__name__)
 
 _MAX_GENERATED = 10_000
-_EVALUATION_FLAGS = ("features", "weights", "classifier_size", "cpu_kernels", "seed", "output_dir")
+_BACKBONE_FLAGS = ("backbone", "feature_layer", "center_crop", "weights", "classifier_size", "cpu_kernels")
+_EVALUATION_FLAGS = ("features", *_BACKBONE_FLAGS, "seed", "output_dir")
 
 
 def evaluate_generator(config: Config) -> None:
