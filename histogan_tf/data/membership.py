@@ -67,7 +67,8 @@ def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = N
     if len(unknown):
         raise UserError(
             f"{len(unknown)} of {len(ids)} ids are not in the dataset {whole.name}: {listing(unknown)}; give the "
-            "clusters.csv that was made from this dataset"
+            f"clusters.csv that was made from this dataset, with the same --classes, --max_groups and "
+            f"--images_per_class"
         )
     chosen = np.flatnonzero(np.isin(image_set.ids, ids))
     if not len(chosen):

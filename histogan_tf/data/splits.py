@@ -56,9 +56,10 @@ def split_indices(image_set: ImageSet, *, seed: int, by: str) -> tuple[np.ndarra
 
 
 def warn_if_parts_share_patients(image_set: ImageSet) -> None:
-    """Warns of patients that are in both the training and the validation part of a set that comes split."""
-    train, validation = _indices_of_parts(image_set)
-    _warn_of_shared_patients(image_set.groups, train, validation, remedy="put each patient's images into one part")
+    """Warns of patients of a set that comes split that are in its training part and in its validation or test part."""
+    is_training = image_set.parts == "train"
+    train, others = np.flatnonzero(is_training), np.flatnonzero(~is_training)
+    _warn_of_shared_patients(image_set.groups, train, others, remedy="put each patient's images into one part")
 
 
 def _indices_of_parts(image_set: ImageSet) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +73,13 @@ def without_test_images(image_set: ImageSet) -> ImageSet:
     return image_set.select(np.flatnonzero(image_set.parts != "test"))
 
 
-def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, validation: np.ndarray, remedy: str) -> None:
+def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, others: np.ndarray, remedy: str) -> None:
     if groups is None:
         return
-    num_shared = len(np.intersect1d(groups[train], groups[validation]))
+    num_shared = len(np.intersect1d(groups[train], groups[others]))
     if num_shared:
         logger.warning(
-            "the split has %d of %d patients on both sides, which flatters every validation score; %s",
+            "the split has %d of %d patients on both sides, which flatters every score; %s",
             num_shared,
             len(np.unique(groups)),
             remedy,

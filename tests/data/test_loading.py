@@ -9,7 +9,7 @@ from PIL import Image
 from histogan_tf.config import Config, resolve
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset, load_parts, load_with_parts
-from histogan_tf.data.splits import split_indices
+from histogan_tf.data.splits import split_indices, warn_if_parts_share_patients
 from histogan_tf.errors import UserError
 
 
@@ -384,6 +384,13 @@ class TestSetsThatComeSplit:
         training, validation = load_parts(resolve(Config(dataset="idc", data_path=str(tmp_path))))
         assert training.groups.tolist() == ["P1", "P2"] and validation.groups.tolist() == ["P2", "P3"]
         assert "the split has 1 of 3 patients on both sides" in caplog.text
+
+    def test_patients_in_training_and_test_are_warned_of(self, caplog):
+        parts = np.array(["train", "train", "validation", "test"])
+        groups = np.array(["P1", "P2", "P3", "P2"])
+        image_set = ImageSet(np.zeros((4, 2, 2, 3), np.uint8), None, groups, groups, "mine", parts=parts)
+        warn_if_parts_share_patients(image_set)
+        assert "the split has 1 of 3 patients on both sides, which flatters every score" in caplog.text
 
     def test_part_test_of_a_set_that_has_none(self):
         with pytest.raises(
