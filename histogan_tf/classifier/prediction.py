@@ -45,6 +45,13 @@ logger = logging.getLogger(__name__)
 OF_CLASS = "probability of "  # how the names of the columns of three classes or more begin
 
 _FILES_AT_ONCE = 16 * INFERENCE_BATCH
+# The flags that choose images of a dataset; where files are classified, all are, those of the training part too.
+_CHOOSING = frozenset(
+    {
+        *("part", "label", "clusters", "cluster", "train_size", "classes", "max_groups", "images_per_class"),
+        *("magnification", "labels_csv", "csv_columns"),
+    }
+)
 
 
 class Predictor:
@@ -146,8 +153,9 @@ def classify(config: Config) -> None:
     --map also draws maps/, see slide_maps.
 
     Raises:
-        UserError: if there is no such run or folder, if no image can be used, if one is of another size than those
-            that the classifier was trained on, or if --map is given and no name says a place.
+        UserError: if there is no such run or folder, a flag chooses among files, if no image can be used, if one is
+            of another size than those that the classifier was trained on, or if --map is given and no name says a
+            place.
     """
     limit_decoding(config.memory_budget_gb)
     is_stored = "dataset" in config.given and not reader_of(config.dataset).has_files
@@ -199,6 +207,11 @@ def classify(config: Config) -> None:
 def _find_images_folder(config: Config) -> str:
     if not config.data_path:
         raise UserError("--mode=classify needs --data_path, a folder of images")
+    if choosing := sorted(config.given.intersection(_CHOOSING)):
+        raise UserError(
+            f"--{choosing[0]} has no effect here: --mode=classify takes every image file below --data_path; leave it "
+            f"out, and give the folder of the images that you mean"
+        )
     root = os.path.expandvars(os.path.expanduser(config.data_path))
     if not os.path.isdir(root):
         raise UserError(f"--data_path={config.data_path}: there is no such folder")

@@ -146,6 +146,8 @@ def test_classify_names_what_it_was_not_given(real_run, make_config, tmp_path):
         ("--run=real", f"--data_path={tmp_path}/nowhere"): "there is no such folder",
         ("--run=none",): "there is no run none",
         ("--run=real", f"--data_path={tmp_path}"): "no image in",
+        ("--run=real", "--dataset=nct-crc", "--part=test"): "--part has no effect here: --mode=classify takes every",
+        ("--run=real", "--max_groups=3"): "--max_groups has no effect here",
     }
     for flags, told in cases.items():
         with pytest.raises(UserError, match=told):
