@@ -19,7 +19,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
 from histogan_tf.data.sources.folder import sort_class_names
-from histogan_tf.data.sources.layouts import patients_of, settled_parts
+from histogan_tf.data.sources.layouts import patients_of, recognize_split, settled_parts
 from histogan_tf.data.sources.table_columns import ListedImage, read_listed_images
 from histogan_tf.errors import UserError, listing
 
@@ -44,8 +44,9 @@ def load_listed_images(
 
     The table names an image by its path below the folder, with its suffix or without, or by its file name alone if no
     other image has it. Labels may be text or numbers. If the table has no patients, they are those of the file names,
-    as `load_folder` knows them. If it has no parts, the program splits the set. Images that the table names and that
-    are not there, or that it does not label, are left out and counted.
+    as `load_folder` knows them. If it has no parts, and every image is in a folder such as train/ or test/, these are
+    the parts (see `recognize_split`); else the program splits the set. Images that the table names and that are not
+    there, or that it does not label, are left out and counted.
 
     Args:
         root: an existing folder.
@@ -124,9 +125,16 @@ def _load(
         groups=np.array(groups) if all(groups) else None if any(groups) else patients_of(names),
         name=name,
         class_names=tuple(class_names),
-        parts=settled_parts(parts) if all(parts) else None,
+        parts=settled_parts(parts) if all(parts) else _parts_of_folders(names),
         left_out={reason: count for reason, count in left_out.items() if count},
     )
+
+
+def _parts_of_folders(paths: Sequence[str]) -> np.ndarray | None:
+    """Returns the part of each image, if the folders right below the dataset's are those of a split; None if not."""
+    folders = [path.partition("/")[0] if "/" in path else "" for path in paths]
+    places = recognize_split(set(folders))
+    return None if places is None else np.array([places[folder].part for folder in folders])
 
 
 def _match(

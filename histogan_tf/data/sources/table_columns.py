@@ -125,5 +125,7 @@ def _with_known_parts(
     )
     if is_given:
         raise UserError(f"{words}: leave it out of --csv_columns")
-    logger.info("%s: it is not taken for the parts of a split", words)
+    # Where some lines name a part, and others none or another one, the user may have meant a split.
+    level = logging.WARNING if any(known.values()) else logging.INFO
+    logger.log(level, "%s: it is not taken for the parts of a split", words)
     return [dataclasses.replace(image, part="") for image in listed]

@@ -107,6 +107,21 @@ def test_a_guessed_column_of_parts_that_holds_none_is_left(folder, caplog):
     image_set = find(folder, "id,label,fold\n0,a,1\n1,b,2\n2,b,1\n")
     assert image_set.parts is None
     assert "the column fold of" in caplog.text and "it is not taken for the parts of a split" in caplog.text
+    assert "WARNING" not in caplog.text
+    assert find(folder, "id,label,split\n0,a,train\n1,b,\n2,b,test\n").parts is None
+    assert "WARNING" in caplog.text and "the column split of labels.csv" in caplog.text.replace(
+        f"{Path(folder).parent}/", ""
+    )
+
+
+def test_folders_of_a_split_are_the_parts_of_a_table_without_parts(write, root):
+    for level in range(6):
+        write(f"{('train', 'val', 'test')[level // 2]}/{level}.png", level)
+    table = "id,label\n" + "".join(f"{level},{'ab'[level % 2]}\n" for level in range(6))
+    assert find(root, table).parts.tolist() == ["test", "train", "validation"] * 2
+    assert find(root, table.replace("4,a\n5,b\n", "")).parts.tolist() == ["train", "validation"] * 2
+    write("6.png", 6)
+    assert find(root, table + "6,a\n").parts is None
 
 
 def test_what_is_missing_is_counted_and_strict_stops(folder, caplog):
