@@ -23,6 +23,7 @@ STAGES = (
     "cyclegan",
     "translate",
     "classify",
+    "few_epochs",
     "select",
     "curves",
     "synthesis",

@@ -13,6 +13,7 @@ from histogan_tf.paper.colour_baseline import train_colour_classifier
 from histogan_tf.paper.configs import StudyConfigs, decisive_settings
 from histogan_tf.paper.curves import CurveSources, write_curves
 from histogan_tf.paper.estimate import classifier_cost
+from histogan_tf.paper.few_epochs import write_few_epochs
 from histogan_tf.paper.few_patients import FewPatients
 from histogan_tf.paper.rows import BASELINE, COLOUR, SELECTION_ROWS, STAIN, Row, rows_of
 from histogan_tf.paper.selecting import has_images, select_images
@@ -151,6 +152,14 @@ class ClassifierStages:
         features = self._directory / "features"
         run = functools.partial(write_class_truth, config, synthetic_dir, self._directory / output, features)
         return Stage(f"class-truth-{images}-seed-{seed}", "synthesis", settings, needs, (output,), run)
+
+    def few_epochs_stage(self) -> Stage:
+        """Returns the stage that trains the last layer for a few epochs of SGD, on real images."""
+        config = self._configs.classifier(self.rows[0], self._configs.seeds[0], synthetic_dir=None)
+        settings = decisive_settings(config, "classifier")
+        settings |= {"precision": config.precision, "backbone": self._backbone}
+        run = functools.partial(write_few_epochs, config, self._directory)
+        return Stage("few-epochs", "few_epochs", settings, ("split",), ("few_epochs",), run)
 
     def curve_stage(self, draws: Mapping[int, Sequence[FewPatients]]) -> Stage:
         """Returns the stage that measures the curves over the number of patients and of synthetic images.

@@ -11,6 +11,7 @@
                     whether they belong to their labels in class_truth/, and in few/ the tissue GANs of few patients
   features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
+  few_epochs/       the last layer after each of a few epochs of gradient descent
   curves/           AUC over the number of patients, and over the number of synthetic images
   table1.json       Table 1 with its intervals and tests; table1.csv holds the same as a table
   pictures/         the report's own pictures: patches side by side, and plots as SVG
@@ -68,7 +69,8 @@ class Study:
         draws = {seed: self._generators.draws(seed) for seed in self._configs.gan_seeds}
         for seed in draws:
             stages += self._generators.few_stages(seed)
-        stages += [*self._generators.more_stages(), self._classifiers.curve_stage(draws)]
+        stages += [*self._generators.more_stages(), self._classifiers.few_epochs_stage()]
+        stages.append(self._classifiers.curve_stage(draws))
         return [*stages, *self._result_stages()]
 
     def _data_stages(self) -> Iterator[Stage]:
@@ -106,7 +108,15 @@ class Study:
             write_table, self._directory, folders, self._classifiers.rows, positive_class, seed=self._config.seed
         )
         yield Stage("table", "table", settings, needs, outputs, run)
-        needs = ("describe", "cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "compare", "table", "curves")
+        needs = (
+            "describe",
+            "cluster",
+            *(f"{model}-cluster" for model in FIGURE5_MODELS),
+            "compare",
+            "table",
+            "curves",
+            "few-epochs",
+        )
         needs += self._classifiers.needs_of_measures()
         shown = self._configs.gan_runs
         needs += tuple(f"{run}-seed-{first}" for run in shown)
