@@ -159,6 +159,9 @@ class Stages:
         others = [need for need, digest in self._inputs(stage).items() if record["inputs"].get(need) != digest]
         if others:
             return f"the outputs of {listing(others, most=3)} have changed"
+        left_out = [need for need in record["inputs"] if need not in stage.needs]
+        if left_out:
+            return f"it does not read {listing(left_out, most=3)} any more"
         return _UNFINISHED if record["outputs"] is None else self._damage(stage, record["outputs"])
 
     def _damage(self, stage: Stage, recorded: Mapping[str, str]) -> str | None:
