@@ -12,7 +12,7 @@ from histogan_tf.paper.stages import Stage, Stages
 
 
 class Kitchen:
-    """`flour` and `butter` make a file each, `dough` reads both, `bread` reads the dough; and what was done, in order."""
+    """`flour` and `butter` make a file each, `dough` reads both, `bread` the dough; and what was done, in order."""
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.done = directory, []
