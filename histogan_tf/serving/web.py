@@ -230,5 +230,6 @@ def _blocks(runtime: WebRuntime, models: Sequence[onnx.ModelProto]) -> dict[str,
         **{f"model-{number}": model.SerializeToString() for number, model in enumerate(models)},
     }
     return {
-        name: base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode("ascii") for name, content in contents.items()
+        name: base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode("ascii")
+        for name, content in contents.items()
     }
