@@ -30,8 +30,7 @@ from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
-from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import build_classifier
+from histogan_tf.models.resnet import configured_classifier
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
@@ -79,16 +78,11 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
         config: of the run.
         dataset: what the run recorded of its images.
     """
-    classifier = build_classifier(
+    classifier = configured_classifier(
+        config,
         tuple(dataset["image_shape"]),
-        size=config.classifier_size,
-        backbone=config.backbone,
-        feature_layer=config.feature_layer,
-        center_crop=config.center_crop,
         weights="random",
         seed=0,
-        precision=dtype_policy(config.precision),
-        cpu_kernels=config.cpu_kernels,
         preparation=Preparation.from_json(dataset.get("preparation")),
         num_classes=len(dataset["class_names"]),
     )
