@@ -125,7 +125,7 @@ def test_the_classifier_of_each_row_reads_the_images_that_the_row_names(stages, 
 
 
 def test_what_decides_the_features_is_recorded_by_all_that_compares_features(stages_of, study_config, tmp_path):
-    flags = ("--feature_layer=stage2", "--center_crop")
+    flags = ("--feature_layer=stage1", "--center_crop")
     was, now = (stages_of(study_config(tmp_path, *given)) for given in ((), flags))
     recorded = {name: {"settings": json.loads(json.dumps(stage.settings))} for name, stage in was.items()}
     changed = {name for name, stage in now.items() if stage.settings_changed(recorded[name])}
