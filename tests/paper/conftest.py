@@ -29,7 +29,7 @@ SMALL = (
     "--split_by=patient",
     "--generators=dcgan,ccan,tissue",
     "--feature_layer=stage2",  # heads of 128 features converge in a fraction of the time of 512
-    "--feature_stages=1,2",  # so that the tissue GANs have two discriminators of four
+    "--feature_stages=1,2",  # so that the tissue GANs have two discriminators, not three
 )
 
 

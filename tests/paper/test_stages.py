@@ -166,6 +166,14 @@ def test_some_stages_only_and_what_they_need(tmp_path):
     assert kitchen.run("knead", "bake") == ["dough", "bread"]
 
 
+def test_a_missing_need_is_told_before_anything_is_done(tmp_path):
+    kitchen = Kitchen(tmp_path)
+    with pytest.raises(UserError, match="bread needs dough"):
+        kitchen.run("shop", "bake")
+    assert kitchen.done == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_mistake_in_a_stage_names_it_and_leaves_it_unfinished(kitchen):
     def fail():
         raise UserError("no yeast")
