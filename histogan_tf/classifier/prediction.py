@@ -117,7 +117,7 @@ def backbone_note(run_config: Config) -> str:
 
 
 def is_untrained(run_config: Config) -> bool:
-    """Whether the backbone's weights are random still."""
+    """Returns whether the backbone's weights are random still."""
     return run_config.weights == "random" and run_config.fine_tune == "none"
 
 
@@ -224,7 +224,7 @@ def _load_stored(config: Config, trained: TrainedNetwork) -> ImageSet:
 
 
 def _take_in_turn(image_set: ImageSet, trained: TrainedNetwork) -> Iterator[tuple[list[str], np.ndarray]]:
-    """(ids, uint8 images) of some images at a time, without those that cannot be used."""
+    """Yields (ids, uint8 images) of some images at a time, without those that cannot be used."""
     channels = trained.image_shape[-1]
     with Progress(len(image_set), 0, "image") as progress:
         for start in range(0, len(image_set), _FILES_AT_ONCE):
@@ -241,7 +241,7 @@ def _take_in_turn(image_set: ImageSet, trained: TrainedNetwork) -> Iterator[tupl
 def _read_in_turn(
     root: str, names: Sequence[str], trained: TrainedNetwork, strict: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """(names, uint8 images) of some files at a time, without those that cannot be used."""
+    """Yields (names, uint8 images) of some files at a time, without those that cannot be used."""
     prepare, brightest = _preparation(trained), BrightestPixel(root)
     with Progress(len(names), 0, "image") as progress:
         for start in range(0, len(names), _FILES_AT_ONCE):
