@@ -47,7 +47,7 @@ class ComparedRun:
 
     @property
     def is_right(self) -> np.ndarray:
-        """bool (num_images,)."""
+        """Whether the run is right about each image, bool (num_images,)."""
         probabilities = self.predictions.probabilities
         called = probabilities >= THRESHOLD if self.is_of_two else probabilities.argmax(axis=1)
         return called == self.predictions.labels
@@ -163,7 +163,7 @@ def _check_same_images(baseline: ComparedRun, other: ComparedRun) -> None:
 def _draw_neighbours(
     config: Config, baseline: ComparedRun, other: ComparedRun, directory: Path, features_directory: Path | None
 ) -> None:
-    """Training images nearest to those that one run gets right and the other wrong, as the other run sees them."""
+    """Draws the training images nearest to those that one run alone gets right, as the other run sees them."""
     queries = choose_queries(
         baseline.is_right, other.is_right, _shown_probabilities(baseline), _shown_probabilities(other)
     )
@@ -221,7 +221,7 @@ def _shown_probabilities(run: ComparedRun) -> np.ndarray:
 def choose_queries(
     first_is_right: np.ndarray, second_is_right: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
-    """Indices of images that one run alone gets right: up to four each way, those whose probability changed most."""
+    """Returns the indices of images that one run alone gets right: up to four each way, of the largest change."""
     change = np.abs(second - first)
     chosen = []
     for mended in (second_is_right & ~first_is_right, first_is_right & ~second_is_right):

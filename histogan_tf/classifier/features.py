@@ -47,7 +47,7 @@ class FeatureCache:
         self._network, self._compute = network, compiled(network)
 
     def views(self, image_set: ImageSet, perturbations: Collection[str] = (), num_views: int = 0) -> np.ndarray:
-        """Features of the images and of their perturbed views.
+        """Returns the features of the images and of their perturbed views.
 
         Returns:
             float32 (1 + num_views, num_images, num_features); the first are those of the images themselves.
@@ -95,7 +95,7 @@ class FeatureCache:
         return np.concatenate(features)[: len(image_set)]
 
     def _turn(self, batch_from: Callable[[int], tf.Tensor], starts: Sequence[int]) -> np.ndarray:
-        """Features of as many batches as there are replicas; should some be missing, those of the last stand in."""
+        """Returns the features of as many batches as there are replicas; the last stands in for missing ones."""
         strategy = tf.distribute.get_strategy()
         batches = strategy.experimental_distribute_values_from_function(
             lambda context: batch_from(starts[min(context.replica_id_in_sync_group, len(starts) - 1)])

@@ -54,7 +54,7 @@ class Head:
     bias: float | np.ndarray
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """float64 (num_images,) or (num_images, num_classes), of float (num_images, num_features)."""
+        """Returns probabilities, float64 (num_images[, num_classes]), of float (num_images, num_features)."""
         return probabilities_of(features @ self.kernel + self.bias)
 
 
@@ -108,7 +108,7 @@ class HeadFitter:
         self._features, self._labels = features, np.tile(training.labels, self._num_views)
 
     def fits(self, is_fitted: np.ndarray) -> Callable[[float], Head]:
-        """A function from a penalty, above 0, to the head; each fit starts where the one before it ended.
+        """Returns a function from a penalty, above 0, to the head; each fit starts where the one before it ended.
 
         Args:
             is_fitted: bool (num_images,), the images to fit.
@@ -136,7 +136,7 @@ class HeadFitter:
 
 
 def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) -> tuple[float, HeldOut]:
-    """The penalty of least log loss on images that the head has not seen, and what was predicted for them.
+    """Returns the penalty of least log loss on images that the head has not seen, and what was predicted for them.
 
     Five folds, by patient where patients are known. Held-out images are the real ones if there are any; synthetic
     images are then in every fold's training set. Penalties fall until the loss rises.
@@ -169,7 +169,7 @@ def choose_penalty(training: TrainingFeatures, fitter: HeadFitter, seed: int) ->
 
 
 def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray], str]:
-    """Disjoint held-out index arrays, stratified by label, and "patient" or "image": what they keep together.
+    """Returns disjoint held-out index arrays, stratified by label, and "patient" or "image": what they keep together.
 
     Raises:
         UserError: as `choose_penalty`.
@@ -196,13 +196,13 @@ def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray],
 
 
 def _are_sound(folds: Sequence[np.ndarray], labels: np.ndarray) -> bool:
-    """Whether each fold holds images, and leaves all labels to train on."""
+    """Returns whether each fold holds images, and leaves all labels to train on."""
     num_classes = len(np.unique(labels))
     return all(len(fold) and len(np.unique(np.delete(labels, fold))) == num_classes for fold in folds)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of -log of the probability of the true label, which is kept above 1e-15."""
+    """Returns the mean of -log of the probability of the true label, which is kept above 1e-15."""
     if probabilities.ndim == 2:
         likelihoods = probabilities[np.arange(len(labels)), labels]
     else:

@@ -30,8 +30,7 @@ from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inference import INFERENCE_BATCH, compiled
-from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import build_classifier
+from histogan_tf.models.resnet import configured_classifier
 from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
@@ -79,16 +78,11 @@ def classifier_networks(config: Config, dataset: Mapping[str, Any], **_: Any) ->
         config: of the run.
         dataset: what the run recorded of its images.
     """
-    classifier = build_classifier(
+    classifier = configured_classifier(
+        config,
         tuple(dataset["image_shape"]),
-        size=config.classifier_size,
-        backbone=config.backbone,
-        feature_layer=config.feature_layer,
-        center_crop=config.center_crop,
         weights="random",
         seed=0,
-        precision=dtype_policy(config.precision),
-        cpu_kernels=config.cpu_kernels,
         preparation=Preparation.from_json(dataset.get("preparation")),
         num_classes=len(dataset["class_names"]),
     )
@@ -123,7 +117,7 @@ def backbone_note(run_config: Config) -> str:
 
 
 def is_untrained(run_config: Config) -> bool:
-    """Whether the backbone's weights are random still."""
+    """Returns whether the backbone's weights are random still."""
     return run_config.weights == "random" and run_config.fine_tune == "none"
 
 
@@ -230,7 +224,7 @@ def _load_stored(config: Config, trained: TrainedNetwork) -> ImageSet:
 
 
 def _take_in_turn(image_set: ImageSet, trained: TrainedNetwork) -> Iterator[tuple[list[str], np.ndarray]]:
-    """(ids, uint8 images) of some images at a time, without those that cannot be used."""
+    """Yields (ids, uint8 images) of some images at a time, without those that cannot be used."""
     channels = trained.image_shape[-1]
     with Progress(len(image_set), 0, "image") as progress:
         for start in range(0, len(image_set), _FILES_AT_ONCE):
@@ -247,7 +241,7 @@ def _take_in_turn(image_set: ImageSet, trained: TrainedNetwork) -> Iterator[tupl
 def _read_in_turn(
     root: str, names: Sequence[str], trained: TrainedNetwork, strict: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """(names, uint8 images) of some files at a time, without those that cannot be used."""
+    """Yields (names, uint8 images) of some files at a time, without those that cannot be used."""
     prepare, brightest = _preparation(trained), BrightestPixel(root)
     with Progress(len(names), 0, "image") as progress:
         for start in range(0, len(names), _FILES_AT_ONCE):

@@ -33,11 +33,9 @@ from histogan_tf.data.perturbations import check_views
 from histogan_tf.data.positive_class import tell_positive_class
 from histogan_tf.errors import UserError, doing
 from histogan_tf.machine import workers
-from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.feature_extractors import weights_fingerprint
-from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import ResNetClassifier, build_classifier
+from histogan_tf.models.resnet import ResNetClassifier, configured_classifier
 from histogan_tf.reporting import pictures
 from histogan_tf.runs import files
 from histogan_tf.runs.checkpoints import Checkpoints
@@ -99,16 +97,10 @@ def _train(
         )
     if config.perturbations:
         check_views(config.perturbations, config.views, data.validation.image_shape)
-    classifier = build_classifier(
+    classifier = configured_classifier(
+        config,
         data.validation.image_shape,
-        size=config.classifier_size,
-        backbone=config.backbone,
-        feature_layer=config.feature_layer,
-        center_crop=config.center_crop,
         weights="random" if config.init_from else config.weights,
-        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
-        precision=dtype_policy(config.precision),
-        cpu_kernels=config.cpu_kernels,
         preparation=_preparation_of_start(config),
         num_classes=len(data.class_names),
     )

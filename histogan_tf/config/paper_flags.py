@@ -121,7 +121,7 @@ class PaperFlags:
     few_patients: tuple[int, ...] = flag(
         (5, 10, 25, 50),
         "Numbers of training patients, separated by commas, at which the study asks whether synthetic images help. A "
-        "tissue GAN is trained on each; numbers that the training part does not reach are left out.",
+        "tissue GAN is trained on each; numbers of all training patients or more are left out.",
         section="paper",
         minimum=1,
         maximum=1_000_000,

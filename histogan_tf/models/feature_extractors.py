@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from histogan_tf.errors import UserError
-from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbone_weights import are_at_hand
 
 if TYPE_CHECKING:
@@ -229,18 +228,9 @@ def backbone_extractor(config: Config, image_shape: tuple[int, int, int]) -> Fea
         UserError: if the weights cannot be loaded.
     """
     from histogan_tf.models.inference import INFERENCE_BATCH, compiled
-    from histogan_tf.models.resnet import build_classifier
+    from histogan_tf.models.resnet import configured_classifier
 
-    classifier = build_classifier(
-        (*image_shape[:2], 3),
-        size=config.classifier_size,
-        backbone=config.backbone,
-        feature_layer=config.feature_layer,
-        center_crop=config.center_crop,
-        weights=config.weights,
-        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
-        cpu_kernels=config.cpu_kernels,
-    )
+    classifier = configured_classifier(config, (*image_shape[:2], 3), precision="float32")
     features, interpolation = classifier.features, classifier.preparation.interpolation
     compute = compiled(features)
     untrained = "-untrained" if config.weights == "random" else ""

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from histogan_tf.config import Config
 from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.machine.gpu import has_gpu
+from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbone_networks import stage_outputs, stages_of_weights
 from histogan_tf.models.backbone_weights import load_backbone, preparation_of
 from histogan_tf.models.backbones import BACKBONES, Backbone, Preparation
 from histogan_tf.models.cpu_kernels.normalization import fuse_batch_norms
+from histogan_tf.models.precision import dtype_policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +118,32 @@ def build_classifier(
     head = layers.Dense(1 if num_classes == 2 else num_classes, kernel_initializer="zeros", name="head")
     classifier = keras.Model(image, head(features(image)), name="classifier")
     return ResNetClassifier(features, head, classifier, preparation, stages_of_weights(entry, network))
+
+
+def configured_classifier(config: Config, image_shape: tuple[int, int, int], **options: Any) -> ResNetClassifier:
+    """Builds the classifier that the flags describe.
+
+    Args:
+        config: the resolved flags, of which --backbone, --weights, --classifier_size, --feature_layer, --center_crop,
+            --precision, --seed and --cpu_kernels are used.
+        image_shape: (height, width, channels) of the images, with 1 or 3 channels.
+        options: arguments of `build_classifier` that win over the flags, or that no flag stands for.
+
+    Raises:
+        UserError: as `build_classifier`.
+    """
+    of_flags = {
+        "size": config.classifier_size,
+        "backbone": config.backbone,
+        "feature_layer": config.feature_layer,
+        "center_crop": config.center_crop,
+        "weights": config.weights,
+        "seed": weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
+        "cpu_kernels": config.cpu_kernels,
+    }
+    if "precision" not in options:
+        of_flags["precision"] = dtype_policy(config.precision)
+    return build_classifier(image_shape, **{**of_flags, **options})
 
 
 def _pooled(entry: Backbone, network: keras.Model, x: keras.KerasTensor, stages: tuple[int, ...]) -> keras.KerasTensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from histogan_tf.classifier.transfer import train_classifier
 from histogan_tf.config import Config
+from histogan_tf.metrics.measured import INTERVALS
 from histogan_tf.paper.class_truths import write_class_truth
 from histogan_tf.paper.colour_baseline import train_colour_classifier
 from histogan_tf.paper.configs import StudyConfigs, decisive_settings
@@ -69,6 +71,12 @@ class ClassifierStages:
         """The sets of images that networks made; those with other stains are real ones, and are not measured."""
         return [name for name in self.synthetic if name != STAIN]
 
+    @property
+    def _backbone_settings(self) -> dict[str, Any]:
+        """The settings that decide the backbone's features, for stages that compare sets of images by them."""
+        names = ("classifier_size", "feature_layer", "center_crop")
+        return {"weights": self._backbone, **{name: getattr(self._config, name) for name in names}}
+
     def needs_of_table(self) -> tuple[str, ...]:
         """Returns the names of the stages of the classifiers of all rows and repeats."""
         return tuple(f"classifier-{row.name}-seed-{seed}" for seed in self._configs.seeds for row in self.rows)
@@ -125,7 +133,7 @@ class ClassifierStages:
         config = self._configs.command("evaluate", seed, run=f"classifier-{BASELINE}")
         needs = ("split", self._source_stage(name, seed), f"classifier-{BASELINE}-seed-{seed}")
         outputs = tuple(f"seed-{seed}/synthetic/{name}-{rule}" for rule in rules)
-        settings = {"features": config.features, "weights": self._backbone}
+        settings = {"features": config.features, **self._backbone_settings}
         run = functools.partial(select_images, config, synthetic / name, rules, synthetic / name)
         return Stage(f"select-{name}-seed-{seed}", "select", settings, needs, outputs, run)
 
@@ -139,7 +147,7 @@ class ClassifierStages:
                 source = str(folder / "synthetic" / images)
                 self._perform(self._configs.command("evaluate", seed, synthetic_dir=source, **changes))
 
-        settings = {"features": self._config.features, "weights": self._backbone}
+        settings = {"features": self._config.features, **self._backbone_settings}
         needs = ("split", self._source_stage(images, seed))
         return Stage(f"synthesis-{images}-seed-{seed}", "synthesis", settings, needs, outputs, measure)
 
@@ -147,7 +155,7 @@ class ClassifierStages:
         output = f"seed-{seed}/class_truth/{images}.json"
         synthetic_dir = self._configs.folder(seed) / "synthetic" / images
         config = self._configs.classifier(self.rows[0], seed, synthetic_dir=None)
-        settings = {"classifier_size": config.classifier_size, "precision": config.precision, "weights": self._backbone}
+        settings = {"precision": config.precision, **self._backbone_settings}
         needs = ("split", self._source_stage(images, seed))
         features = self._directory / "features"
         run = functools.partial(write_class_truth, config, synthetic_dir, self._directory / output, features)
@@ -187,6 +195,7 @@ class ClassifierStages:
             "few_patients": list(self._config.few_patients),
             "precision": config.precision,
             "backbone": self._backbone,
+            "intervals": INTERVALS,
         }
         sources = CurveSources(sets, few, self._config.few_patients)
         run = functools.partial(write_curves, config, self._images, sources, self._directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,7 @@ def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
 
 
 def command_line(config: Config) -> str:
-    """Returns the command line that repeats a study."""
+    """Returns the command line that repeats a study, quoted for a shell."""
     shown = {name: getattr(config, name) for name in sorted(config.given.difference(_NO_PART_OF_THE_COMMAND))}
     words = []
     for name, value in shown.items():
@@ -213,4 +214,4 @@ def command_line(config: Config) -> str:
             words.append(f"--{name}" if value else f"--no{name}")
         else:
             words.append(f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return " ".join(["python main.py", *words])
+    return " ".join(["python main.py", *map(shlex.quote, words)])

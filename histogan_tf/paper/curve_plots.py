@@ -69,10 +69,13 @@ def _lines(
         )
         places = [point[x] * (1 + 0.04 * (number - (len(found) - 1) / 2)) for point in own]  # side by side
         style = {"color": f"C{known.index(line)}", "marker": "o", "ms": 4, "capsize": 3}
-        axes.errorbar(places, values, (values - low, high - values), label=labels[line], **style)
+        # A value can lie beyond its percentile interval, and matplotlib refuses bars of negative length.
+        bars = np.maximum((values - low, high - values), 0)
+        axes.errorbar(places, values, bars, label=labels[line], **style)
     ticks = sorted({point[x] for point in points if point[x]})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if found:
+        axes.legend(fontsize=8)

@@ -60,6 +60,10 @@ class CurveSources:
     few: Mapping[tuple[int, int], Path]
     num_patients: Sequence[int]
 
+    def seeds_of(self, number: int) -> list[int]:
+        """Returns the seeds of the draws of a number of patients that a tissue GAN was trained on."""
+        return [seed for seed, of_number in self.few if of_number == number]
+
 
 def write_curves(config: Config, images: StudyImages, sources: CurveSources, directory: Path) -> None:
     """Writes curves/curves.json and its plot, curves/curves.svg.
@@ -166,8 +170,9 @@ def _over_patients(measuring: _Measuring, images: StudyImages, sources: CurveSou
     features = {name: measuring.features_of(real, names) for name, names in ({BASELINE: ()} | _ways(real)).items()}
     num_all = len(np.unique(real.groups))
     for number in sorted({*(count for count in sources.num_patients if count < num_all), num_all}):
-        draws = [draw_patients(images, number, seed + draw) for draw in range(1 if number == num_all else NUM_DRAWS)]
-        found = {seed + draw: drawn for draw, drawn in enumerate(draws) if drawn is not None}
+        seeds = [seed] if number == num_all else sorted({*range(seed, seed + NUM_DRAWS), *sources.seeds_of(number)})
+        draws = {draw: draw_patients(images, number, draw) for draw in seeds}
+        found = {draw: drawn for draw, drawn in draws.items() if drawn is not None}
         chosen = {
             draw: np.flatnonzero(np.isin(real.ids, images.whole.ids[drawn.indices])) for draw, drawn in found.items()
         }

@@ -6,6 +6,7 @@ Time is the multiply-adds of the networks, divided by what this machine does in 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ import tensorflow as tf
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.models.backbone_networks import build_network
+from histogan_tf.models.backbones import BACKBONES
 from histogan_tf.models.cyclegan import build_cyclegan_discriminator
 from histogan_tf.models.projector import FeatureProjector
 from histogan_tf.training.cyclegan_step import cyclegan_generator
@@ -23,8 +26,6 @@ from histogan_tf.training.dcgan_step import dcgan_discriminator, dcgan_generator
 from histogan_tf.training.projected_step import projected_discriminators, projected_generator
 
 _OVERHEAD_SECONDS = 5.0  # of every stage, for reading, compiling and drawing
-_RESNET18 = 1.82e9  # multiply-adds of one forward pass of one image of 224x224
-_RESNET18_BYTES = 45e6
 _ADAM_COPIES = 3  # numbers stored for each weight: the weight and its two moments
 _SHEET_BYTES = 1.5e6  # of sample sheets, loss plot and log
 
@@ -108,15 +109,20 @@ def projected_step_cost(config: Config, image_set: ImageSet) -> StepCost:
     """
     shape, num_classes = image_set.image_shape, image_set.num_classes if config.conditional else 0
     generator = projected_generator(config, shape, num_classes)
-    projector = FeatureProjector(
-        shape, feature_size=config.feature_size, stages=config.feature_stages, weights="random"
-    )
+    frozen = _projector_multiply_adds(shape, config.feature_size, config.feature_stages)
     record = {"image_shape": shape, "class_names": image_set.class_names}
     discriminator = projected_discriminators(config, record)["discriminator"]
-    parts = multiply_adds(generator), sum(map(multiply_adds, projector.stages)), multiply_adds(discriminator)
+    parts = multiply_adds(generator), frozen, multiply_adds(discriminator)
     updates = config.generator_updates
     step = 3 * updates * parts[0] + (1 + 2 * updates) * parts[1] + (6 + 2 * updates) * parts[2]
     return StepCost(step, generator.count_params() + discriminator.count_params(), parts[0])
+
+
+@functools.lru_cache
+def _projector_multiply_adds(shape: tuple[int, int, int], feature_size: int, stages: tuple[int, ...]) -> float:
+    """Counts the multiply-adds of one image in the frozen network of a projected GAN, which takes a second to build."""
+    projector = FeatureProjector(shape, feature_size=feature_size, stages=stages, weights="random")
+    return sum(map(multiply_adds, projector.stages))
 
 
 def cyclegan_step_cost(config: Config, image_set: ImageSet) -> StepCost:
@@ -144,8 +150,16 @@ def sampling_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
 
 def classifier_cost(config: Config, num_images: int) -> Cost:
     """Estimates the cost of a classifier: the features of `num_images` new images; fitting the head takes seconds."""
-    forward = _RESNET18 * (config.classifier_size / 224) ** 2
-    return Cost(forward * num_images, _RESNET18_BYTES + 4.0 * 512 * num_images)
+    forward, num_weights = _backbone_size(config.backbone, config.classifier_size)
+    num_features = BACKBONES[config.backbone].num_features
+    return Cost(forward * num_images, 4.0 * (num_weights + num_features * num_images))
+
+
+@functools.lru_cache
+def _backbone_size(backbone: str, size: int) -> tuple[float, int]:
+    """Returns the multiply-adds of one image of `size` pixels, and the number of weights, of a backbone."""
+    network = build_network(BACKBONES[backbone], size, "float32")
+    return multiply_adds(network), network.count_params()
 
 
 def machine_pace() -> float:

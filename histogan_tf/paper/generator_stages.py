@@ -226,9 +226,13 @@ class GeneratorStages:
         return path.relative_to(self._directory).as_posix()
 
     def draws(self, seed: int) -> list[FewPatients]:
-        """Returns the draws of few patients of one repeat on which a tissue GAN is trained."""
+        """Returns the draws of few patients of one repeat on which a tissue GAN is trained.
+
+        All training patients are no draw: the repeat's own tissue GAN is trained on them.
+        """
         if "tissue" not in self._configs.synthetic:
             return []
-        fewest = self._configs.generator(FEW, seed).batch_size
-        drawn = [draw_patients(self._images, number, seed) for number in self._config.few_patients]
+        fewest, num_all = self._configs.generator(FEW, seed).batch_size, self._images.num_training_patients
+        numbers = sorted({number for number in self._config.few_patients if number < num_all})
+        drawn = [draw_patients(self._images, number, seed) for number in numbers]
         return [draw for draw in drawn if draw and sum(draw.counts.values()) >= fewest]

@@ -64,9 +64,13 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
 
 
 def _backbone(config: Config) -> str:
-    """Returns a digest of the classifier's pretrained weights, or "random": those follow from the seed."""
+    """Returns a digest of the classifier's pretrained weights.
+
+    Random weights follow from the seed and the network: they are "random", with the network's name unless it is the
+    study's own, ResNet-18.
+    """
     if config.weights == "random":
-        return "random"
+        return "random" if config.backbone == "resnet18" else f"random {config.backbone}"
     last_stage = stage_numbers(config.feature_layer, BACKBONES[config.backbone].num_stages)[-1]
     options = {"seed": 0, "size": config.classifier_size, "last_stage": last_stage}
     return weights_fingerprint(load_backbone(config.weights, backbone=config.backbone, **options))

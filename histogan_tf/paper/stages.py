@@ -114,8 +114,12 @@ class Stages:
         """Runs, in order, the stages of the given kinds that are not done.
 
         Raises:
-            UserError: if a stage needs another that is neither done nor of these kinds.
+            UserError: if a stage needs another that is neither done nor of these kinds. It is raised before anything
+                is run, unless a stage that is run changes what the other one reads.
         """
+        for stage in self._stages.values():
+            if stage.kind in kinds:
+                self._require_needs(stage, but_for=kinds)
         for number, stage in enumerate(self._stages.values(), start=1):
             if stage.kind not in kinds:
                 continue
@@ -125,8 +129,11 @@ class Stages:
             if reason is not None:
                 self._do(stage, may_resume=stage.can_resume and reason == _UNFINISHED)
 
-    def _require_needs(self, stage: Stage) -> None:
+    def _require_needs(self, stage: Stage, but_for: Collection[str] = ()) -> None:
+        """Refuses to run a stage before all that it needs is done, but for stages of some kinds, which are to come."""
         for need in stage.needs:
+            if self._stages[need].kind in but_for:
+                continue
             reason = self._reason(self._stages[need])
             if reason is not None:
                 kind = self._stages[need].kind
@@ -159,6 +166,9 @@ class Stages:
         others = [need for need, digest in self._inputs(stage).items() if record["inputs"].get(need) != digest]
         if others:
             return f"the outputs of {listing(others, most=3)} have changed"
+        left_out = [need for need in record["inputs"] if need not in stage.needs]
+        if left_out:
+            return f"it does not read {listing(left_out, most=3)} any more"
         return _UNFINISHED if record["outputs"] is None else self._damage(stage, record["outputs"])
 
     def _damage(self, stage: Stage, recorded: Mapping[str, str]) -> str | None:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from histogan_tf.classifier.features import FeatureCache, feature_cache
 from histogan_tf.config import Config
-from histogan_tf.machine.randomness import Purpose, weight_seeds
-from histogan_tf.models.precision import dtype_policy
-from histogan_tf.models.resnet import build_classifier
+from histogan_tf.models.resnet import configured_classifier
 
 
 def study_features(config: Config, image_shape: tuple[int, int, int], directory: Path) -> FeatureCache:
@@ -22,15 +20,4 @@ def study_features(config: Config, image_shape: tuple[int, int, int], directory:
     Raises:
         UserError: if the weights cannot be read.
     """
-    backbone = build_classifier(
-        image_shape,
-        size=config.classifier_size,
-        backbone=config.backbone,
-        feature_layer=config.feature_layer,
-        center_crop=config.center_crop,
-        weights=config.weights,
-        seed=weight_seeds(config.seed, Purpose.CLASSIFIER_WEIGHTS, 1)[0],
-        precision=dtype_policy(config.precision),
-        cpu_kernels=config.cpu_kernels,
-    ).features
-    return feature_cache(config, backbone, directory)
+    return feature_cache(config, configured_classifier(config, image_shape).features, directory)

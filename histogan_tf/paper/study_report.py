@@ -63,13 +63,14 @@ def write_study_report(directory: Path, config: Config) -> None:
     ]
     seed = "" if dataset["split_seed"] is None else f" with seed {dataset['split_seed']}"
     (height, width, _), names = dataset["image_shape"], dataset["class_names"]
+    network = "ResNet-18, " if config.backbone == "resnet18" else ""  # `backbone_note` names any other
     report = Report(
         title=f"Do synthetic images help? The paper's study on {dataset['name']}",
         question="Which augmentation raises precision without losing recall?",
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
             f"({'; '.join(counts)}). Everything but the split was done with "
-            f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: ResNet-18, "
+            f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: {network}"
             f"{backbone_note(configs.data(model='resnet18'))}. Precision and recall are about the "
             f"positive class, {names[1]}; specificity is about {names[0]}.",
         ),

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_BASE_STYLE = Path(__file__).parent / "base.css"
+_BASE_STYLE = Path(__file__).parent / "single_page.css"
 
 
 def render_page(folder: Path, template: str, *, style: str, scripts: Sequence[str], **values: Any) -> str:
     """Returns the page that a template describes, with its style and its script in it.
 
-    The template finds these values beside its own: `style`, which is base.css and then the page's own style; `script`,
-    the page's scripts in a row; and `style_hash` and `script_hash`, by which a content security policy allows these
-    two and no others.
+    The template finds these values beside its own: `style`, which is single_page.css and then the page's own style;
+    `script`, the page's scripts in a row; and `style_hash` and `script_hash`, by which a content security policy allows
+    these two and no others.
 
     Args:
         folder: where the template, the style and the scripts are.

@@ -261,7 +261,10 @@ def _attempted(read: Callable, file: tf.Tensor, otherwise: tf.Tensor) -> tuple[t
         The image, and whether it is that of the file, bool ().
     """
     attempts = tf.data.Dataset.from_tensors(file).map(read).ignore_errors(log_warning=True)
-    return attempts.reduce((otherwise, False), lambda _, image: (image, True))
+    # To optimize a dataset of one file anew for each file would take longer than to read it.
+    options = tf.data.Options()
+    options.autotune.enabled = options.experimental_optimization.apply_default_optimizations = False
+    return attempts.with_options(options).reduce((otherwise, False), lambda _, image: (image, True))
 
 
 def _status(is_usable: tf.Tensor, size: str) -> tf.Tensor:

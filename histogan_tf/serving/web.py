@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "page"
 _LEVELS = 1  # 8-bit levels by which half precision may change an image; the browser's arithmetic may add one more
+_COMPRESSION = 6  # of gzip, from 1 (fast) to 9 (small)
 _PROBABILITY = 5e-5  # by which half precision may change a probability; the browser's arithmetic adds about 1e-6
 
 # What a page of each kind says first, its body, and its scripts beside network.js and files.js.
@@ -229,5 +230,6 @@ def _blocks(runtime: WebRuntime, models: Sequence[onnx.ModelProto]) -> dict[str,
         **{f"model-{number}": model.SerializeToString() for number, model in enumerate(models)},
     }
     return {
-        name: base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii") for name, content in contents.items()
+        name: base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode("ascii")
+        for name, content in contents.items()
     }

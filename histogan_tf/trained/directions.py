@@ -81,6 +81,9 @@ def find_directions(trained: TrainedNetwork) -> list[Direction]:
 
     Args:
         trained: a generator.
+
+    Returns:
+        The directions; none if the images are the same for every latent, or if all of z chooses the mode.
     """
     held = sum(isinstance(layer, ModeOfLatent) for layer in trained.network.layers)
     vectors, images_of = _principal_directions(trained, held), _compiled(trained.network)
@@ -95,7 +98,7 @@ def find_directions(trained: TrainedNetwork) -> list[Direction]:
 
 
 def _principal_directions(trained: TrainedNetwork, held: int) -> np.ndarray:
-    """Returns vectors of length 1 at right angles to each other, float64 (at most 8, z_dim), the strongest first.
+    """Returns vectors of length 1 at right angles to each other, float64 (up to 8, z_dim), the strongest first.
 
     The first `held` numbers of each vector are 0.
     """
@@ -110,6 +113,8 @@ def _principal_directions(trained: TrainedNetwork, held: int) -> np.ndarray:
         [ours - theirs for ours, theirs in zip(features(first, labels), features(second, labels), strict=True)]
     )
     num_directions = min(_NUM_DIRECTIONS, z_dim - held, differences.shape[1])
+    if num_directions < 1:
+        return np.zeros((0, z_dim))
     left, strengths, _ = randomized_svd(differences, num_directions, n_oversamples=8, n_iter=2, random_state=0)
     # A constant map has no components: what the singular vectors say then is rounding.
     left = left[:, strengths > 1e-6 * max(1.0, strengths[0])]

@@ -10,6 +10,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
+from histogan_tf.errors import UserError
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.reporting import pictures
@@ -128,6 +129,11 @@ class _Artist:
         A row has as many patches as --num_images allows for all rows, but at least one.
         """
         found = find_directions(self._source)
+        if not found:
+            raise UserError(
+                f"--visualize=directions: images of {self._source.directory} are the same wherever z is, so there is "
+                f"no direction to draw: choose another --run or --checkpoint"
+            )
         starts = self._draw(max(1, self._num_images // (len(found) * _DIRECTION_STEPS)))
         labels = np.repeat(self._sampler.numbered_labels(0, len(starts), self._label), _DIRECTION_STEPS)
         rows = []

@@ -79,5 +79,5 @@ def textures_and_flat(textures: ImageSet) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def clustering(textures_and_flat: ImageSet) -> Clustering:
-    """Of `textures_and_flat`, with 1 worker."""
+    """The clustering of `textures_and_flat`, with 1 worker."""
     return cluster_images(textures_and_flat, vocabulary_size=40, num_workers=1)

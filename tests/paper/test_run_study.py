@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,11 @@ def test_a_plan_needs_no_network_for_weights_that_are_not_here(tmp_path: Path, c
     config = study_config(tmp_path, "--dry_run", "--weights=imagenet")
     assert run_study._known_backbone(config, tmp_path) == "not downloaded yet"
     assert "the pretrained weights are not on this machine yet" in caplog.text
+
+
+def test_random_weights_of_another_network_are_other_weights(study_config, tmp_path):
+    found = [run_study._backbone(study_config(tmp_path, f"--backbone={name}")) for name in ("resnet18", "vgg16")]
+    assert found == ["random", "random vgg16"]
 
 
 def test_a_plan_knows_the_weights_that_the_study_has_recorded(tmp_path: Path):
@@ -117,6 +124,16 @@ def test_the_classifier_of_each_row_reads_the_images_that_the_row_names(stages, 
         assert stages[made].outputs == (f"seed-{seed}/synthetic/{row.synthetic}",)
 
 
+def test_what_decides_the_features_is_recorded_by_all_that_compares_features(stages_of, study_config, tmp_path):
+    flags = ("--feature_layer=stage1", "--center_crop")
+    was, now = (stages_of(study_config(tmp_path, *given)) for given in ((), flags))
+    recorded = {name: {"settings": json.loads(json.dumps(stage.settings))} for name, stage in was.items()}
+    changed = {name for name, stage in now.items() if stage.settings_changed(recorded[name])}
+    names = ("classifier-real", "select-dcgan", "synthesis-tissue", "class-truth-ccan")
+    assert {"curves", "report", *(f"{name}-seed-42" for name in names)} <= changed
+    assert {now[name].kind for name in changed} == {"classify", "select", "synthesis", "curves", "report"}
+
+
 def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_config, tmp_path):
     stages = stages_of(study_config(tmp_path, "--repeats=3", "--gan_repeats=2", "--generators=dcgan,tissue"))
     assert {name for name in stages if name.startswith("dcgan3-0-")} == {"dcgan3-0-seed-42", "dcgan3-0-seed-43"}
@@ -132,7 +149,7 @@ def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_
 
 
 def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_config, tmp_path):
-    config = study_config(tmp_path, "--few_patients=2,3,500", "--phantom_images=300")
+    config = study_config(tmp_path, "--few_patients=3,2,3,500", "--phantom_images=300")
     stages = stages_of(config)
     for number in (2, 3):  # the training part has fewer than 500 patients
         trained = stages[f"tissue-{number}-patients-seed-42"]
@@ -149,6 +166,13 @@ def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_c
     assert more.settings["seed"] != stages["generate-dcgan-seed-42"].settings["seed"]
     few = StudyConfigs(config).generator(FEW, 42)
     assert (few.model, few.conditional, few.max_steps) == ("projected", True, min(FEW_STEPS, config.max_steps))
+
+
+def test_a_gan_of_all_patients_is_no_gan_of_few(stages_of, study_config, tmp_path):
+    num_all = find_images(study_config(tmp_path)).num_training_patients
+    stages = stages_of(study_config(tmp_path, f"--few_patients={num_all - 1},{num_all}"))
+    made = [name for name in stages if name.startswith("generate-few-")]
+    assert made == [f"generate-few-{num_all - 1}-seed-42"]
 
 
 def test_the_results_read_every_row_of_every_repeat(stages):
@@ -269,7 +293,8 @@ def test_stage_flags_that_make_no_sense_are_refused(text, words):
 
 
 def test_the_command_repeats_the_study():
-    config = paper("--dataset=idc", "--repeats=2", "--stages=split", "--strict")
+    config = paper("--dataset=idc", "--repeats=2", "--stages=split", "--strict", "--data_path=my data")
     line = line_of(config)
-    assert line == "python main.py --dataset=idc --mode=paper --repeats=2 --strict"
-    assert command_line.parse(line.split()[1:]).repeats == 2
+    assert line == "python main.py '--data_path=my data' --dataset=idc --mode=paper --repeats=2 --strict"
+    again = command_line.parse(shlex.split(line)[1:])
+    assert (again.repeats, again.data_path) == (2, "my data")

@@ -12,19 +12,20 @@ from histogan_tf.paper.stages import Stage, Stages
 
 
 class Kitchen:
-    """Three stages: `flour` makes a file, `dough` reads it, `bread` reads the dough; and what was done, in order."""
+    """`flour` and `butter` make a file each, `dough` reads both, `bread` the dough; and what was done, in order."""
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.done = directory, []
         self.grams, self.minutes = 500, 40
-        self.is_stopped = False
+        self.is_stopped = self.is_vegan = False
 
     def stages(self) -> Stages:
         return Stages(
             self.directory,
             [
                 Stage("flour", "shop", {"grams": self.grams}, (), ("flour.txt",), self._flour),
-                Stage("dough", "knead", {}, ("flour",), ("dough",), self._dough, can_resume=True),
+                Stage("butter", "shop", {}, (), ("butter.txt",), self._butter),
+                Stage("dough", "knead", {}, self._ingredients(), ("dough",), self._dough, can_resume=True),
                 Stage("bread", "bake", {"minutes": self.minutes}, ("dough",), ("bread.txt",), self._bread),
             ],
         )
@@ -37,6 +38,12 @@ class Kitchen:
     def _flour(self) -> None:
         self.done.append("flour")
         (self.directory / "flour.txt").write_text("much" if self.grams > 300 else "little")
+
+    def _butter(self) -> None:
+        (self.directory / "butter.txt").write_text("a bit")
+
+    def _ingredients(self) -> tuple[str, ...]:
+        return ("flour",) if self.is_vegan else ("flour", "butter")
 
     def _dough(self) -> None:
         folder = self.directory / "dough"
@@ -74,7 +81,7 @@ def test_a_damaged_output_is_made_again_and_what_reads_it_is_not_if_it_is_the_sa
     path.unlink() if damage == "missing" else path.write_text("mould")
     assert kitchen.stages().plan() == {"dough": f"dough/dough.txt is {damage}: redone", "bread": "follows dough"}
     assert kitchen.run() == ["dough"]
-    assert f"stage 2/3, dough: dough/dough.txt is {damage}: redone" in caplog.text
+    assert f"stage 3/4, dough: dough/dough.txt is {damage}: redone" in caplog.text
     assert path.read_text() == "muchmuch"
 
 
@@ -93,6 +100,14 @@ def test_other_settings_are_told_with_all_that_they_invalidate_before_anything_i
     )
     assert kitchen.run() == ["flour", "dough", "bread"]
     assert (kitchen.directory / "bread.txt").read_text() == "littlelittle"
+
+
+def test_a_stage_that_reads_fewer_stages_than_before_is_redone(kitchen):
+    kitchen.is_vegan = True
+    reason = "it does not read butter any more"
+    assert kitchen.stages().plan() == {"dough": reason, "bread": "follows dough"}
+    assert kitchen.run() == ["dough"]
+    assert kitchen.stages().plan() == {}
 
 
 def test_settings_that_change_no_output_redo_their_own_stage_only(kitchen):
@@ -149,6 +164,14 @@ def test_some_stages_only_and_what_they_need(tmp_path):
     with pytest.raises(UserError, match=r"bread needs dough \(not done yet\): add knead to --stages"):
         kitchen.run("bake")
     assert kitchen.run("knead", "bake") == ["dough", "bread"]
+
+
+def test_a_missing_need_is_told_before_anything_is_done(tmp_path):
+    kitchen = Kitchen(tmp_path)
+    with pytest.raises(UserError, match="bread needs dough"):
+        kitchen.run("shop", "bake")
+    assert kitchen.done == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mistake_in_a_stage_names_it_and_leaves_it_unfinished(kitchen):

@@ -115,7 +115,7 @@ def test_the_pages_numbers_are_those_of_the_table(table, page):
 
 def test_the_page_is_one_file_and_warns_of_what_it_is_made_of(page):
     assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "random weights" in page
+    assert "Classifier: ResNet-18, random weights" in page
     assert "built-in phantom" in page
     assert "intervals by patient are too narrow" in page
     assert "python main.py" in page

@@ -75,9 +75,11 @@ def write_runs(directory: Path) -> None:
     domains = [{"label": label, **IMAGES} for label in (0, 1)]
     save(config, {**dataset((34, 41, 3)), "domains": domains}, trainer.state())
 
-    config = config_of("classifier", "--model=resnet18", "--weights=random", "--classifier_size=32")
-    classifier = build_classifier((40, 36, 3), size=32, weights="random", seed=3)
-    classifier.head.set_weights([np.random.default_rng(0).normal(0, 0.05, (512, 1)), np.zeros(1)])
+    # Two stages of four have all kinds of layers, and take a fraction of the time to convert.
+    flags = ("--model=resnet18", "--weights=random", "--classifier_size=32", "--feature_layer=stage2")
+    config = config_of("classifier", *flags)
+    classifier = build_classifier((40, 36, 3), size=32, weights="random", seed=3, feature_layer="stage2")
+    classifier.head.set_weights([np.random.default_rng(0).normal(0, 0.05, (128, 1)), np.zeros(1)])
     save(config, {**dataset((40, 36, 3)), "parts": {"training": IMAGES}}, classifier.state())
 
 

@@ -19,7 +19,7 @@ from histogan_tf.trained.load import TrainedNetwork
 from histogan_tf.training import cyclegan_step
 from histogan_tf.training.sampling import Sampler
 
-BATCHES = (1, 3, 64)
+BATCHES = (1, 3, 16)
 
 # Reads requests, <folder>/<model>/<signature>/<number>.npz; writes the answers beside them, of both ways to load.
 _FRESH_PROCESS = """

@@ -35,7 +35,10 @@ def client():
 
 @pytest.fixture(scope="module")
 def rest_server(saved_models):
-    """Of REST, what https://www.tensorflow.org/tfx/serving/api_rest says of columns and of names that end in _bytes."""
+    """A server that keeps two rules of https://www.tensorflow.org/tfx/serving/api_rest.
+
+    They are those of columns, and of names that end in _bytes.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # noqa: N802

@@ -42,6 +42,7 @@ def pages(do_export, made_once, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(directions, "_NUM_PAIRS", 500)
+        patch.setattr(web, "_COMPRESSION", 1)
         directory = tmp_path_factory.mktemp("pages")
         for run in ("plain", "conditional", "translator", "classifier"):
             do_export(run, directory, "--format=web")

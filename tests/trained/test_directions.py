@@ -77,6 +77,13 @@ def test_no_direction_changes_the_number_that_chooses_a_mode(trained):
     assert abs(found[0].vector[2]) > 0.9
 
 
+def test_there_is_no_direction_where_images_stay_the_same_or_all_of_z_chooses_the_mode(trained):
+    same = trained()
+    same.network.get_layer("first").set_weights([np.zeros((Z_DIM, 16))])
+    assert directions.find_directions(same) == []
+    assert directions._principal_directions(trained(), held=Z_DIM).shape == (0, Z_DIM)
+
+
 def test_a_latent_moves_to_the_place_it_is_told_and_nowhere_else(trained):
     first, second, *_ = directions.find_directions(trained())
     latents = np.random.default_rng(1).normal(size=(3, Z_DIM))

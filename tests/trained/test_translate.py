@@ -39,7 +39,7 @@ class TinyRun:
     trainer: CycleGANTrainer
 
     def config(self, *flags):
-        """Of a translate command."""
+        """Returns the Config of a translate command."""
         flags = ["--mode=translate", "--run=tiny", f"--checkpoint_dir={self.checkpoint_dir}", *flags]
         return command_line.parse(["main.py", *flags])
 

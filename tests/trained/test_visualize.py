@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from histogan_tf.cli import command_line
+from histogan_tf.errors import UserError
 from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.trained import visualize
 from histogan_tf.trained.directions import Direction
@@ -127,6 +128,12 @@ def test_directions_have_a_row_each_of_patches_at_five_places(draw, monkeypatch)
         others = np.delete(latents, number, axis=1).reshape(2, 5, -1)
         assert (others == others[:, :1]).all()
         assert (others[0, 0] != others[1, 0]).all()
+
+
+def test_a_generator_without_directions_says_so(draw, monkeypatch):
+    monkeypatch.setattr(visualize, "find_directions", lambda source: [])
+    with pytest.raises(UserError, match="are the same wherever z is, .*: choose another --run or --checkpoint"):
+        draw("directions", "normal01")
 
 
 def test_interpolation_is_straight_for_uniform_latents_and_an_arc_for_normal_ones(draw):

@@ -35,7 +35,7 @@ def take_step(trainer, step, batch_size=2):
 
 
 def all_variables(trainer):
-    """Of every network, optimizer and pool, by name."""
+    """The variables of every network, optimizer and pool, by name."""
     parts = trainer.state().items()
     return {f"{name}/{number}": variable for name, part in parts for number, variable in enumerate(part.variables)}
 

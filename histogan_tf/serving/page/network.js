@@ -83,6 +83,9 @@ function say(text, isError = false) {
   element("status").classList.toggle("error", isError);
 }
 
+/** Tells the reader of what nobody caught, such as a network that fails while a slider moves. */
+addEventListener("unhandledrejection", ({ reason }) => say(`The page failed: ${reason?.message ?? reason}`, true));
+
 /** Begins the page's work, and tells the reader if it fails. */
 async function begin(work) {
   try {

@@ -27,7 +27,7 @@ def _outputs_and_gradients(convolve, inputs, kernel):
 
 
 def _differences(convolve, plain, inputs, kernel):
-    """Of outputs and gradients, as shares of their norms."""
+    """The differences of outputs and gradients, as shares of their norms."""
     pairs = zip(*(_outputs_and_gradients(way, inputs, kernel) for way in (convolve, plain)), strict=True)
     return [float(tf.norm(found - expected) / tf.norm(expected)) for found, expected in pairs]
 
