@@ -105,7 +105,20 @@ def measure_synthesis(
         features.append((real, synthetic))
     boards = _checkerboards(real_images, synthetic_images, seed)
     num_images |= dict.fromkeys(boards, _counts(len(real_images), len(synthetic_images), 1))
-    settings = {
+    settings = _settings(real_images, synthetic_images, extractors, sample_size, seed)
+    copies = find_copies(real_images, synthetic_images, *features[0])
+    return SynthesisReport(settings, metrics | boards, num_images, realism, realism_of_real, copies, warnings)
+
+
+def _settings(
+    real_images: np.ndarray,
+    synthetic_images: np.ndarray,
+    extractors: Sequence[FeatureExtractor],
+    sample_size: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Returns what the numbers of a report depend on."""
+    return {
         "num_real": len(real_images),
         "num_synthetic": len(synthetic_images),
         "image_shape": list(real_images.shape[1:]),
@@ -115,8 +128,6 @@ def measure_synthesis(
         "num_real_of_realism": min(len(real_images) // 2, MAX_REALISM_IMAGES),
         "seed": seed,
     }
-    copies = find_copies(real_images, synthetic_images, *features[0])
-    return SynthesisReport(settings, metrics | boards, num_images, realism, realism_of_real, copies, warnings)
 
 
 def _check_sets(real_images: np.ndarray, synthetic_images: np.ndarray) -> None:
