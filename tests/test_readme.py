@@ -75,7 +75,8 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python main.py --model=dcgan3 --epoch=50",
         "python main.py --flagfile=flags/paper.cfg --data_path=data/idc",
         "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc",
-        "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc --split_by=image --stages=split,few_epochs",
+        "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc --split_by=image --generators= "
+        "--stages=split,few_epochs",
         "python main.py --model=resnet18 --dataset=idc --data_path=data/idc --split_by=patient --classifier_size=112",
         "python main.py --flagfile=flags/paper.cfg --data_path=data/idc --split_by=patient --gf_dim=8 --df_dim=8",
         "python main.py --flagfile=flags/dcgan1.cfg --data_path=data/idc --gf_dim=32 --df_dim=32 --precision=bfloat16 "

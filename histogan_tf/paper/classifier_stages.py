@@ -162,12 +162,25 @@ class ClassifierStages:
         return Stage(f"class-truth-{images}-seed-{seed}", "synthesis", settings, needs, (output,), run)
 
     def few_epochs_stage(self) -> Stage:
-        """Returns the stage that trains the last layer for a few epochs of SGD, on real images."""
-        config = self._configs.classifier(self.rows[0], self._configs.seeds[0], synthetic_dir=None)
-        settings = decisive_settings(config, "classifier")
-        settings |= {"precision": config.precision, "backbone": self._backbone}
-        run = functools.partial(write_few_epochs, config, self._directory)
-        return Stage("few-epochs", "few_epochs", settings, ("split",), ("few_epochs",), run)
+        """Returns the stage that trains the last layer for a few epochs of SGD, on real images and with synthetic ones.
+
+        Its rows are Real and those of each network's images beside the real ones.
+        """
+        first = self._configs.seeds[0]
+        baseline, *others = self.rows
+        enlarged = [
+            row
+            for row in others
+            if row.images in self._measured_sets and row.train_on == "both" and row.fine_tune is None
+        ]
+        synthetic = self._configs.folder(first) / "synthetic"
+        configs = {baseline: self._configs.classifier(baseline, first, synthetic_dir=None)}
+        configs |= {row: self._configs.classifier(row, first, synthetic_dir=synthetic / row.images) for row in enlarged}
+        settings = decisive_settings(configs[baseline], "classifier")
+        settings |= {"precision": configs[baseline].precision, "backbone": self._backbone}
+        needs = ("split", *(self._source_stage(row.images, first) for row in enlarged))
+        run = functools.partial(write_few_epochs, configs, self._directory)
+        return Stage("few-epochs", "few_epochs", settings, needs, ("few_epochs",), run)
 
     def curve_stage(self, draws: Mapping[int, Sequence[FewPatients]]) -> Stage:
         """Returns the stage that measures the curves over the number of patients and of synthetic images.

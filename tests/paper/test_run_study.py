@@ -168,6 +168,14 @@ def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_c
     assert (few.model, few.conditional, few.max_steps) == ("projected", True, min(FEW_STEPS, config.max_steps))
 
 
+def test_the_classifiers_that_stop_early_read_the_images_of_the_networks_of_the_study(
+    stages, stages_of, study_config, tmp_path
+):
+    sources = ("translate", "generate-dcgan", "generate-small", "generate-conditional", "generate-tissue")
+    assert set(stages["few-epochs"].needs) == {"split", *(f"{source}-seed-42" for source in sources)}
+    assert stages_of(study_config(tmp_path, "--generators="))["few-epochs"].needs == ("split",)
+
+
 def test_a_gan_of_all_patients_is_no_gan_of_few(stages_of, study_config, tmp_path):
     num_all = find_images(study_config(tmp_path)).num_training_patients
     stages = stages_of(study_config(tmp_path, f"--few_patients={num_all - 1},{num_all}"))

@@ -173,6 +173,20 @@ def test_the_curves_are_measured_at_few_patients_and_at_all(study):
     assert (study / "curves" / "curves.svg").read_text().startswith("<?xml")
 
 
+def test_the_classifiers_that_stop_early_see_real_images_and_those_of_each_network(study):
+    written = json.loads((study / "few_epochs" / "few_epochs.json").read_text())
+    rows = {row["name"]: row for row in written["rows"]}
+    assert list(rows) == ["real", "ccan-and-real", "dcgan-and-real", "tissue-and-real"]
+    num_real = sum(json.loads((study / "split" / "dataset.json").read_text())["train"].values())
+    assert {name: row["num_images"] for name, row in rows.items()} == {
+        name: num_real if name == "real" else 2 * num_real for name in rows
+    }
+    assert all([epoch["epoch"] for epoch in row["epochs"]] == list(range(1, 26)) for row in rows.values())
+    # Other training images make another layer.
+    assert len({tuple(row["epochs"][0].values()) for row in rows.values()}) == len(rows)
+    assert rows["dcgan-and-real"]["published"] == [0.760, 0.695, 0.731] and rows["tissue-and-real"]["published"] is None
+
+
 def test_gans_of_few_patients_see_no_other_patient(study):
     with (study / "seed-42" / "few" / "patients.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
