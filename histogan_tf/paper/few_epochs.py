@@ -68,10 +68,16 @@ def _measure(config: Config, features_directory: Path) -> dict[str, Any]:
         for start in range(_NUM_STARTS)
     ]
     epochs = [
-        {"epoch": epoch, **{name: float(np.mean([start[name] for start in starts])) for name in _METRICS}}
+        {"epoch": epoch, **{name: _mean([start[name] for start in starts]) for name in _METRICS}}
         for epoch, starts in enumerate(zip(*measured, strict=True), start=1)
     ]
     return {"num_images": len(features), "epochs": epochs}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Returns the mean; None if a value is undefined, as precision is where no image is called positive."""
+    mean = float(np.mean(values))
+    return None if np.isnan(mean) else mean
 
 
 def train_last_layer(features: np.ndarray, labels: np.ndarray, *, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -120,8 +126,8 @@ def _plot(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     way, accuracy = figure.subplots(1, 2)
     for number, row in enumerate(rows):
         _plot_row(way, accuracy, row, f"C{number}")
-    way.set(xlabel="recall", ylabel="precision", title="After each epoch (stars: the paper's rows)")
-    accuracy.set(xlabel="images seen", ylabel="accuracy", xscale="log", title="Accuracy (dotted: the paper's)")
+    way.set(xlabel="recall", ylabel="precision", title="After each epoch; stars: the paper's numbers")
+    accuracy.set(xlabel="images seen", ylabel="accuracy", xscale="log", title="Accuracy; dotted: the paper's")
     for axes in (way, accuracy):
         axes.grid(alpha=0.3)
     accuracy.legend(fontsize=8)
@@ -129,14 +135,15 @@ def _plot(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _plot_row(way: Axes, accuracy: Axes, row: Mapping[str, Any], color: str) -> None:
-    epochs, style = row["epochs"], {"color": color, "marker": "o", "ms": 3}
+    style = {"color": color, "marker": "o", "ms": 3}
+    epochs = [epoch for epoch in row["epochs"] if epoch["precision"] is not None]
     way.plot([epoch["recall"] for epoch in epochs], [epoch["precision"] for epoch in epochs], **style)
     for epoch in epochs:
         if epoch["epoch"] in _NUMBERED_EPOCHS:
             place = (epoch["recall"], epoch["precision"])
             way.annotate(str(epoch["epoch"]), place, (3, 3), textcoords="offset points", fontsize=7, color=color)
-    seen = [epoch["epoch"] * row["num_images"] for epoch in epochs]
-    accuracy.plot(seen, [epoch["accuracy"] for epoch in epochs], label=row["title"], **style)
+    seen = [epoch["epoch"] * row["num_images"] for epoch in row["epochs"]]
+    accuracy.plot(seen, [epoch["accuracy"] for epoch in row["epochs"]], label=row["title"], **style)
     if row["published"]:
         precision, recall, published_accuracy = row["published"]
         way.plot(recall, precision, marker="*", ms=12, color=color, markeredgecolor="0.2")

@@ -50,3 +50,8 @@ def test_one_step_is_that_of_sgd_with_momentum(monkeypatch):
             velocity[number] = 0.9 * velocity[number] + gradient
         kernel, bias = kernel - 0.001 * velocity[0], bias - 0.001 * velocity[1]
         assert found_kernel == pytest.approx(kernel, abs=1e-9) and found_bias == pytest.approx(bias, abs=1e-9)
+
+
+def test_a_mean_of_which_a_part_is_undefined_is_undefined():
+    assert few_epochs._mean([0.25, 0.75]) == 0.5
+    assert few_epochs._mean([0.25, float("nan")]) is None
