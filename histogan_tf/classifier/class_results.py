@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from histogan_tf.classifier.metric_tables import metric_text, to_json
+from histogan_tf.classifier.predictions_file import Predictions
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics import classification
 from histogan_tf.metrics.measured import Metric, interval_method
@@ -20,8 +21,6 @@ from histogan_tf.runs import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from histogan_tf.classifier.results import Predictions
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.features import feature_cache
 from histogan_tf.classifier.metric_tables import metrics_table, to_json
 from histogan_tf.classifier.prediction import backbone_note, require_classifier
-from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions
+from histogan_tf.classifier.predictions_file import Predictions, read_predictions
+from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.positive_class import positive_note

@@ -26,7 +26,8 @@ from histogan_tf.classifier.features import FeatureCache, feature_cache
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.classifier.head import Head, HeadFitter, HeldOut, TrainingFeatures, choose_penalty, make_folds
 from histogan_tf.classifier.prediction import Predictor, backbone_note, is_untrained
-from histogan_tf.classifier.results import Predictions, evaluate_run, write_predictions
+from histogan_tf.classifier.predictions_file import Predictions, write_predictions
+from histogan_tf.classifier.results import evaluate_run
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import check_views

@@ -9,7 +9,7 @@ import numpy as np
 
 from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
-from histogan_tf.classifier.results import Predictions, write_predictions
+from histogan_tf.classifier.predictions_file import Predictions, write_predictions
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.runs import files

@@ -21,7 +21,7 @@ import numpy as np
 
 from histogan_tf.classifier.classifier_data import load_data
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
-from histogan_tf.classifier.results import to_json
+from histogan_tf.classifier.metric_tables import to_json
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.synthetic import load_synthetic

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf.classifier.results import THRESHOLD, read_predictions
+from histogan_tf.classifier.predictions_file import read_predictions
+from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.classifier.slide_maps import SlideMaps, placed_patch, shown_slide, write_slide_maps
 from histogan_tf.paper.rows import BASELINE
 from histogan_tf.paper.study_images import StudyImages

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from histogan_tf.classifier.results import THRESHOLD, Predictions, read_predictions
+from histogan_tf.classifier.predictions_file import Predictions, read_predictions
+from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.metrics.classification import choose_threshold, mcnemar_test, operating_point, point_estimates
 from histogan_tf.metrics.differences import mean_differences
 from histogan_tf.metrics.measured import Metric, interval_method

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from histogan_tf.classifier.predictions_file import Predictions
 from histogan_tf.cli import command_line, commands
 from histogan_tf.config import Config
 
@@ -89,3 +91,16 @@ def synthetic_dir(tmp_path_factory) -> Path:
 def both_run(runs: Path, train_config, synthetic_dir) -> Path:
     commands.run_command(train_config("--run=both", "--train_on=both", f"--synthetic_dir={synthetic_dir}"))
     return runs / "both"
+
+
+@pytest.fixture
+def make_predictions() -> Callable[..., Predictions]:
+    """Makes predictions that are right more often than not, of images whose names hold a comma."""
+
+    def make(groups: np.ndarray | None = None, num_images: int = 40) -> Predictions:
+        generator = np.random.default_rng(0)
+        labels = (np.arange(num_images) % 2).astype(np.int32)
+        probabilities = np.clip(0.4 * labels + generator.uniform(0, 0.6, num_images), 0, 1).round(6)
+        return Predictions(np.array([f"image, {n}.png" for n in range(num_images)]), groups, labels, probabilities)
+
+    return make

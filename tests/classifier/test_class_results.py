@@ -13,7 +13,7 @@ from PIL import Image
 
 from histogan_tf.classifier.class_results import plot_class_confusion, plot_one_against_rest
 from histogan_tf.classifier.head import HeadFitter, TrainingFeatures, choose_penalty
-from histogan_tf.classifier.results import Predictions, read_predictions, write_predictions
+from histogan_tf.classifier.predictions_file import Predictions, read_predictions, write_predictions
 from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.runs.csv_cells import original_text

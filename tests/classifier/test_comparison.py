@@ -9,7 +9,7 @@ from PIL import Image
 
 from histogan_tf.classifier import comparison, plots
 from histogan_tf.classifier.comparison import choose_queries
-from histogan_tf.classifier.results import Predictions, read_predictions, write_predictions
+from histogan_tf.classifier.predictions_file import Predictions, read_predictions, write_predictions
 from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import Metric, mcnemar_test

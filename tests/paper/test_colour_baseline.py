@@ -5,7 +5,7 @@ import json
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from histogan_tf.classifier.results import read_predictions
+from histogan_tf.classifier.predictions_file import read_predictions
 from histogan_tf.cli import command_line
 from histogan_tf.paper.colour_baseline import colour_features, train_colour_classifier
 

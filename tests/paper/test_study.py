@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histogan_tf.classifier.results import read_predictions
+from histogan_tf.classifier.predictions_file import read_predictions
 from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test

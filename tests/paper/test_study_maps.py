@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf.classifier.results import Predictions, write_predictions
+from histogan_tf.classifier.predictions_file import Predictions, write_predictions
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.paper.study_images import StudyImages

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from histogan_tf.classifier.results import Predictions
+from histogan_tf.classifier.predictions_file import Predictions
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper import table1 as table_module
 from histogan_tf.paper.effects import EFFECTS
