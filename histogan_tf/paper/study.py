@@ -136,5 +136,5 @@ class Study:
         yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
         needs += ("pictures", "maps")
         settings = {"command": command_line(self._config), "versions": versions()}
-        run = functools.partial(write_study_report, self._directory, self._config)
+        run = functools.partial(write_study_report, self._directory, self._config, self._classifiers.synthetic)
         yield Stage("report", "report", settings, needs, ("report.html",), run)
