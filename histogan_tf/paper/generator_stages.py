@@ -178,7 +178,10 @@ class GeneratorStages:
             config = self._configs.generator(FEW, seed, run=f"tissue-{draw.num_patients}-patients", **chosen)
             trained = f"{config.run}-seed-{seed}"
             output = self._relative(folder / config.run)
-            yield self._training(trained, FEW, config, ("split", name), output, num_images=sum(draw.counts.values()))
+            stage = self._training(trained, FEW, config, ("split",), output, num_images=sum(draw.counts.values()))
+            # Another number in --few_patients changes the file, but not the lines of this number: they follow from
+            # the split, the seed and the number.
+            yield dataclasses.replace(stage, after=(name,))
             made = _MadeImages(
                 stage=f"generate-few-{draw.num_patients}-seed-{seed}",
                 kind=FEW,

@@ -153,7 +153,7 @@ def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_c
     stages = stages_of(config)
     for number in (2, 3):  # the training part has fewer than 500 patients
         trained = stages[f"tissue-{number}-patients-seed-42"]
-        assert trained.needs == ("split", "few-patients-seed-42")
+        assert (trained.needs, trained.after) == (("split",), ("few-patients-seed-42",))
         assert trained.outputs == (f"seed-42/few/tissue-{number}-patients",)
         made = stages[f"generate-few-{number}-seed-42"]
         assert (made.needs, made.outputs) == ((trained.name,), (f"seed-42/few/images-{number}",))
@@ -166,6 +166,20 @@ def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_c
     assert more.settings["seed"] != stages["generate-dcgan-seed-42"].settings["seed"]
     few = StudyConfigs(config).generator(FEW, 42)
     assert (few.model, few.conditional, few.max_steps) == ("projected", True, min(FEW_STEPS, config.max_steps))
+
+
+def test_another_number_of_patients_leaves_the_gans_of_the_first_as_they_are(stages_of, study_config, tmp_path):
+    was, now = (
+        stages_of(study_config(tmp_path, f"--few_patients={numbers}", "--phantom_images=300"))
+        for numbers in ("3", "2,3")
+    )
+    assert set(now) - set(was) == {"tissue-2-patients-seed-42", "generate-few-2-seed-42"}
+    redone = {"few-patients-seed-42", "curves", "report"}
+    for name, stage in was.items():
+        assert (now[name].settings == stage.settings) == (name not in redone), name
+    for name in ("tissue-3-patients-seed-42", "generate-few-3-seed-42"):
+        assert (now[name].needs, now[name].outputs) == (was[name].needs, was[name].outputs)
+        assert not redone.intersection(now[name].needs)
 
 
 def test_a_gan_of_all_patients_is_no_gan_of_few(stages_of, study_config, tmp_path):
