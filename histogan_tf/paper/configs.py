@@ -21,6 +21,7 @@ _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
 _ENLARGED_SETS = ("dcgan", "tissue")
 MOST_SYNTHETIC = 4  # synthetic images for each real training image, in the curve over their number
 FEW = "few"
+TISSUE_KINDS = ("tissue", FEW)  # the kinds of the stages that train tissue GANs
 FEW_STEPS = 2000  # of a tissue GAN on few patients; more steps on few patches make the discriminators overfit
 _EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 50, FEW: 1000, "cyclegan": 25}
 
@@ -49,13 +50,23 @@ class StudyGenerator:
 
 # The settings are those of the recipes flags/dcgan_small.cfg and flags/tissue.cfg. The study's batch size, learning
 # rate and beta1 are for DCGANs; the projected GAN has its own.
-TISSUE = {"model": "projected", "conditional": True, "batch_size": None, "learning_rate": None, "beta1": None}
+# Its discriminators see a ResNet-18, whatever the classifier's --backbone and --feature_layer are.
+TISSUE = {
+    "model": "projected",
+    "conditional": True,
+    "batch_size": None,
+    "learning_rate": None,
+    "beta1": None,
+    "backbone": "resnet18",
+    "feature_layer": None,
+}
 STUDY_GENERATORS = {
     "dcgan": StudyGenerator("dcgan3", {}),
     "small": StudyGenerator("small", {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}),
     "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
     "tissue": StudyGenerator("tissue", TISSUE),
 }
+_OF_ANY_NETWORK = ("random", "imagenet")  # values of --weights that every network has
 _SET_BY_THE_STUDY = {*OWN_FLAGS, *_NOT_PASSED_ON} - {"epoch", "batch_size"} | {
     field.name for field in flag_fields() if field.metadata["section"] in ("paper", "data")
 }
@@ -68,14 +79,31 @@ class StudyConfigs:
 
     Args:
         config: the resolved Config of --mode=paper.
+
+    Raises:
+        UserError: if --stage_flags make no sense, or it is not told where the tissue GAN's ResNet-18 comes from.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.directory = run_directory(config)
         self._stage_flags = _stage_flags(config.stage_flags or ())
+        self._check_tissue_weights()
         paper = [field.name for field in flag_fields() if field.metadata["section"] == "paper"]
         self._given = {name: getattr(config, name) for name in config.given.difference(_NOT_PASSED_ON, paper)}
+
+    def _check_tissue_weights(self) -> None:
+        """Refuses a folder of another network's weights for the ResNet-18 that the tissue GANs are trained against."""
+        config = self._config
+        if "tissue" not in config.generators or config.backbone == "resnet18" or config.weights in _OF_ANY_NETWORK:
+            return
+        missing = [kind for kind in TISSUE_KINDS if "weights" not in self._stage_flags.get(kind, {})]
+        if missing:
+            flags = ",".join(f"{kind}.weights=imagenet" for kind in missing)
+            raise UserError(
+                f"--weights={config.weights} is of --backbone={config.backbone}, and the tissue GAN is trained against "
+                f"a resnet18: add --stage_flags={flags} (or a folder of resnet18), or leave tissue out of --generators"
+            )
 
     @property
     def seeds(self) -> range:

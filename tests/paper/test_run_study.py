@@ -207,6 +207,8 @@ def test_the_results_read_every_row_of_every_repeat(stages):
         (["--batch_size=64"], "training images of non-idc: .* fewer than a batch of 64"),
         (["--output_height=24"], "too small for the study's CycleGAN: give --output_height=32"),
         (["--weights=NONE", "--classifier_size=32"], "NONE"),
+        (["--backbone=resnet34", "--weights=NONE"], "add --stage_flags=tissue.weights=imagenet,few.weights=imagenet"),
+        (["--stage_flags=tissue.weights=NONE,few.weights=random"], "NONE"),
         (["--stages=table"], "table needs classifier-real-seed-42"),
         (["--stages=all"], "--stages=all: choose among"),
     ],
@@ -288,6 +290,22 @@ def test_stage_flags_are_for_one_kind_of_stage():
     configs = StudyConfigs(paper("--epoch=3", "--stage_flags=cyclegan.epoch=5,cyclegan.gf_dim=32,few.max_steps=9"))
     assert (configs.cyclegan(42).epoch, configs.cyclegan(42).gf_dim) == (5, 32)
     assert (configs.generator("dcgan", 42).epoch, configs.generator(FEW, 42).max_steps) == (3, 9)
+
+
+def test_the_tissue_gan_keeps_its_network_beside_another_backbone():
+    other = ("--backbone=vgg16", "--feature_layer=stage5")
+    configs = StudyConfigs(paper(*other))
+    for kind in ("tissue", FEW):
+        trained = configs.generator(kind, 42)
+        assert (trained.backbone, trained.feature_layer, trained.weights) == ("resnet18", None, "imagenet")
+    classifier = configs.classifier(ROWS[0], 42, synthetic_dir=None)
+    assert (classifier.backbone, classifier.feature_layer) == ("vgg16", "stage5")
+    configs = StudyConfigs(paper(*other, "--weights=vgg", "--stage_flags=tissue.weights=resnet,few.weights=random"))
+    assert [configs.generator(kind, 42).weights for kind in ("tissue", FEW)] == ["resnet", "random"]
+    assert configs.classifier(ROWS[0], 42, synthetic_dir=None).weights == "vgg"
+    with pytest.raises(UserError, match="add --stage_flags=few.weights=imagenet "):
+        StudyConfigs(paper(*other, "--weights=vgg", "--stage_flags=tissue.weights=resnet"))
+    assert StudyConfigs(paper(*other, "--weights=vgg", "--generators=dcgan,ccan")).synthetic[:2] == ["dcgan", "ccan"]
 
 
 @pytest.mark.parametrize(
