@@ -182,6 +182,22 @@ def test_another_number_of_patients_leaves_the_gans_of_the_first_as_they_are(sta
         assert not redone.intersection(now[name].needs)
 
 
+def test_figure_5_costs_what_its_cluster_does_once_the_cluster_is_known(stages_of, study_config, tmp_path):
+    config = study_config(tmp_path, "--max_steps=1000", "--phantom_images=300")
+    num_images = find_images(config).num_training(1)
+    stage = stages_of(config)["dcgan1-cluster"]
+    of_class = stage.cost().multiply_adds
+    summary = tmp_path / "paper-phantom" / "clusters" / "summary.json"
+    summary.parent.mkdir(parents=True)
+    steps = num_images // 8  # an epoch, in batches of --batch_size=8
+    for size, images in ((40, 40), (8, 8), (3, 3), (num_images, steps * 8)):
+        summary.write_text(json.dumps({"clusters": [{"cluster": 1, "size": 9}, {"cluster": 0, "size": size}]}))
+        assert stage.cost().multiply_adds == pytest.approx(of_class * images / (steps * 8)), size
+    for damaged in ("{", "[]", '{"clusters": []}'):
+        summary.write_text(damaged)
+        assert stage.cost().multiply_adds == of_class
+
+
 def test_a_gan_of_all_patients_is_no_gan_of_few(stages_of, study_config, tmp_path):
     num_all = find_images(study_config(tmp_path)).num_training_patients
     stages = stages_of(study_config(tmp_path, f"--few_patients={num_all - 1},{num_all}"))
