@@ -15,7 +15,7 @@ from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.report_tables import TABLE1, number_text, result_tables
-from histogan_tf.paper.rows import SELECTION_ROWS, STAIN, SYNTHETIC
+from histogan_tf.paper.rows import PUBLISHED_SETS, SELECTION_ROWS, STAIN, SYNTHETIC
 from histogan_tf.paper.study_images import LABELS
 from histogan_tf.paper.study_maps import slide_map_figures
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN, PICTURES, patch_path
@@ -186,16 +186,12 @@ def _figures(
     if runs:
         yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(pictures, runs)))
     text = (
-        f"The five classifiers side by side, with 95 % intervals; diamonds are the paper's own values; "
+        f"The paper's classifiers side by side, with 95 % intervals; diamonds are the paper's own values; "
         f"{positive_note(names)}."
     )
     yield Figure("Figure 7", text, [Picture(pictures / "figure7.svg", "precision, recall and accuracy", True)])
-    neighbours = [
-        Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
-        for path in sorted((directory / "comparison").glob("neighbours-*.png"))
-    ]
-    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
-    yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
+    if not PUBLISHED_SETS.isdisjoint(synthetic):
+        yield _neighbours(directory)
     text = "Samples and losses."
     runs = [folder / run for run in generators if run not in ("dcgan3-0", "dcgan3-1")]
     if runs:
@@ -212,6 +208,16 @@ def _figures(
             list(_selected(folder, names, synthetic)),
             is_folded=True,
         )
+
+
+def _neighbours(directory: Path) -> Figure:
+    """Returns Figure 8."""
+    pictures = [
+        Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
+        for path in sorted((directory / "comparison").glob("neighbours-*.png"))
+    ]
+    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
+    return Figure("Figure 8", text if pictures else "All classifiers are right on the same images.", pictures)
 
 
 def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:

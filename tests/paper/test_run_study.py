@@ -148,6 +148,13 @@ def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_
         study_config(tmp_path, "--repeats=2", "--gan_repeats=3")
 
 
+@pytest.mark.parametrize("generators", ["", "tissue"])
+def test_real_alone_is_compared_with_nothing(stages_of, study_config, tmp_path, generators):
+    stages = stages_of(study_config(tmp_path, f"--generators={generators}"))
+    assert "compare" not in stages
+    assert {"table", "pictures"} <= set(stages["report"].needs) <= set(stages)
+
+
 def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_config, tmp_path):
     config = study_config(tmp_path, "--few_patients=3,2,3,500", "--phantom_images=300")
     stages = stages_of(config)

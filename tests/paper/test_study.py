@@ -132,7 +132,7 @@ def test_results_of_generators_that_were_dropped_are_not_shown(copied, study_con
     # Table 1 and its plots are made by stages of their own, which run again when rows are dropped.
     for heading in {"What the classifiers were shown", "Synthesis metrics", "Class-wise truth"} & set(shown):
         assert not [title for title in gone if re.search(rf">{title}\b", shown[heading])], heading
-    details = {"Figure 6", "Synthesis metrics", "Class-wise truth", "Selected and rejected images"}
+    details = {"Figure 6", "Figure 8", "Synthesis metrics", "Class-wise truth", "Selected and rejected images"}
     assert details & set(shown) == (details if generators else set())
     assert "Figure 3" not in shown and "cyclegan" not in "".join(shown.values()).partition("Settings</h2>")[0]
     if generators:
