@@ -13,7 +13,17 @@ from histogan_tf.config.cluster_flags import ClusterFlags
 from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
-from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
+from histogan_tf.config.families import (
+    CLASSIFIER,
+    FAMILIES,
+    MODELS,
+    TRANSLATOR,
+    Family,
+    family_of,
+    models_of_kind,
+    models_that_heed,
+    partly_heeded,
+)
 from histogan_tf.config.family_rules import fill_in
 from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.config.flag import Table, check, check_recorded
@@ -200,6 +210,11 @@ def _check_heeded(config: Config, family: Family) -> None:
             shown = ",".join(value) if isinstance(value, tuple) else value
             heeding = ", ".join(models_that_heed(name))
             raise UserError(f"--{name}={shown} is for {heeding}, not for {config.model}: leave --{name} out")
+    if config.center_crop and config.mode == "train" and family.kind != CLASSIFIER:
+        raise UserError(
+            f"--center_crop is for {', '.join(models_of_kind(CLASSIFIER))}, and for --features=backbone with "
+            f"--mode=evaluate, not for {config.model}: leave --center_crop out"
+        )
     if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export", "quiz"):
         raise UserError(
             f"--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode={config.mode}"

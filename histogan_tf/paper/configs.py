@@ -164,7 +164,8 @@ class StudyConfigs:
 
     def classifier(self, row: Row, seed: int, *, synthetic_dir: Path | None) -> Config:
         """Returns the Config that trains a row's classifier: on real images alone if `synthetic_dir` is None."""
-        fine_tune = {} if row.fine_tune is None else {"fine_tune": row.fine_tune}
+        fine_tune = row.fine_tune or self._config.fine_tune
+        jit_compile = {"jit_compile": None} if fine_tune == "none" else {}  # there is no step to compile
         return self._make(
             model="resnet18",
             run=f"classifier-{row.name}",
@@ -175,7 +176,8 @@ class StudyConfigs:
             train_on="real" if synthetic_dir is None else row.train_on,
             synthetic_dir=None if synthetic_dir is None else str(synthetic_dir),
             perturbations=row.perturbations,
-            **fine_tune,
+            fine_tune=fine_tune,
+            **jit_compile,
         )
 
     def command(self, mode: str, seed: int, **changes: Any) -> Config:
@@ -190,7 +192,8 @@ class StudyConfigs:
     def _train(self, kind: str, seed: int, **changes: Any) -> Config:
         epoch = self._config.epoch if "epoch" in self._config.given else _EPOCHS[kind]
         own = self._stage_flags.get(kind, {})
-        return self._make(**{"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, **changes, **own})
+        of_run = {"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, "center_crop": False}
+        return self._make(**{**of_run, **changes, **own})
 
     def _make(self, **changes: Any) -> Config:
         return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))

@@ -309,6 +309,17 @@ def test_given_epochs_widths_and_batches_reach_the_gans():
     assert (cyclegan.epoch, cyclegan.gf_dim, cyclegan.batch_size) == (3, 8, 1)
 
 
+def test_flags_of_the_study_reach_only_networks_that_use_them():
+    configs = StudyConfigs(paper("--center_crop", "--jit_compile"))
+    gans = [configs.generator("dcgan", 42), configs.generator("tissue", 42), configs.cyclegan(42)]
+    rows = {row.name: configs.classifier(row, 42, synthetic_dir=None) for row in ROWS}
+    assert [(config.center_crop, config.jit_compile) for config in gans] == [(False, True)] * 3
+    assert (rows[BASELINE].center_crop, rows[BASELINE].jit_compile) == (True, None)
+    assert (rows["fine-tuned"].center_crop, rows["fine-tuned"].jit_compile) == (True, True)
+    with pytest.raises(UserError, match="--center_crop is for resnet18"):
+        StudyConfigs(paper("--stage_flags=dcgan.center_crop=true")).generator("dcgan", 42)
+
+
 def test_stage_flags_are_for_one_kind_of_stage():
     configs = StudyConfigs(paper("--epoch=3", "--stage_flags=cyclegan.epoch=5,cyclegan.gf_dim=32,few.max_steps=9"))
     assert (configs.cyclegan(42).epoch, configs.cyclegan(42).gf_dim) == (5, 32)
