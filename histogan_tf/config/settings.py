@@ -79,7 +79,18 @@ class Config(
         # A translator is trained on two labels, so its run is named after neither; --label may choose its inputs.
         label = None if family_of(self.model).kind == TRANSLATOR else self.label
         kind = "paper" if self.mode == "paper" else self.model
-        return self.run or "-".join([kind, os.path.basename(self.dataset), *([label] if label else [])])
+        return self.run or "-".join([kind, self._set_name(), *([label] if label else [])])
+
+    def _set_name(self) -> str:
+        """Returns the name of --dataset; of medmnist, which stands for several sets, the name of the one set."""
+        reader = _READERS.get(self.dataset)
+        chosen = reader.chosen_set(self) if reader is not None and reader.chosen_set is not None else None
+        return chosen or os.path.basename(self.dataset)
+
+    def dataset_folder(self) -> str:
+        """Returns the path of the dataset's folder, whether it exists or not."""
+        given = self.data_path or os.path.join(self.data_dir, self.dataset)
+        return os.path.expandvars(os.path.expanduser(given))
 
     def to_json(self) -> dict[str, Any]:
         """Returns all settings except `given`, as values that JSON can hold."""
