@@ -50,16 +50,7 @@ class StudyGenerator:
 
 # The settings are those of the recipes flags/dcgan_small.cfg and flags/tissue.cfg. The study's batch size, learning
 # rate and beta1 are for DCGANs; the projected GAN has its own.
-# Its discriminators see a ResNet-18, whatever the classifier's --backbone and --feature_layer are.
-TISSUE = {
-    "model": "projected",
-    "conditional": True,
-    "batch_size": None,
-    "learning_rate": None,
-    "beta1": None,
-    "backbone": "resnet18",
-    "feature_layer": None,
-}
+TISSUE = {"model": "projected", "conditional": True, "batch_size": None, "learning_rate": None, "beta1": None}
 STUDY_GENERATORS = {
     "dcgan": StudyGenerator("dcgan3", {}),
     "small": StudyGenerator("small", {"model": "dcgan1", "diffaugment": ("dihedral",), "ema_decay": 0.99}),
@@ -156,6 +147,9 @@ class StudyConfigs:
         settings = STUDY_GENERATORS[kind].settings if kind in STUDY_GENERATORS else {}
         if kind == FEW:
             settings = {**TISSUE, "max_steps": min(self._config.max_steps or FEW_STEPS, FEW_STEPS)}
+        if kind in TISSUE_KINDS and self._config.backbone != "resnet18":
+            # Its discriminators see a ResNet-18 beside any classifier.
+            settings = {**settings, "backbone": "resnet18", "feature_layer": None}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **settings, **changes})
 
     def cyclegan(self, seed: int) -> Config:
