@@ -144,15 +144,21 @@ def load_run(
     return find_run(run, checkpoint, checkpoint_dir)
 
 
-def evaluate(images: ImageSet | np.ndarray, patches: ImageSet | np.ndarray, **flags: Any) -> dict[str, Any]:
+def evaluate(
+    images: ImageSet | np.ndarray,
+    patches: ImageSet | np.ndarray,
+    *,
+    labels: Sequence[int] | np.ndarray | None = None,
+    **flags: Any,
+) -> dict[str, Any]:
     """Measures synthetic patches against real images, as --mode=evaluate does, and writes nothing.
-
-    GAN-test and GAN-train, which --mode=evaluate measures too, are not among the metrics.
 
     Args:
         images: real images, of labelled ones the training part, unless `part` says otherwise: what `load_images`
             returned, or uint8 (n, height, width, channels) in [0, 255]; at least 12.
         patches: synthetic images, an ImageSet or an array of the same shape as the real ones; at least 6.
+        labels: the label that each patch of an array was made for, whole numbers (n,), numbered as those of `images`;
+            None if they have none. An ImageSet has its own.
         **flags: flags by name: features, backbone, feature_layer, center_crop, weights, classifier_size, seed; label,
             part, train_size, clusters and cluster choose among the images; output_dir names a folder for the whole
             report, its sheets included.
@@ -161,17 +167,22 @@ def evaluate(images: ImageSet | np.ndarray, patches: ImageSet | np.ndarray, **fl
         For each metric by name, the columns "synthetic" (the patches), "floor" (other real images) and "ceiling"
         (noise; for checkerboards, real images whose pixels are repeated); each is a dict of `value` and either
         `deviation` over draws or bounds `low` and `high` of a 95 % interval. They are the "metrics" of synthesis.json.
+        If the patches have labels, and no `label` chooses among the images, "class_truth" is GAN-test and GAN-train as
+        class_truth.json has them: whether patches belong to their label. For these, the dataset is loaded again, to
+        split it by patient. They are left out, with a warning, where they cannot be measured.
 
     Raises:
         UserError: if a flag is wrong, there are too few images, or their shapes differ.
     """
     from histogan_tf.data.given_images import as_image_set
 
-    image_sets = as_image_set(images), as_image_set(patches, name="synthetic")
+    real = as_image_set(images)
+    class_names = real.class_names if labels is not None and real.labels is not None else None
+    synthetic = as_image_set(patches, labels, class_names, name="synthetic")
     _import_tensorflow()
     from histogan_tf.synthesis.evaluation import evaluate_given_images
 
-    return evaluate_given_images(*image_sets, flags)
+    return evaluate_given_images(real, synthetic, flags)
 
 
 def _folder_name(path: str | os.PathLike[str]) -> str:

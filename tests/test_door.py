@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -410,6 +411,27 @@ class TestEvaluation:
         assert written[0]["metrics"] == written[1]["metrics"]
         kid = expected["kid-random-n9"]
         assert kid["floor"]["value"] < kid["synthetic"]["value"]
+
+    def test_of_labelled_patches_it_tells_whether_they_belong_to_their_label(self, images, tmp_path):
+        patches = np.random.default_rng(1).integers(0, 256, (14, 16, 16, 3), np.uint8)
+        patches[7:] //= 2
+        for label in (0, 1):
+            np.savez(tmp_path / f"{label}.npz", images=patches[7 * label :][:7])
+        command(mode="evaluate", **DATA, synthetic_dir=tmp_path, output_dir=tmp_path / "by-command")
+        truth, metrics = (
+            json.loads((tmp_path / "by-command" / f"{name}.json").read_text()) for name in ("class_truth", "synthesis")
+        )
+        labels = [0] * 7 + [1] * 7
+        expected = {**metrics["metrics"], "class_truth": truth}
+        assert "gan_train" in truth["accuracies"]
+        trained_on = hg.load_images(part="train", **DATA)  # the classifiers are measured on others
+        assert hg.evaluate(trained_on, patches, labels=labels, output_dir=tmp_path / "by-python") == expected
+        assert json.loads((tmp_path / "by-python" / "class_truth.json").read_text()) == truth
+        by_hand = hg.evaluate(dataclasses.replace(images, parts=None, settings=None), patches, labels=labels)
+        assert by_hand == expected
+        assert "class_truth" not in hg.evaluate(images, patches, labels=labels, label="idc")
+        with pytest.raises(hg.UserError, match="labels are int64"):
+            hg.evaluate(images, patches, labels=labels[:3])
 
     def test_features_of_a_layer_of_the_backbone(self, images):
         patches = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)

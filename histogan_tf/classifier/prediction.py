@@ -20,7 +20,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.data.loading import folder_of, load_dataset
+from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images, readable_name
@@ -153,7 +153,7 @@ def classify(config: Config) -> None:
     """
     limit_decoding(config.memory_budget_gb)
     is_stored = "dataset" in config.given and not reader_of(config.dataset).has_files
-    root = folder_of(config) if is_stored else _find_images_folder(config)
+    root = config.dataset_folder() if is_stored else _find_images_folder(config)
     (trained,) = load_networks(config, kind=CLASSIFIER)
     output_directory = output_folder(config, "classified")
     path = output_directory / "predictions.csv"

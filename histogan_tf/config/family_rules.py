@@ -161,6 +161,11 @@ def check_classifier(config: Config, preset: Mapping[str, Any]) -> Config:
             f"--weights={config.weights} and --init_from={config.init_from} are both given, and each says where the "
             f"backbone comes from: leave one out"
         )
+    if config.jit_compile and config.fine_tune == "none":
+        raise UserError(
+            "--jit_compile compiles a training step, and a classifier whose network is frozen has none: leave "
+            "--jit_compile out, or give --fine_tune=last_stage"
+        )
     if config.train_on != "real" and not config.synthetic_dir:
         raise UserError(f"--train_on={config.train_on} needs --synthetic_dir, a folder that --mode=generate wrote")
     if config.train_on == "real" and config.synthetic_dir:

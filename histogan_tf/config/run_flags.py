@@ -57,8 +57,8 @@ class CommandFlags:
     run: str | None = flag(
         None,
         "Name of the run, which is its folder in --checkpoint_dir; if left out, <model>-<dataset>[-<label>], and "
-        "paper-<dataset> for --mode=paper. Training continues a run that exists. pretrained:NAME is a trained run that "
-        "comes with the program.",
+        "paper-<dataset> for --mode=paper; of medmnist, <dataset> is the set, such as pathmnist. Training continues a "
+        "run that exists. pretrained:NAME is a trained run that comes with the program.",
         section="command",
     )
     checkpoint_dir: str = flag("checkpoints", "Folder that holds the runs.", section="command")

@@ -13,7 +13,17 @@ from histogan_tf.config.cluster_flags import ClusterFlags
 from histogan_tf.config.cyclegan_flags import CycleGANFlags, TranslateFlags
 from histogan_tf.config.data_flags import DataFlags
 from histogan_tf.config.export_flags import ExportFlags
-from histogan_tf.config.families import FAMILIES, MODELS, TRANSLATOR, Family, family_of, models_that_heed, partly_heeded
+from histogan_tf.config.families import (
+    CLASSIFIER,
+    FAMILIES,
+    MODELS,
+    TRANSLATOR,
+    Family,
+    family_of,
+    models_of_kind,
+    models_that_heed,
+    partly_heeded,
+)
 from histogan_tf.config.family_rules import fill_in
 from histogan_tf.config.feature_layers import stage_numbers
 from histogan_tf.config.flag import Table, check, check_recorded
@@ -69,7 +79,18 @@ class Config(
         # A translator is trained on two labels, so its run is named after neither; --label may choose its inputs.
         label = None if family_of(self.model).kind == TRANSLATOR else self.label
         kind = "paper" if self.mode == "paper" else self.model
-        return self.run or "-".join([kind, os.path.basename(self.dataset), *([label] if label else [])])
+        return self.run or "-".join([kind, self._set_name(), *([label] if label else [])])
+
+    def _set_name(self) -> str:
+        """Returns the name of --dataset; of medmnist, which stands for several sets, the name of the one set."""
+        reader = _READERS.get(self.dataset)
+        chosen = reader.chosen_set(self) if reader is not None and reader.chosen_set is not None else None
+        return chosen or os.path.basename(self.dataset)
+
+    def dataset_folder(self) -> str:
+        """Returns the path of the dataset's folder, whether it exists or not."""
+        given = self.data_path or os.path.join(self.data_dir, self.dataset)
+        return os.path.expandvars(os.path.expanduser(given))
 
     def to_json(self) -> dict[str, Any]:
         """Returns all settings except `given`, as values that JSON can hold."""
@@ -200,6 +221,11 @@ def _check_heeded(config: Config, family: Family) -> None:
             shown = ",".join(value) if isinstance(value, tuple) else value
             heeding = ", ".join(models_that_heed(name))
             raise UserError(f"--{name}={shown} is for {heeding}, not for {config.model}: leave --{name} out")
+    if config.center_crop and config.mode == "train" and family.kind != CLASSIFIER:
+        raise UserError(
+            f"--center_crop is for {', '.join(models_of_kind(CLASSIFIER))}, and for --features=backbone with "
+            f"--mode=evaluate, not for {config.model}: leave --center_crop out"
+        )
     if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export", "quiz"):
         raise UserError(
             f"--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode={config.mode}"

@@ -241,7 +241,8 @@ class TrainingFlags:
         None,
         "Compile the training step by XLA, which fuses its operations. If left out, it is compiled on one GPU, unless "
         "XLA has no deterministic operation for a part of it: --model=projected and --fine_tune=all need "
-        "--deterministic=false for that. Never on a CPU or on several devices, if left out.",
+        "--deterministic=false for that. Never on a CPU or on several devices, if left out. A classifier without "
+        "--fine_tune has no step to compile.",
         section="training",
         fixed=False,
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from histogan_tf.config import Config
-from histogan_tf.data.loading import folder_of
 from histogan_tf.data.public_sets import PublicSet, public_set_of
 from histogan_tf.data.remote_files import UNFINISHED, BrokenDownloadError, fetch
 from histogan_tf.data.sources import reader_of, refuse_flags_of_others
@@ -32,7 +31,7 @@ def download(config: Config) -> None:
     """
     public_set = public_set_of(config)
     refuse_flags_of_others(reader_of(config.dataset), config)
-    folder = Path(folder_of(config))
+    folder = Path(config.dataset_folder())
     if public_set.remote_files:
         is_new = _download_files(public_set, config, folder)
     else:

@@ -181,14 +181,8 @@ def _read_if_it_fits(image_set: ImageSet, config: Config, loaded: ImageSet | Non
     return image_set
 
 
-def folder_of(config: Config) -> str:
-    """Returns the path of the dataset's folder, whether it exists or not."""
-    given = config.data_path or os.path.join(config.data_dir, config.dataset)
-    return os.path.expandvars(os.path.expanduser(given))
-
-
 def _find_folder(config: Config) -> str:
-    root = folder_of(config)
+    root = config.dataset_folder()
     if os.path.isdir(root):
         return root
     if config.data_path is None and (other := _in_other_case(root)):

@@ -61,15 +61,18 @@ def write_class_truth(config: Config, synthetic_dir: Path, path: Path, features_
     logger.info("%s:\n%s", synthetic_dir.name, Lines(class_truth_table(truth, data.validation.class_names)))
 
 
-def class_truth_report(directory: Path, folder: Path, class_names: Sequence[str]) -> ReportTable:
+def class_truth_report(
+    directory: Path, folder: Path, class_names: Sequence[str], synthetic: Sequence[str]
+) -> ReportTable:
     """Returns the report's table of GAN-test and GAN-train of each set of images in `folder`, that of a repeat.
 
     Args:
         directory: the study's directory.
         folder: the folder of the repeat.
         class_names: the names of labels 0 and 1.
+        synthetic: the sets of synthetic images that are shown, keys of SYNTHETIC.
     """
-    paths = {title: folder / "class_truth" / f"{name}.json" for name, title in SYNTHETIC.items()}
+    paths = {SYNTHETIC[name]: folder / "class_truth" / f"{name}.json" for name in synthetic}
     paths = {title: path for title, path in paths.items() if path.exists()}
     found = {title: json.loads(path.read_text(encoding="utf-8")) for title, path in paths.items()}
     columns = {
@@ -84,9 +87,11 @@ def class_truth_report(directory: Path, folder: Path, class_names: Sequence[str]
         "of a classifier that was trained on real ones alone. GAN-train: the accuracy on real validation images of "
         "one that was trained on synthetic ones alone. Real on real: that of the classifier of real images on real "
         "validation images, with which both are compared. Accuracies are means over labels. The classifiers are "
-        "linear ones on the features of the backbone, all trained on the same number of images of each label. The "
-        f"{SYNTHETIC['tissue']} was trained against features of such a network, which may flatter it. First repeat."
+        "linear ones on the features of the backbone, all trained on the same number of images of each label. First "
+        "repeat."
     )
+    if "tissue" in synthetic:
+        text += f" The {SYNTHETIC['tissue']} was trained against features of such a network, which may flatter it."
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Class-wise truth", text, ["images", *columns], rows, made_from)
 

@@ -21,6 +21,7 @@ _NO_PART_OF_THE_COMMAND = ("restart", "stages", "dry_run", "checkpoint_dir")
 _ENLARGED_SETS = ("dcgan", "tissue")
 MOST_SYNTHETIC = 4  # synthetic images for each real training image, in the curve over their number
 FEW = "few"
+TISSUE_KINDS = ("tissue", FEW)  # the kinds of the stages that train tissue GANs
 FEW_STEPS = 2000  # of a tissue GAN on few patients; more steps on few patches make the discriminators overfit
 _EPOCHS = {"figure5": 25, "dcgan": 50, "small": 400, "conditional": 50, "tissue": 50, FEW: 1000, "cyclegan": 25}
 
@@ -56,6 +57,7 @@ STUDY_GENERATORS = {
     "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
     "tissue": StudyGenerator("tissue", TISSUE),
 }
+_OF_ANY_NETWORK = ("random", "imagenet")  # values of --weights that every network has
 _SET_BY_THE_STUDY = {*OWN_FLAGS, *_NOT_PASSED_ON} - {"epoch", "batch_size"} | {
     field.name for field in flag_fields() if field.metadata["section"] in ("paper", "data")
 }
@@ -68,14 +70,31 @@ class StudyConfigs:
 
     Args:
         config: the resolved Config of --mode=paper.
+
+    Raises:
+        UserError: if --stage_flags make no sense, or it is not told where the tissue GAN's ResNet-18 comes from.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.directory = run_directory(config)
         self._stage_flags = _stage_flags(config.stage_flags or ())
+        self._check_tissue_weights()
         paper = [field.name for field in flag_fields() if field.metadata["section"] == "paper"]
         self._given = {name: getattr(config, name) for name in config.given.difference(_NOT_PASSED_ON, paper)}
+
+    def _check_tissue_weights(self) -> None:
+        """Refuses a folder of another network's weights for the ResNet-18 that the tissue GANs are trained against."""
+        config = self._config
+        if "tissue" not in config.generators or config.backbone == "resnet18" or config.weights in _OF_ANY_NETWORK:
+            return
+        missing = [kind for kind in TISSUE_KINDS if "weights" not in self._stage_flags.get(kind, {})]
+        if missing:
+            flags = ",".join(f"{kind}.weights=imagenet" for kind in missing)
+            raise UserError(
+                f"--weights={config.weights} is of --backbone={config.backbone}, and the tissue GAN is trained against "
+                f"a resnet18: add --stage_flags={flags} (or a folder of resnet18), or leave tissue out of --generators"
+            )
 
     @property
     def seeds(self) -> range:
@@ -128,6 +147,9 @@ class StudyConfigs:
         settings = STUDY_GENERATORS[kind].settings if kind in STUDY_GENERATORS else {}
         if kind == FEW:
             settings = {**TISSUE, "max_steps": min(self._config.max_steps or FEW_STEPS, FEW_STEPS)}
+        if kind in TISSUE_KINDS and self._config.backbone != "resnet18":
+            # Its discriminators see a ResNet-18 beside any classifier.
+            settings = {**settings, "backbone": "resnet18", "feature_layer": None}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **settings, **changes})
 
     def cyclegan(self, seed: int) -> Config:
@@ -136,7 +158,8 @@ class StudyConfigs:
 
     def classifier(self, row: Row, seed: int, *, synthetic_dir: Path | None) -> Config:
         """Returns the Config that trains a row's classifier: on real images alone if `synthetic_dir` is None."""
-        fine_tune = {} if row.fine_tune is None else {"fine_tune": row.fine_tune}
+        fine_tune = row.fine_tune or self._config.fine_tune
+        jit_compile = {"jit_compile": None} if fine_tune == "none" else {}  # there is no step to compile
         return self._make(
             model="resnet18",
             run=f"classifier-{row.name}",
@@ -147,7 +170,8 @@ class StudyConfigs:
             train_on="real" if synthetic_dir is None else row.train_on,
             synthetic_dir=None if synthetic_dir is None else str(synthetic_dir),
             perturbations=row.perturbations,
-            **fine_tune,
+            fine_tune=fine_tune,
+            **jit_compile,
         )
 
     def command(self, mode: str, seed: int, **changes: Any) -> Config:
@@ -162,7 +186,8 @@ class StudyConfigs:
     def _train(self, kind: str, seed: int, **changes: Any) -> Config:
         epoch = self._config.epoch if "epoch" in self._config.given else _EPOCHS[kind]
         own = self._stage_flags.get(kind, {})
-        return self._make(**{"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, **changes, **own})
+        of_run = {"checkpoint_dir": str(self.folder(seed)), "seed": seed, "epoch": epoch, "center_crop": False}
+        return self._make(**{**of_run, **changes, **own})
 
     def _make(self, **changes: Any) -> Config:
         return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))

@@ -12,7 +12,7 @@ from pathlib import Path
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
 from histogan_tf.paper.configs import FEW, MOST_SYNTHETIC, STUDY_GENERATORS, StudyConfigs, decisive_settings
-from histogan_tf.paper.estimate import sampling_cost, training_cost
+from histogan_tf.paper.estimate import Cost, sampling_cost, training_cost
 from histogan_tf.paper.few_patients import FewPatients, draw_patients, write_few_patients
 from histogan_tf.paper.rows import STAIN
 from histogan_tf.paper.stages import Stage
@@ -78,15 +78,29 @@ class GeneratorStages:
                 cluster=0,
             )
             name, needs = f"{model}-cluster", ("split", "cluster")
-            yield self._training(name, "figure5", config, needs, f"seed-{seed}/{name}", self._train_on_cluster)
+            stage = self._training(name, "figure5", config, needs, f"seed-{seed}/{name}", self._train_on_cluster)
+            yield dataclasses.replace(stage, cost=functools.partial(self._cost_on_cluster, config))
 
     def _train_on_cluster(self, config: Config) -> None:
-        summary = json.loads((self._directory / "clusters" / "summary.json").read_text(encoding="utf-8"))
-        size = next(row["size"] for row in summary["clusters"] if row["cluster"] == config.cluster)
+        size = self._cluster_size(config.cluster)
         if size < config.batch_size:
             logger.warning("the cluster has only %d images: %s is trained in batches of that size", size, config.model)
             config = dataclasses.replace(config, batch_size=size)
         self._perform(config)
+
+    def _cost_on_cluster(self, config: Config) -> Cost:
+        """Estimates the cost of training on a cluster; on its whole class, if the clusters are not made yet."""
+        try:
+            size = self._cluster_size(config.cluster)
+        except (OSError, ValueError, LookupError, TypeError, StopIteration):  # missing, or damaged and to be redone
+            size = self._images.num_training(int(config.label))
+        config = dataclasses.replace(config, batch_size=min(config.batch_size, size))
+        return training_cost(config, self._images.whole, size)
+
+    def _cluster_size(self, cluster: int) -> int:
+        """Returns the number of images in a cluster, as the stage of the clusters wrote it."""
+        summary = json.loads((self._directory / "clusters" / "summary.json").read_text(encoding="utf-8"))
+        return next(row["size"] for row in summary["clusters"] if row["cluster"] == cluster)
 
     def image_stages(self, seed: int) -> Iterator[Stage]:
         """Yields the stages of one repeat that train generators and make a set of synthetic images with each."""
@@ -178,7 +192,10 @@ class GeneratorStages:
             config = self._configs.generator(FEW, seed, run=f"tissue-{draw.num_patients}-patients", **chosen)
             trained = f"{config.run}-seed-{seed}"
             output = self._relative(folder / config.run)
-            yield self._training(trained, FEW, config, ("split", name), output, num_images=sum(draw.counts.values()))
+            stage = self._training(trained, FEW, config, ("split",), output, num_images=sum(draw.counts.values()))
+            # Another number in --few_patients changes the file, but not the lines of this number: they follow from
+            # the split, the seed and the number.
+            yield dataclasses.replace(stage, after=(name,))
             made = _MadeImages(
                 stage=f"generate-few-{draw.num_patients}-seed-{seed}",
                 kind=FEW,
@@ -208,7 +225,7 @@ class GeneratorStages:
         if "backbone" in family_of(config.model).card_sections:
             sections.append("backbone")
         counts = [self._images.num_training(label) for label in LABELS]
-        # A CycleGAN's epoch is as long as its larger domain. A cluster's size is not known yet: its class bounds it.
+        # A CycleGAN's epoch is as long as its larger domain.
         of_flags = max(counts) if config.label is None and not config.conditional else sum(counts)
         of_flags = counts[int(config.label)] if config.label else of_flags
         return Stage(

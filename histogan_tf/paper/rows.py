@@ -85,6 +85,7 @@ ROWS = (
     ),
 )
 PUBLISHED_ROWS = tuple(row.name for row in ROWS if row.published)
+PUBLISHED_SETS = frozenset(row.synthetic for row in ROWS if row.published and row.synthetic)
 
 
 def rows_of(synthetic: Collection[str], *, is_colour: bool, fine_tune: str) -> tuple[Row, ...]:

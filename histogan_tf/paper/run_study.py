@@ -18,6 +18,7 @@ from histogan_tf.machine.processor import machine_record
 from histogan_tf.models.backbone_weights import downloaded_imagenet, load_backbone
 from histogan_tf.models.backbones import BACKBONES
 from histogan_tf.models.feature_extractors import weights_fingerprint
+from histogan_tf.paper.configs import TISSUE_KINDS, StudyConfigs
 from histogan_tf.paper.estimate import machine_pace
 from histogan_tf.paper.stages import Stage, Stages, recorded_setting
 from histogan_tf.paper.study import Study
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 def run_study(config: Config, perform: Callable[[Config], None]) -> None:
     """Runs the stages of --stages (all if it is not given) that are not done; with --dry_run, only lists them.
 
-    The dataset and the classifier's weights are checked first: a mistake in them shows before hours of training.
+    The dataset and the pretrained weights are checked first: a mistake in them shows before hours of training.
 
     Args:
         config: the resolved Config of --mode=paper.
@@ -44,6 +45,8 @@ def run_study(config: Config, perform: Callable[[Config], None]) -> None:
     """
     images = find_images(config)
     directory = run_directory(config)
+    if not config.dry_run:
+        _load_tissue_weights(config)
     backbone = _known_backbone(config, directory) if config.dry_run else _backbone(config)
     study = Study(config, images, backbone, perform)
     stages = study.stages()
@@ -74,6 +77,16 @@ def _backbone(config: Config) -> str:
     last_stage = stage_numbers(config.feature_layer, BACKBONES[config.backbone].num_stages)[-1]
     options = {"seed": 0, "size": config.classifier_size, "last_stage": last_stage}
     return weights_fingerprint(load_backbone(config.weights, backbone=config.backbone, **options))
+
+
+def _load_tissue_weights(config: Config) -> None:
+    """Loads the weights of the network that the tissue GANs are trained against, so that a mistake in them shows."""
+    configs = StudyConfigs(config)
+    for kind in TISSUE_KINDS if "tissue" in config.generators else ():
+        trained = configs.generator(kind, config.seed)
+        if kind in (config.stages or STAGES) and trained.weights != "random":
+            options = {"seed": 0, "size": trained.feature_size, "last_stage": max(trained.feature_stages)}
+            load_backbone(trained.weights, backbone=trained.backbone, **options)
 
 
 def _known_backbone(config: Config, directory: Path) -> str:

@@ -43,6 +43,8 @@ class Stage:
         outputs: files and folders that it writes, relative to the study's directory.
         run: does the work.
         can_resume: whether `run` goes on with outputs that were left unfinished.
+        after: names of stages that must be done before it, although nothing of theirs decides its outputs but what
+            `settings` and `needs` say already.
         cost: estimates the time and disk space that it takes.
     """
 
@@ -53,6 +55,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[], None]
     can_resume: bool = False
+    after: tuple[str, ...] = ()
     cost: Callable[[], Cost] = Cost
 
     def settings_changed(self, record: Mapping[str, Any]) -> str | None:
@@ -78,7 +81,7 @@ class Stages:
         self._stages = {stage.name: stage for stage in stages}
         assert len(self._stages) == len(stages), [stage.name for stage in stages]
         for number, stage in enumerate(stages):
-            assert set(stage.needs) <= {earlier.name for earlier in stages[:number]}, stage.name
+            assert {*stage.needs, *stage.after} <= {earlier.name for earlier in stages[:number]}, stage.name
 
     def plan(self) -> dict[str, str]:
         """Returns the name of each stage that must run, with the reason; so must all that follow such a stage."""
@@ -114,8 +117,8 @@ class Stages:
         """Runs, in order, the stages of the given kinds that are not done.
 
         Raises:
-            UserError: if a stage needs another that is neither done nor of these kinds. It is raised before anything
-                is run, unless a stage that is run changes what the other one reads.
+            UserError: if a stage comes after another that is neither done nor of these kinds. It is raised before
+                anything is run, unless a stage that is run changes what the other one reads.
         """
         for stage in self._stages.values():
             if stage.kind in kinds:
@@ -130,8 +133,8 @@ class Stages:
                 self._do(stage, may_resume=stage.can_resume and reason == _UNFINISHED)
 
     def _require_needs(self, stage: Stage, but_for: Collection[str] = ()) -> None:
-        """Refuses to run a stage before all that it needs is done, but for stages of some kinds, which are to come."""
-        for need in stage.needs:
+        """Refuses to run a stage before those that it comes after, but for stages of some kinds, which are to come."""
+        for need in (*stage.needs, *stage.after):
             if self._stages[need].kind in but_for:
                 continue
             reason = self._reason(self._stages[need])
@@ -166,7 +169,7 @@ class Stages:
         others = [need for need, digest in self._inputs(stage).items() if record["inputs"].get(need) != digest]
         if others:
             return f"the outputs of {listing(others, most=3)} have changed"
-        left_out = [need for need in record["inputs"] if need not in stage.needs]
+        left_out = [need for need in record["inputs"] if need not in (*stage.needs, *stage.after)]
         if left_out:
             return f"it does not read {listing(left_out, most=3)} any more"
         return _UNFINISHED if record["outputs"] is None else self._damage(stage, record["outputs"])

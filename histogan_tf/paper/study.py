@@ -89,16 +89,7 @@ class Study:
     def _result_stages(self) -> Iterator[Stage]:
         """Yields the last stages: Figures 7 and 8 of the first repeat, Table 1, and the report."""
         first = self._configs.seeds[0]
-        rows = [row.name for row in self._classifiers.rows if row.published]
-        needs = tuple(f"classifier-{name}-seed-{first}" for name in rows)
-        config = self._configs.command(
-            "evaluate",
-            first,
-            compare=tuple(f"classifier-{name}" for name in rows),
-            output_dir=str(self._directory / "comparison"),
-        )
-        run = functools.partial(compare, config, self._directory / "features")
-        yield Stage("compare", "compare", {"intervals": INTERVALS}, needs, ("comparison",), run)
+        yield from self._compare_stages()
         needs = self._classifiers.needs_of_table()
         folders = [self._configs.folder(seed) for seed in self._configs.seeds]
         outputs = ("table1.json", "table1.csv")
@@ -112,7 +103,7 @@ class Study:
             "describe",
             "cluster",
             *(f"{model}-cluster" for model in FIGURE5_MODELS),
-            "compare",
+            *(stage.name for stage in self._compare_stages()),
             "table",
             "curves",
             "few-epochs",
@@ -136,5 +127,21 @@ class Study:
         yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
         needs += ("pictures", "maps")
         settings = {"command": command_line(self._config), "versions": versions()}
-        run = functools.partial(write_study_report, self._directory, self._config)
+        run = functools.partial(write_study_report, self._directory, self._config, self._classifiers.synthetic)
         yield Stage("report", "report", settings, needs, ("report.html",), run)
+
+    def _compare_stages(self) -> Iterator[Stage]:
+        """Yields the stage that compares the paper's classifiers, if the study has another of them than Real."""
+        first = self._configs.seeds[0]
+        rows = [row.name for row in self._classifiers.rows if row.published]
+        if len(rows) == 1:
+            return
+        needs = tuple(f"classifier-{name}-seed-{first}" for name in rows)
+        config = self._configs.command(
+            "evaluate",
+            first,
+            compare=tuple(f"classifier-{name}" for name in rows),
+            output_dir=str(self._directory / "comparison"),
+        )
+        run = functools.partial(compare, config, self._directory / "features")
+        yield Stage("compare", "compare", {"intervals": INTERVALS}, needs, ("comparison",), run)

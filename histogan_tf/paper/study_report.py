@@ -15,7 +15,7 @@ from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.report_tables import TABLE1, number_text, result_tables
-from histogan_tf.paper.rows import SELECTION_ROWS, SYNTHETIC
+from histogan_tf.paper.rows import PUBLISHED_SETS, SELECTION_ROWS, STAIN, SYNTHETIC
 from histogan_tf.paper.study_images import LABELS
 from histogan_tf.paper.study_maps import slide_map_figures
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN, PICTURES, patch_path
@@ -48,12 +48,14 @@ _CURVES = (
 _DATASET, _STUDY = "split/dataset.json", "study.json"
 
 
-def write_study_report(directory: Path, config: Config) -> None:
+def write_study_report(directory: Path, config: Config, synthetic: Sequence[str]) -> None:
     """Writes the study's report.html.
 
     Args:
         directory: the study's directory; all other stages of the study are done.
         config: the resolved flags of --mode=paper.
+        synthetic: the sets of synthetic images that are shown, keys of rows.SYNTHETIC. The directory may hold results
+            of other sets, which the study made before its --generators changed.
     """
     table, dataset, study = (_read(directory / name) for name in (TABLE1, _DATASET, _STUDY))
     configs = StudyConfigs(config)
@@ -79,11 +81,11 @@ def write_study_report(directory: Path, config: Config) -> None:
         warnings=list(_warnings(config, dataset, table)),
         answer=table["answer"],
         answer_made_from=TABLE1,
-        gallery=_gallery(directory, names),
+        gallery=_gallery(directory, names, synthetic),
         plots=(_forest(table, names),),
         tables=result_tables(table, names),
-        figures=list(_figures(directory, folders[0], table, names, configs.gan_runs)),
-        details=(_synthesis(directory, folders[0], names), class_truth_report(directory, folders[0], names)),
+        figures=list(_figures(directory, folders[0], names, synthetic, configs.gan_runs)),
+        details=_details(directory, folders[0], names, synthetic),
         settings=_settings(study),
         settings_made_from=_STUDY,
         command=command_line(config),
@@ -126,10 +128,10 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
         yield "There is one repeat: it does not show how much another seed would change; --repeats=3 does."
 
 
-def _gallery(directory: Path, names: Sequence[str]) -> Gallery:
+def _gallery(directory: Path, names: Sequence[str], synthetic: Sequence[str]) -> Gallery:
     """Returns the patches of both classes side by side: real ones, and those of each set of synthetic ones."""
     rows = {}
-    for name, title in {"real": "real", **SYNTHETIC}.items():
+    for name, title in {"real": "real", **{name: SYNTHETIC[name] for name in synthetic}}.items():
         paths = [[patch_path(directory, name, label, n) for n in range(PATCHES_SHOWN)] for label in LABELS]
         found = [[path for path in of_class if path.exists()] for of_class in paths]
         if any(found):
@@ -157,27 +159,21 @@ def _forest(table: Mapping[str, Any], names: Sequence[str]) -> PlotSection:
 
 
 def _figures(
-    directory: Path, folder: Path, table: Mapping[str, Any], names: Sequence[str], generators: Sequence[str]
+    directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str], generators: Sequence[str]
 ) -> Iterator[Figure]:
     """Yields Figures 1 to 8, and those that the paper does not have, of the first repeat."""
     pictures = directory / PICTURES
     description = [Picture(directory / "description" / "dataset.png", "random images of each class", True)]
     yield Figure("Figures 1 and 2", "The two classes, and the mean colour of each beside its name.", description)
-    translated = [
-        Picture(path, text, is_pixelated=True)
-        for path, text in (
-            (
-                folder / "synthetic" / "ccan" / "A2B.png",
-                f"{names[0]}, each with its translation to {names[1]} at its right",
-            ),
-            (
-                folder / "synthetic" / "ccan" / "B2A.png",
-                f"{names[1]}, each with its translation to {names[0]} at its right",
-            ),
-        )
-    ]
-    translated = [picture for picture in translated if picture.path.exists()]
-    yield Figure("Figure 3", "CCAN: training images translated by the CycleGAN.", translated)
+    if "ccan" in synthetic:
+        translated = [
+            Picture(folder / "synthetic" / "ccan" / f"{direction}.png", f"{text} at its right", is_pixelated=True)
+            for direction, text in (
+                ("A2B", f"{names[0]}, each with its translation to {names[1]}"),
+                ("B2A", f"{names[1]}, each with its translation to {names[0]}"),
+            )
+        ]
+        yield Figure("Figure 3", "CCAN: training images translated by the CycleGAN.", translated)
     clusters = [
         Picture(path, f"cluster {path.stem.removeprefix('cluster_')}", True)
         for path in sorted((directory / "clusters").glob("cluster_*.png"))
@@ -188,21 +184,19 @@ def _figures(
     text = "DCGAN1, 2 and 3 on the largest cluster: samples, losses."
     yield Figure("Figure 5", text, list(_of_runs(pictures, runs)))
     runs = [folder / run for run in ("dcgan3-0", "dcgan3-1") if run in generators]
-    yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(pictures, runs)))
+    if runs:
+        yield Figure("Figure 6", "DCGAN3 on each class of the training images.", list(_of_runs(pictures, runs)))
     text = (
-        f"The five classifiers side by side, with 95 % intervals; diamonds are the paper's own values; "
+        f"The paper's classifiers side by side, with 95 % intervals; diamonds are the paper's own values; "
         f"{positive_note(names)}."
     )
     yield Figure("Figure 7", text, [Picture(pictures / "figure7.svg", "precision, recall and accuracy", True)])
-    neighbours = [
-        Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
-        for path in sorted((directory / "comparison").glob("neighbours-*.png"))
-    ]
-    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
-    yield Figure("Figure 8", text if neighbours else "All classifiers are right on the same images.", neighbours)
+    if not PUBLISHED_SETS.isdisjoint(synthetic):
+        yield _neighbours(directory)
     text = "Samples and losses."
     runs = [folder / run for run in generators if run not in ("dcgan3-0", "dcgan3-1")]
-    yield Figure("Beyond the paper: the other generators", text, list(_of_runs(pictures, runs)), is_folded=True)
+    if runs:
+        yield Figure("Beyond the paper: the other generators", text, list(_of_runs(pictures, runs)), is_folded=True)
     curves = [Picture(directory / "curves" / "curves.svg", "AUC with 95 % intervals over the validation images", True)]
     stopped = [
         Picture(directory / "few_epochs" / "few_epochs.svg", "precision, recall and accuracy after each epoch", True)
@@ -210,12 +204,23 @@ def _figures(
     yield Figure("Beyond the paper: a classifier that was stopped early", _FEW_EPOCHS, stopped)
     yield Figure("Beyond the paper: how few patients, how many synthetic images", _CURVES, curves)
     yield from slide_map_figures(directory)
-    yield Figure(
-        "Selected and rejected images",
-        "The images that each rule lets into the training set and those that it keeps out, by label.",
-        list(_selected(folder, names)),
-        is_folded=True,
-    )
+    if not SELECTION_ROWS.keys().isdisjoint(synthetic):
+        yield Figure(
+            "Selected and rejected images",
+            "The images that each rule lets into the training set and those that it keeps out, by label.",
+            list(_selected(folder, names, synthetic)),
+            is_folded=True,
+        )
+
+
+def _neighbours(directory: Path) -> Figure:
+    """Returns Figure 8."""
+    pictures = [
+        Picture(path, path.stem.removeprefix("neighbours-classifier-"), True)
+        for path in sorted((directory / "comparison").glob("neighbours-*.png"))
+    ]
+    text = "Validation images that Real or another alone gets right, and the training images nearest to them."
+    return Figure("Figure 8", text if pictures else "All classifiers are right on the same images.", pictures)
 
 
 def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:
@@ -232,9 +237,9 @@ def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:
         yield Picture(pictures / f"losses-{run.name}.svg", f"{run.name}: losses")
 
 
-def _selected(folder: Path, names: Sequence[str]) -> Iterator[Picture]:
-    for name, rules in SELECTION_ROWS.items():
-        for rule in rules:
+def _selected(folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> Iterator[Picture]:
+    for name in synthetic:
+        for rule in SELECTION_ROWS.get(name, ()):
             for label in (0, 1):
                 for sort in ("kept", "rejected"):
                     path = folder / "synthetic" / f"{name}-{rule}" / f"label-{label}" / f"{sort}.png"
@@ -242,11 +247,19 @@ def _selected(folder: Path, names: Sequence[str]) -> Iterator[Picture]:
                         yield Picture(path, f"{SYNTHETIC[name]}, {names[label]}: {sort} by {rule}", is_pixelated=True)
 
 
-def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTable:
+def _details(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> tuple[ReportTable, ...]:
+    """Returns the tables that measure the images of GANs; none if the study trains no GAN but those of Figure 5."""
+    if not [name for name in synthetic if name != STAIN]:
+        return ()
+    tables = (_synthesis, class_truth_report)
+    return tuple(table(directory, folder, names, synthetic) for table in tables)
+
+
+def _synthesis(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> ReportTable:
     """Returns the table of the synthesis metrics of each set of images in `folder`, that of the first repeat."""
     paths = {
-        f"{title}, {names[label]}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
-        for name, title in SYNTHETIC.items()
+        f"{SYNTHETIC[name]}, {names[label]}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
+        for name in synthetic
         for label in (0, 1)
     }
     paths = {heading: path for heading, path in paths.items() if path.exists()}
@@ -264,7 +277,7 @@ def _synthesis(directory: Path, folder: Path, names: Sequence[str]) -> ReportTab
         "the value of other real images (that of a perfect generator), and that of white noise, or for checkerboards "
         "of real images whose pixels are repeated."
     )
-    if any(RESNET_FEATURES in name for name in metrics):
+    if "tissue" in synthetic and any(RESNET_FEATURES in name for name in metrics):
         text += (
             f" The {SYNTHETIC['tissue']} was trained against the features of a ResNet-18, so distances of "
             f"{RESNET_FEATURES} flatter it: trust those of other features."

@@ -29,7 +29,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.config.training_flags import MIXED_PRECISION, PRECISIONS
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, listing
 from histogan_tf.machine.processor import machine_record, warn_of_other_machine
 from histogan_tf.machine.workers import is_chief, of_all_workers
 from histogan_tf.runs import files
@@ -81,8 +81,10 @@ def begin_run(
             f"that all hosts share"
         )
     _check_same(directory, config, dataset, initialized_from)
-    if is_chief() and (recorded := recorded_machine(config)):
-        warn_of_other_machine(recorded, str(directory))
+    if is_chief():
+        if recorded := recorded_machine(config):
+            warn_of_other_machine(recorded, str(directory))
+        warn_of_other_versions(read_record(directory).get("versions", {}), str(directory))
     return directory
 
 
@@ -274,6 +276,26 @@ def _check_same(
         raise UserError(
             f"{directory} is a run with other settings ({'; '.join(differences)}): give the settings that it has, "
             f"choose another --run, or delete it with --restart"
+        )
+
+
+def warn_of_other_versions(recorded: Mapping[str, Any], what: str) -> None:
+    """Logs a warning if weights may end in other bits than if a run had not been stopped, because packages changed.
+
+    Args:
+        recorded: what `versions` returned where the run was begun.
+        what: the name of the run, for the message.
+    """
+    here = versions()
+    changed = [name for name in _VERSIONED if name in recorded and recorded[name] != here[name]]
+    if changed:
+        there, now = (listing(f"{name} {found[name]}" for name in changed) for found in (recorded, here))
+        logger.warning(
+            "%s was begun with %s, and goes on with %s: it is as good, but its weights may end in other bits than if "
+            "it had not been stopped",
+            what,
+            there,
+            now,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from histogan_tf.errors import escaped, listing
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.provenance import seen_patients
 from histogan_tf.runs.run_directory import read_metrics
+from histogan_tf.synthesis.class_truth import CLASS_TRUTH_ROWS
 from histogan_tf.trained.load import TrainedNetwork
 
 NOT_A_MEDICAL_DEVICE = (
     "This is not a medical device. It must not be used for diagnosis, or for any decision about a patient."
 )
-
-
 _SHOWN_PATIENTS = 8
+_CLASS_TRUTH = "class_truth.json"
 
 
 def write_model_card(path: Path, trained: TrainedNetwork, interface: str, *, all_patients: bool = False) -> None:
@@ -169,7 +169,8 @@ def _earlier(continued: list[dict[str, Any]], listed: list[str]) -> Iterator[str
 
 def metric_files(directory: Path) -> list[Path]:
     """Returns the JSON files with the metrics that --mode=evaluate wrote in a run directory."""
-    found = sorted(path for name in ("metrics.json", "synthesis.json") for path in directory.rglob(name))
+    names = ("metrics.json", "synthesis.json", _CLASS_TRUTH)
+    found = sorted(path for name in names for path in directory.rglob(name))
     return [path for path in found if "exported" not in path.relative_to(directory).parts]
 
 
@@ -178,12 +179,31 @@ def _metrics(trained: TrainedNetwork) -> str:
     sections = []
     for path in metric_files(trained.directory):
         measured = json.loads(path.read_text(encoding="utf-8"))
+        if path.name == _CLASS_TRUTH:
+            sections.append(_class_truth(path.relative_to(trained.directory), measured, trained.class_names))
+            continue
         about = f" (positive class: {measured['positive_class']})" if "positive_class" in measured else ""
         sections.append(f"{path.relative_to(trained.directory)}{about}:\n\n{_table(measured['metrics'])}")
         sections.extend(f"Mind: {escaped(warning)}." for warning in measured.get("warnings", []))
     if not sections:
         return "No metrics were measured."
     return "\n\n".join(sections)
+
+
+def _class_truth(path: Path, measured: dict[str, Any], class_names: Sequence[str]) -> str:
+    """Shows as Markdown whether images belong to their label, as `class_truth.class_truth_json` has it."""
+    keys = ["accuracy", *(f"label_{label}" for label in range(len(class_names)))]
+    lines = [["classifier", "accuracy (mean over labels)", *map(escaped, class_names)]]
+    for row, title in CLASS_TRUTH_ROWS.items():
+        if found := measured["accuracies"].get(row):
+            lines.append([title, *(_shown_metric(found[key]) if key in found else "–" for key in keys)])
+    text = (
+        f"{path}, accuracies of linear classifiers on features {measured['features']}, measured on "
+        f"{measured['num_real']} real and {measured['num_synthetic']} synthetic images."
+    )
+    if measured["num_real_seen"]:
+        text += f" The generator may have seen {measured['num_real_seen']} of the real ones."
+    return f"{text}\n\n{markdown_table(lines)}"
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:

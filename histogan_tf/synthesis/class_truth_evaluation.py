@@ -32,6 +32,7 @@ from histogan_tf.synthesis.measure import cached_features
 
 logger = logging.getLogger(__name__)
 
+CLASS_TRUTH_FILE = "class_truth.json"
 _MOST_IMAGES = 2000  # in each set, drawn at random beyond it: more change an accuracy by less than its interval
 
 
@@ -67,11 +68,64 @@ def evaluate_class_truth(
         seen_ids: the ids of real images that the generator may have been trained on.
         seen_patients: the patients any of whose images it may have been trained on.
     """
+    result = find_class_truth(
+        data_config,
+        None,
+        images,
+        labels,
+        class_names,
+        extract,
+        cache_folder,
+        seed=seed,
+        seen_ids=seen_ids,
+        seen_patients=seen_patients,
+    )
+    if result is not None:
+        write_class_truth_json(directory, result)
+
+
+def write_class_truth_json(directory: Path, result: Mapping[str, Any]) -> None:
+    """Writes class_truth.json, what `find_class_truth` returned, to a folder."""
+    with own_results(directory, (CLASS_TRUTH_FILE,)):
+        files.write_json(directory / CLASS_TRUTH_FILE, result)
+
+
+def find_class_truth(
+    data_config: Config,
+    given: ImageSet | None,
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    extract: FeatureExtractor,
+    cache_folder: Path | None,
+    *,
+    seed: int,
+    seen_ids: Collection[str] = (),
+    seen_patients: Collection[str] = (),
+) -> dict[str, Any] | None:
+    """Measures GAN-test and GAN-train, and returns the content of class_truth.json.
+
+    It returns None if the real images have fewer than two labels or another shape, or if they cannot be measured, of
+    which it logs a warning.
+
+    Args:
+        data_config: the flags of the dataset, as in `evaluate_class_truth`.
+        given: the real images of all labels and parts; None to load the dataset.
+        images: the synthetic images, as in `evaluate_class_truth`; so are all other arguments.
+        labels: the label that each was made for.
+        class_names: the names of these labels.
+        extract: the extractor of the features.
+        cache_folder: the folder that keeps features of real images for the next time; None to keep none.
+        seed: the seed of all draws but the split.
+        seen_ids: the ids of real images that the generator may have been trained on.
+        seen_patients: the patients any of whose images it may have been trained on.
+    """
     chosen = {"part": "all", "label": None, "clusters": None, "cluster": None, "train_size": None}
-    whole = load_dataset(dataclasses.replace(data_config, **chosen, given=data_config.given - chosen.keys()))
-    if whole.num_classes < 2 or whole.image_shape != images.shape[1:]:
-        return
+    data_config = dataclasses.replace(data_config, **chosen, given=data_config.given - chosen.keys())
     try:
+        whole = load_dataset(data_config, given)
+        if whole.num_classes < 2 or whole.image_shape != images.shape[1:]:
+            return None
         labels = labels_among(labels, class_names, whole.class_names)
         training, test, by = _split(whole, data_config.split_seed)
         is_seen, is_of_seen_patient = _seen(whole, seen_ids, seen_patients)
@@ -84,16 +138,15 @@ def evaluate_class_truth(
         truth = measure_class_truth(*real, synthetic, seed=seed)
     except UserError as error:
         logger.warning("whether images belong to their label is not measured: %s", error)
-        return
+        return None
     result = class_truth_json(truth) | {
         "features": extract.name,
         "split_by": by,
         "num_real_seen": int(is_seen[test].sum()),
         "num_real_of_seen_patients": int(is_of_seen_patient[test].sum()),
     }
-    with own_results(directory, ("class_truth.json",)):
-        files.write_json(directory / "class_truth.json", result)
     _tell(truth, result, whole.class_names)
+    return result
 
 
 def _split(whole: ImageSet, split_seed: int) -> tuple[np.ndarray, np.ndarray, str]:
@@ -134,7 +187,9 @@ def _at_most(indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return indices if len(indices) <= _MOST_IMAGES else rng.choice(indices, _MOST_IMAGES, replace=False)
 
 
-def _features(whole: ImageSet, indices: np.ndarray, extract: FeatureExtractor, cache_folder: Path) -> LabelledFeatures:
+def _features(
+    whole: ImageSet, indices: np.ndarray, extract: FeatureExtractor, cache_folder: Path | None
+) -> LabelledFeatures:
     images, indices = whole.take(indices)
     groups = None if whole.groups is None else whole.groups[indices]
     return LabelledFeatures(cached_features(images, extract, cache_folder), whole.labels[indices], groups)

@@ -26,7 +26,11 @@ from histogan_tf.models.feature_extractors import RESNET_FEATURES, FeatureExtrac
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
-from histogan_tf.synthesis.class_truth_evaluation import evaluate_class_truth
+from histogan_tf.synthesis.class_truth_evaluation import (
+    evaluate_class_truth,
+    find_class_truth,
+    write_class_truth_json,
+)
 from histogan_tf.synthesis.measure import MIN_REAL_IMAGES, SynthesisReport, measure_synthesis
 from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
 from histogan_tf.trained.generate import chosen_label, sampler_of
@@ -199,29 +203,50 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
 
     Args:
         images: real ones; of labelled ones the training part is taken, as on the command line.
-        synthetic: images of the same shape; if they have labels, those of --label are taken.
+        synthetic: images of the same shape; if they have labels, those of --label are taken. Without --label, it is
+            measured whether they belong to their labels.
         flags: values by flag name. With --output_dir the report is written there, and else nowhere.
 
     Returns:
-        The metrics as they stand in synthesis.json.
+        The metrics as they stand in synthesis.json; and as `class_truth`, the content of class_truth.json, if it was
+        measured.
 
     Raises:
         UserError: if flags are wrong, either set is too small, they differ in size, or --features cannot be had.
     """
     config = config_for(images, flags, mode="evaluate", function="evaluate()", own_flags=_EVALUATION_FLAGS)
     prepare(config)
-    real = _sampled(load_dataset(config, images), config)
+    trained_on = load_dataset(config, images)
+    real = _sampled(trained_on, config)
     synthetic = _of_label(synthetic, config.label, real)
     extractors = feature_extractors(config, real.image_shape)
-    if config.output_dir:
-        directory = Path(config.output_dir).expanduser()
-        report = _measure(
-            real, synthetic.images, synthetic.ids, extractors, config.seed, directory, directory / "features"
-        )
+    directory = Path(config.output_dir).expanduser() if config.output_dir else None
+    cache_folder = directory and directory / "features"
+    if directory:
+        report = _measure(real, synthetic.images, synthetic.ids, extractors, config.seed, directory, cache_folder)
     else:
         report = measure_synthesis(real.images, synthetic.images, extractors, seed=config.seed)
         logger.info("%s", Lines(report_table(report)))
-    return report_json(report, real.ids, synthetic.ids)["metrics"]
+    metrics = report_json(report, real.ids, synthetic.ids)["metrics"]
+    if synthetic.labels is None or config.label is not None:
+        return metrics
+    truth = find_class_truth(
+        config,
+        # Of images that were loaded, those of another part may be missing, and the parts are not split by patient.
+        images if images.settings is None else None,
+        synthetic.images,
+        synthetic.labels,
+        synthetic.class_names,
+        _extractor_of_labels(extractors),
+        cache_folder,
+        seed=config.seed,
+        seen_ids=trained_on.ids,
+    )
+    if truth is None:
+        return metrics
+    if directory:
+        write_class_truth_json(directory, truth)
+    return {**metrics, "class_truth": truth}
 
 
 def _sampled(real: ImageSet, config: Config) -> ImageSet:

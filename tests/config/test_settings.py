@@ -163,6 +163,11 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
             "--adversarial_loss=hinge is for .*cyclegan, not for resnet18",
         ),
         ({"model": "cyclegan", "eval_freq": 100}, "--eval_freq=100 is for dcgan1"),
+        ({"model": "projected", "center_crop": True}, "--center_crop is for resnet18.*, not for projected: leave"),
+        (
+            {"model": "resnet18", "jit_compile": True},
+            "--jit_compile compiles a training step, .* leave --jit_compile out",
+        ),
         (
             {"diffaugment": ("colour",)},
             "--diffaugment=colour: choose among dihedral, color, translation, reflected_translation, cutout, stain",
@@ -172,6 +177,13 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
 def test_small_data_options_that_do_not_fit_are_told(settings, message):
     with pytest.raises(UserError, match=message):
         resolve(Config(**settings))
+
+
+def test_what_is_of_use_to_a_model_or_a_mode_is_taken():
+    assert resolve(Config(model="resnet18", jit_compile=True, fine_tune="last_stage")).jit_compile
+    assert resolve(Config(model="resnet18", jit_compile=False)).jit_compile is False
+    for settings in ({"model": "resnet18"}, {"mode": "evaluate"}, {"mode": "paper"}):
+        assert resolve(Config(center_crop=True, **settings)).center_crop
 
 
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if not loss.has_target])

@@ -218,8 +218,8 @@ def test_weights_that_cannot_be_downloaded(keras_home, monkeypatch, url, cause):
 
 def test_features_of_another_backbone_are_named_after_all_that_makes_them():
     config = command_line.parse(
-        ["main.py", "--features=backbone", "--backbone=vgg16", "--weights=random", "--classifier_size=32"]
-        + ["--feature_layer=stage1+stage2", "--center_crop"]
+        ["main.py", "--mode=evaluate", "--features=backbone", "--backbone=vgg16", "--weights=random"]
+        + ["--classifier_size=32", "--feature_layer=stage1+stage2", "--center_crop"]
     )
     extractor = feature_extractors.feature_extractor(config, (20, 20, 3))
     assert extractor.name == "vgg16-untrained-stage1+stage2-centre-bilinear32"

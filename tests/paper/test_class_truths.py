@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_cells_are_those_of_the_files(folder):
-    table = class_truth_report(folder.parent, folder, ("non-idc", "idc"))
+    table = class_truth_report(folder.parent, folder, ("non-idc", "idc"), list(SYNTHETIC))
     assert table.columns == ["images", "Real on real", "GAN-test", "GAN-test, non-idc", "GAN-test, idc", "GAN-train"]
     assert list(table.rows) == list(SYNTHETIC.values())
     assert table.rows["DCGAN"] == [
@@ -48,3 +48,10 @@ def test_cells_are_those_of_the_files(folder):
     assert [cell.text for cell in table.rows["CCAN"]] == ["0.800", "0.800", "–", "0.700", "–"]
     assert set(table.rows["tissue GAN"]) == {Cell("–", "not measured")}
     assert table.made_from[0] == "seed-42/class_truth/dcgan.json"
+
+
+def test_a_set_that_the_study_no_longer_makes_is_left_out(folder):
+    table = class_truth_report(folder.parent, folder, ("non-idc", "idc"), ["dcgan", "ccan"])
+    assert list(table.rows) == ["DCGAN", "CCAN"]
+    assert table.made_from == ["seed-42/class_truth/dcgan.json", "seed-42/class_truth/ccan.json"]
+    assert "tissue GAN" not in table.text

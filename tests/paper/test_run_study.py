@@ -148,12 +148,19 @@ def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_
         study_config(tmp_path, "--repeats=2", "--gan_repeats=3")
 
 
+@pytest.mark.parametrize("generators", ["", "tissue"])
+def test_real_alone_is_compared_with_nothing(stages_of, study_config, tmp_path, generators):
+    stages = stages_of(study_config(tmp_path, f"--generators={generators}"))
+    assert "compare" not in stages
+    assert {"table", "pictures"} <= set(stages["report"].needs) <= set(stages)
+
+
 def test_the_curves_read_gans_of_few_patients_and_more_images(stages_of, study_config, tmp_path):
     config = study_config(tmp_path, "--few_patients=3,2,3,500", "--phantom_images=300")
     stages = stages_of(config)
     for number in (2, 3):  # the training part has fewer than 500 patients
         trained = stages[f"tissue-{number}-patients-seed-42"]
-        assert trained.needs == ("split", "few-patients-seed-42")
+        assert (trained.needs, trained.after) == (("split",), ("few-patients-seed-42",))
         assert trained.outputs == (f"seed-42/few/tissue-{number}-patients",)
         made = stages[f"generate-few-{number}-seed-42"]
         assert (made.needs, made.outputs) == ((trained.name,), (f"seed-42/few/images-{number}",))
@@ -174,6 +181,36 @@ def test_the_classifiers_that_stop_early_read_the_images_of_the_networks_of_the_
     sources = ("translate", "generate-dcgan", "generate-small", "generate-conditional", "generate-tissue")
     assert set(stages["few-epochs"].needs) == {"split", *(f"{source}-seed-42" for source in sources)}
     assert stages_of(study_config(tmp_path, "--generators="))["few-epochs"].needs == ("split",)
+
+
+def test_another_number_of_patients_leaves_the_gans_of_the_first_as_they_are(stages_of, study_config, tmp_path):
+    was, now = (
+        stages_of(study_config(tmp_path, f"--few_patients={numbers}", "--phantom_images=300"))
+        for numbers in ("3", "2,3")
+    )
+    assert set(now) - set(was) == {"tissue-2-patients-seed-42", "generate-few-2-seed-42"}
+    redone = {"few-patients-seed-42", "curves", "report"}
+    for name, stage in was.items():
+        assert (now[name].settings == stage.settings) == (name not in redone), name
+    for name in ("tissue-3-patients-seed-42", "generate-few-3-seed-42"):
+        assert (now[name].needs, now[name].outputs) == (was[name].needs, was[name].outputs)
+        assert not redone.intersection(now[name].needs)
+
+
+def test_figure_5_costs_what_its_cluster_does_once_the_cluster_is_known(stages_of, study_config, tmp_path):
+    config = study_config(tmp_path, "--max_steps=1000", "--phantom_images=300")
+    num_images = find_images(config).num_training(1)
+    stage = stages_of(config)["dcgan1-cluster"]
+    of_class = stage.cost().multiply_adds
+    summary = tmp_path / "paper-phantom" / "clusters" / "summary.json"
+    summary.parent.mkdir(parents=True)
+    steps = num_images // 8  # an epoch, in batches of --batch_size=8
+    for size, images in ((40, 40), (8, 8), (3, 3), (num_images, steps * 8)):
+        summary.write_text(json.dumps({"clusters": [{"cluster": 1, "size": 9}, {"cluster": 0, "size": size}]}))
+        assert stage.cost().multiply_adds == pytest.approx(of_class * images / (steps * 8)), size
+    for damaged in ("{", "[]", '{"clusters": []}'):
+        summary.write_text(damaged)
+        assert stage.cost().multiply_adds == of_class
 
 
 def test_a_gan_of_all_patients_is_no_gan_of_few(stages_of, study_config, tmp_path):
@@ -201,6 +238,8 @@ def test_the_results_read_every_row_of_every_repeat(stages):
         (["--batch_size=64"], "training images of non-idc: .* fewer than a batch of 64"),
         (["--output_height=24"], "too small for the study's CycleGAN: give --output_height=32"),
         (["--weights=NONE", "--classifier_size=32"], "NONE"),
+        (["--backbone=resnet34", "--weights=NONE"], "add --stage_flags=tissue.weights=imagenet,few.weights=imagenet"),
+        (["--stage_flags=tissue.weights=NONE,few.weights=random"], "NONE"),
         (["--stages=table"], "table needs classifier-real-seed-42"),
         (["--stages=all"], "--stages=all: choose among"),
     ],
@@ -278,10 +317,37 @@ def test_given_epochs_widths_and_batches_reach_the_gans():
     assert (cyclegan.epoch, cyclegan.gf_dim, cyclegan.batch_size) == (3, 8, 1)
 
 
+def test_flags_of_the_study_reach_only_networks_that_use_them():
+    configs = StudyConfigs(paper("--center_crop", "--jit_compile"))
+    gans = [configs.generator("dcgan", 42), configs.generator("tissue", 42), configs.cyclegan(42)]
+    rows = {row.name: configs.classifier(row, 42, synthetic_dir=None) for row in ROWS}
+    assert [(config.center_crop, config.jit_compile) for config in gans] == [(False, True)] * 3
+    assert (rows[BASELINE].center_crop, rows[BASELINE].jit_compile) == (True, None)
+    assert (rows["fine-tuned"].center_crop, rows["fine-tuned"].jit_compile) == (True, True)
+    with pytest.raises(UserError, match="--center_crop is for resnet18"):
+        StudyConfigs(paper("--stage_flags=dcgan.center_crop=true")).generator("dcgan", 42)
+
+
 def test_stage_flags_are_for_one_kind_of_stage():
     configs = StudyConfigs(paper("--epoch=3", "--stage_flags=cyclegan.epoch=5,cyclegan.gf_dim=32,few.max_steps=9"))
     assert (configs.cyclegan(42).epoch, configs.cyclegan(42).gf_dim) == (5, 32)
     assert (configs.generator("dcgan", 42).epoch, configs.generator(FEW, 42).max_steps) == (3, 9)
+
+
+def test_the_tissue_gan_keeps_its_network_beside_another_backbone():
+    other = ("--backbone=vgg16", "--feature_layer=stage5")
+    configs = StudyConfigs(paper(*other))
+    for kind in ("tissue", FEW):
+        trained = configs.generator(kind, 42)
+        assert (trained.backbone, trained.feature_layer, trained.weights) == ("resnet18", None, "imagenet")
+    classifier = configs.classifier(ROWS[0], 42, synthetic_dir=None)
+    assert (classifier.backbone, classifier.feature_layer) == ("vgg16", "stage5")
+    configs = StudyConfigs(paper(*other, "--weights=vgg", "--stage_flags=tissue.weights=resnet,few.weights=random"))
+    assert [configs.generator(kind, 42).weights for kind in ("tissue", FEW)] == ["resnet", "random"]
+    assert configs.classifier(ROWS[0], 42, synthetic_dir=None).weights == "vgg"
+    with pytest.raises(UserError, match="add --stage_flags=few.weights=imagenet "):
+        StudyConfigs(paper(*other, "--weights=vgg", "--stage_flags=tissue.weights=resnet"))
+    assert StudyConfigs(paper(*other, "--weights=vgg", "--generators=dcgan,ccan")).synthetic[:2] == ["dcgan", "ccan"]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,24 @@ def test_a_stage_that_reads_fewer_stages_than_before_is_redone(kitchen):
     assert kitchen.stages().plan() == {}
 
 
+def test_a_stage_that_only_comes_after_another_is_not_redone_with_it(kitchen):
+    def stages(grams: int) -> Stages:
+        flour = Stage("flour", "shop", {"grams": grams}, (), ("flour.txt",), kitchen._flour)
+        dough = Stage("dough", "knead", {}, (), ("dough",), kitchen._dough, after=("flour",))
+        return Stages(kitchen.directory, [flour, dough])
+
+    dough = kitchen.directory / "stages" / "dough.json"
+    record = json.loads(dough.read_text())
+    # A record of a time when the stage was said to read the other one is as good.
+    dough.write_text(json.dumps({**record, "inputs": {"flour": record["inputs"]["flour"]}}))
+    kitchen.grams, kitchen.done = 100, []
+    assert stages(100).plan() == {"flour": "grams was 500 and is now 100"}
+    stages(100).run(("shop", "knead"))
+    assert kitchen.done == ["flour"] and (kitchen.directory / "flour.txt").read_text() == "little"
+    with pytest.raises(UserError, match="dough needs flour"):
+        stages(200).run(("knead",))
+
+
 def test_settings_that_change_no_output_redo_their_own_stage_only(kitchen):
     kitchen.grams = 400
     assert kitchen.run() == ["flour"]

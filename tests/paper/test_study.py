@@ -16,8 +16,9 @@ from histogan_tf.classifier.predictions_file import read_predictions
 from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
-from histogan_tf.paper.rows import BASELINE, ROWS
+from histogan_tf.paper.rows import BASELINE, ROWS, SYNTHETIC
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN
+from histogan_tf.paper.study_report import write_study_report
 from histogan_tf.training.loop import Interrupted
 
 pytestmark = pytest.mark.slow
@@ -119,6 +120,23 @@ def test_the_page_is_one_file_and_warns_of_what_it_is_made_of(page):
     assert "built-in phantom" in page
     assert "intervals by patient are too narrow" in page
     assert "python main.py" in page
+
+
+@pytest.mark.parametrize("generators", ["dcgan,tissue", ""])
+def test_results_of_generators_that_were_dropped_are_not_shown(copied, study_config, generators):
+    synthetic = [name for name in (*generators.split(","), "stain") if name]
+    write_study_report(copied, study_config(copied.parent, f"--generators={generators}"), synthetic)
+    sections = (copied / "report.html").read_text().split("<h2>")[1:]
+    shown = {html.unescape(section.partition("<")[0]): section for section in sections}
+    gone = {title for name, title in SYNTHETIC.items() if name not in synthetic}
+    # Table 1 and its plots are made by stages of their own, which run again when rows are dropped.
+    for heading in {"What the classifiers were shown", "Synthesis metrics", "Class-wise truth"} & set(shown):
+        assert not [title for title in gone if re.search(rf">{title}\b", shown[heading])], heading
+    details = {"Figure 6", "Figure 8", "Synthesis metrics", "Class-wise truth", "Selected and rejected images"}
+    assert details & set(shown) == (details if generators else set())
+    assert "Figure 3" not in shown and "cyclegan" not in "".join(shown.values()).partition("Settings</h2>")[0]
+    if generators:
+        assert "CCAN" not in shown["Selected and rejected images"] and "tissue GAN" in shown["Class-wise truth"]
 
 
 def test_every_table_and_picture_names_a_file_of_the_study(study, page):

@@ -109,6 +109,7 @@ def test_config_json(tmp_path_factory, content: bytes):
     assert all(isinstance(name, str) for name in dataset["class_names"])
     assert isinstance(found.model, str) and found.batch_size >= 1
     warn_of_other_machine(record.get("machine", {}), "run")
+    run_directory.warn_of_other_versions(record.get("versions", {}), "run")
     assert all(isinstance(line, str) for line in _earlier(record.get("continued", []), ["max_steps"]))
     with pytest.raises(UserError):
         run_directory._check_same(directory, config, {"name": "other"}, {"step": 1})

@@ -25,6 +25,25 @@ def test_the_same_settings_go_on_and_free_ones_may_change(tiny_config):
     assert run_directory.begin_run(again, DATASET) == directory
 
 
+def test_other_versions_of_what_computes_are_told(tiny_config, caplog):
+    config = tiny_config("--model=dcgan1", "--run=mine")
+    path = run_directory.begin_run(config, DATASET) / "config.json"
+    run_directory.begin_run(config, DATASET)
+    assert "was begun with" not in caplog.text
+    record = json.loads(path.read_text())
+    here = record["versions"]
+    record["versions"] = here | {"tensorflow": "2.3.1", "keras": "2.4.3", "python": "3.6.9"}
+    path.write_text(json.dumps(record))
+    run_directory.begin_run(config, DATASET)
+    told = f"mine was begun with tensorflow 2.3.1, keras 2.4.3, and goes on with tensorflow {here['tensorflow']}, keras"
+    assert told in caplog.text and "python" not in caplog.text
+    caplog.clear()
+    del record["versions"]  # as in a record of an early version
+    path.write_text(json.dumps(record))
+    run_directory.begin_run(config, DATASET)
+    assert "was begun with" not in caplog.text
+
+
 def test_other_settings_or_images_are_refused_by_name(tiny_config):
     directory = run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET)
     before = (directory / "config.json").read_bytes()

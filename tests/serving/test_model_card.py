@@ -77,6 +77,14 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
     (run / "evaluation" / "synthesis.json").write_text(
         json.dumps({"metrics": synthesis, "warnings": ["it is flattered"]})
     )
+    accuracy = {"value": 0.7, "low": 0.6, "high": 0.9}
+    of_label, of_test = ({"value": value, "low": None, "high": None} for value in (0.75, 0.8))
+    accuracies = {
+        "real": {"accuracy": accuracy, "label_0": of_label, "label_1": {**of_label, "value": 0.65}},
+        "gan_test": {"accuracy": of_test, "label_1": of_test},
+    }
+    truth = {"accuracies": accuracies, "features": "random", "num_real": 40, "num_real_seen": 3, "num_synthetic": 50}
+    (run / "evaluation" / "class_truth.json").write_text(json.dumps(truth))
     (run / "metrics.json").write_text(json.dumps({"positive_class": "idc", "metrics": classification}))
     card = card_of(dataclasses.replace(plain, directory=run), tmp_path)
     assert (
@@ -85,4 +93,13 @@ def test_metrics_in_the_run_directory_are_in_the_card(networks, tmp_path):
     )
     assert "metrics.json (positive class: idc):" in card and "evaluation/synthesis.json:" in card
     assert "Mind: it is flattered." in card.splitlines()
+    assert (
+        "evaluation/class_truth.json, accuracies of linear classifiers on features random, measured on 40 real and 50 "
+        "synthetic images. The generator may have seen 3 of the real ones.\n" in card
+    )
+    rows = [line.replace(" ", "") for line in card.splitlines() if "trainedon" in line.replace(" ", "")]
+    assert rows == [
+        "|trainedonreal,measuredonreal|0.7(0.6to0.9)|0.75|0.65|",
+        "|trainedonreal,measuredonsynthetic(GAN-test)|0.8|–|0.8|",
+    ]
     assert "| recall | 0.75 (0.5 to 0.9) |\n| f1     | undefined         |\n" in card

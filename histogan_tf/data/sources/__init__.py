@@ -17,7 +17,7 @@ from histogan_tf.data.sources.folder import load_folder
 from histogan_tf.data.sources.idc import load_idc, pad_tensor_to_patch, pad_to_patch
 from histogan_tf.data.sources.labels_table import load_cancer_detection, load_listed_images
 from histogan_tf.data.sources.lsun import load_lsun
-from histogan_tf.data.sources.medmnist import load_medmnist
+from histogan_tf.data.sources.medmnist import chosen_medmnist, load_medmnist
 from histogan_tf.data.sources.mnist import load_mnist
 from histogan_tf.data.sources.nct_crc import load_nct_crc
 from histogan_tf.data.sources.pcam import load_pcam
@@ -47,6 +47,8 @@ class Reader:
         before_sizing: a function applied to an image, uint8 (height, width, channels), before it is cropped and
             resized; None for nothing. `load` must apply it itself; prediction, which reads images of any folder, calls
             this.
+        chosen_set: a function of the Config that returns which of several sets --dataset stands for, for the names of
+            runs, or None if that is not known; None for a reader of one set.
         tensor_before_sizing: the same function as TensorFlow operations, for served models; None for nothing.
     """
 
@@ -57,6 +59,7 @@ class Reader:
     has_folder: bool = True
     has_files: bool = True
     before_sizing: Callable[[np.ndarray], np.ndarray] | None = None
+    chosen_set: Callable[[Config], str | None] | None = None
     tensor_before_sizing: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
@@ -98,6 +101,7 @@ READERS: dict[str, Reader] = {
         load_medmnist,
         flags=("medmnist",),
         has_files=False,
+        chosen_set=chosen_medmnist,
     ),
     "breakhis": Reader(
         "microscope images of benign and malignant breast tumours, whose names say class, patient and magnification",

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from histogan_tf.data.sources.layouts import settled_parts
 from histogan_tf.data.sources.medmnist_sets import MEDMNIST_SETS, SIDES, UNUSABLE_SETS, MedMNISTSet
 from histogan_tf.errors import UserError, listing
 from histogan_tf.runs.npz_file import NpzFileError, read_npz
+
+if TYPE_CHECKING:
+    from histogan_tf.config import Config
 
 logger = logging.getLogger("histogan_tf")
 
@@ -99,11 +103,34 @@ def medmnist_set_of(file_name: str) -> MedMNISTSet:
     return MEDMNIST_SETS[set_name]
 
 
+def chosen_medmnist(config: Config) -> str | None:
+    """Returns the name of the set that --medmnist names, or that lies alone in the dataset's folder; None if neither.
+
+    The names are those of files without .npz. The file is not opened.
+    """
+    if config.medmnist is not None:
+        name = _file_name(config.medmnist)
+        return name if _NAME.fullmatch(name) else None
+    try:
+        known = [name for name in _present_files(config.dataset_folder()) if _NAME.fullmatch(name)]
+    except OSError:
+        return None
+    return known[0] if len(known) == 1 else None
+
+
+def _file_name(medmnist: str) -> str:
+    return medmnist.lower().removesuffix(".npz")
+
+
+def _present_files(root: str) -> list[str]:
+    return sorted(entry.removesuffix(".npz") for entry in os.listdir(root) if entry.endswith(".npz"))
+
+
 def _choose_file(root: str, medmnist: str | None) -> str:
-    present = sorted(entry.removesuffix(".npz") for entry in os.listdir(root) if entry.endswith(".npz"))
+    present = _present_files(root)
     known = [file_name for file_name in present if _NAME.fullmatch(file_name)]
     if medmnist is not None:
-        medmnist = medmnist.lower().removesuffix(".npz")
+        medmnist = _file_name(medmnist)
         medmnist_set_of(medmnist)
         if medmnist not in present:
             raise UserError(

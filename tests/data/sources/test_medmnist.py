@@ -53,6 +53,22 @@ def test_colour_comes_with_the_nine_tissues_and_three_parts(tmp_path):
     assert counts == [9, 4, 5, 18]
 
 
+def test_runs_are_named_after_the_set(tmp_path):
+    def name(**settings) -> str:
+        return Config(model="dcgan3", dataset="medmnist", data_path=str(tmp_path), **settings).run_name()
+
+    assert name() == "dcgan3-medmnist"  # nothing is there yet
+    (tmp_path / "pathmnist.npz").touch()
+    (tmp_path / "notes.npz").touch()
+    assert name() == "dcgan3-pathmnist"
+    (tmp_path / "breastmnist_224.npz").touch()
+    assert name() == "dcgan3-medmnist"  # one of them has to be chosen, as the loader says
+    assert name(medmnist="BreastMNIST_224.npz", label="malignant") == "dcgan3-breastmnist_224-malignant"
+    assert name(medmnist="../pathmnist") == "dcgan3-medmnist"  # which the loader refuses
+    assert name(mode="paper", medmnist="pathmnist") == "paper-pathmnist"
+    assert name(run="mine") == "mine"
+
+
 def test_grey_stays_grey_and_one_of_several_files_is_chosen(tmp_path):
     np.savez(tmp_path / "breastmnist_224.npz", **arrays((224, 224), num_classes=2))
     np.savez(tmp_path / "pneumoniamnist.npz", **arrays(num_classes=2))
