@@ -23,7 +23,8 @@ class ClassifierFlags:
     )
     backbone: str = flag(
         "resnet18",
-        "Network whose features the classifier and --features=backbone use. {entries}.",
+        "Network whose features the classifier and --features=backbone use. {entries}. It sees whole images: the "
+        "crop_pct of its weights' config.json counts with --center_crop alone.",
         section="classifier",
         choices=_BACKBONES,
         described=_BACKBONES,

@@ -4,49 +4,41 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from histogan_tf.classifier.transfer import train_classifier
-from histogan_tf.config import Config
 from histogan_tf.metrics.measured import INTERVALS
 from histogan_tf.paper.class_truths import write_class_truth
 from histogan_tf.paper.colour_baseline import train_colour_classifier
-from histogan_tf.paper.configs import StudyConfigs, decisive_settings
+from histogan_tf.paper.configs import decisive_settings
 from histogan_tf.paper.curves import CurveSources, write_curves
 from histogan_tf.paper.estimate import classifier_cost
 from histogan_tf.paper.few_epochs import write_few_epochs
 from histogan_tf.paper.few_patients import FewPatients
 from histogan_tf.paper.rows import BASELINE, COLOUR, SELECTION_ROWS, STAIN, Row, rows_of
 from histogan_tf.paper.selecting import has_images, select_images
+from histogan_tf.paper.stage_maker import StageMaker
 from histogan_tf.paper.stages import Stage
-from histogan_tf.paper.study_images import LABELS, StudyImages
+from histogan_tf.paper.study_images import LABELS
 
 logger = logging.getLogger(__name__)
 
 _SOURCES = {"ccan": "translate", STAIN: "stain"}  # stages that make a set of images; else generate-<set>
 
 
-class ClassifierStages:
-    """Makes the stages of a study that train classifiers on real and synthetic images.
+class ClassifierStages(StageMaker):
+    """Makes the stages of a study that train classifiers on real and synthetic images."""
 
-    Args:
-        config: the resolved Config of --mode=paper.
-        images: the images of its dataset, with their split.
-        backbone: digest of the classifier's pretrained weights.
-        perform: runs the command of a Config of another mode.
+    @functools.cached_property
+    def synthetic(self) -> list[str]:
+        """The sets of synthetic images that the study makes, keys of rows.SYNTHETIC."""
+        return [name for name in self._configs.synthetic if name != STAIN or self._images.is_colour]
 
-    Attributes:
-        rows: the rows of the table, the first of which is the baseline.
-        synthetic: the sets of synthetic images that the study makes, keys of rows.SYNTHETIC.
-    """
-
-    def __init__(self, config: Config, images: StudyImages, backbone: str, perform: Callable[[Config], None]) -> None:
-        self._config, self._images, self._backbone, self._perform = config, images, backbone, perform
-        self._configs = StudyConfigs(config)
-        self._directory = self._configs.directory
-        self.synthetic = [name for name in self._configs.synthetic if name != STAIN or images.is_colour]
-        self.rows = rows_of(self.synthetic, is_colour=images.is_colour, fine_tune=config.fine_tune)
+    @functools.cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the table, the first of which is the baseline."""
+        return rows_of(self.synthetic, is_colour=self._images.is_colour, fine_tune=self._config.fine_tune)
 
     def stages(self, seed: int) -> Iterator[Stage]:
         """Yields the stages of one repeat.

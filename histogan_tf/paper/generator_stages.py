@@ -11,13 +11,14 @@ from pathlib import Path
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
-from histogan_tf.paper.configs import FEW, MOST_SYNTHETIC, STUDY_GENERATORS, StudyConfigs, decisive_settings
+from histogan_tf.paper.configs import FEW, MOST_SYNTHETIC, STUDY_GENERATORS, decisive_settings
 from histogan_tf.paper.estimate import Cost, sampling_cost, training_cost
 from histogan_tf.paper.few_patients import FewPatients, draw_patients, write_few_patients
 from histogan_tf.paper.rows import STAIN
+from histogan_tf.paper.stage_maker import StageMaker
 from histogan_tf.paper.stages import Stage
 from histogan_tf.paper.stain_moved import write_stain_moved
-from histogan_tf.paper.study_images import LABELS, StudyImages
+from histogan_tf.paper.study_images import LABELS
 
 logger = logging.getLogger(__name__)
 
@@ -50,19 +51,8 @@ class _MadeImages:
     folder: Path
 
 
-class GeneratorStages:
-    """Makes the stages of a study that end in synthetic images.
-
-    Args:
-        config: the resolved Config of --mode=paper.
-        images: the images of its dataset, with their split.
-        perform: runs the command of a Config of another mode.
-    """
-
-    def __init__(self, config: Config, images: StudyImages, perform: Callable[[Config], None]) -> None:
-        self._config, self._images, self._perform = config, images, perform
-        self._configs = StudyConfigs(config)
-        self._directory = self._configs.directory
+class GeneratorStages(StageMaker):
+    """Makes the stages of a study that end in synthetic images."""
 
     def figure5_stages(self) -> Iterator[Stage]:
         """Yields the stages of Figure 5: three DCGANs on the largest cluster of label 1, in the first repeat alone."""

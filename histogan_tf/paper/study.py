@@ -22,17 +22,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from histogan_tf.classifier.comparison import compare
-from histogan_tf.config import Config
 from histogan_tf.metrics.measured import INTERVALS
 from histogan_tf.paper.classifier_stages import ClassifierStages
-from histogan_tf.paper.configs import StudyConfigs, command_line, decisive_settings
+from histogan_tf.paper.configs import command_line, decisive_settings
 from histogan_tf.paper.generator_stages import FIGURE5_MODELS, GeneratorStages
 from histogan_tf.paper.rows import BASELINE
+from histogan_tf.paper.stage_maker import StageMaker
 from histogan_tf.paper.stages import Stage
-from histogan_tf.paper.study_images import StudyImages, write_split
+from histogan_tf.paper.study_images import write_split
 from histogan_tf.paper.study_maps import MAPS, write_study_maps
 from histogan_tf.paper.study_pictures import PICTURES, write_study_pictures
 from histogan_tf.paper.study_report import write_study_report
@@ -42,22 +42,16 @@ from histogan_tf.runs.run_directory import versions
 _CLUSTERING = ("num_clusters", "vocabulary_size", "upsample", "dense", "root_sift", "tf_idf")
 
 
-class Study:
-    """Makes the stages of one study.
+class Study(StageMaker):
+    """Makes all stages of one study."""
 
-    Args:
-        config: the resolved Config of --mode=paper.
-        images: the images of its dataset, with their split.
-        backbone: digest of the classifier's pretrained weights.
-        perform: runs the command of a Config of another mode.
-    """
+    @functools.cached_property
+    def _generators(self) -> GeneratorStages:
+        return GeneratorStages(self._config, self._images, self._backbone, self._perform)
 
-    def __init__(self, config: Config, images: StudyImages, backbone: str, perform: Callable[[Config], None]) -> None:
-        self._config, self._images, self._perform = config, images, perform
-        self._configs = StudyConfigs(config)
-        self._generators = GeneratorStages(config, images, perform)
-        self._classifiers = ClassifierStages(config, images, backbone, perform)
-        self._directory = self._configs.directory
+    @functools.cached_property
+    def _classifiers(self) -> ClassifierStages:
+        return ClassifierStages(self._config, self._images, self._backbone, self._perform)
 
     def stages(self) -> list[Stage]:
         """Returns all stages, each after the stages that it needs."""

@@ -256,10 +256,13 @@ def _check_same(
     was = _recorded_config(saved)
     if config.positive_class is None:  # the names of the classes, in their order, are compared below
         was = dataclasses.replace(was, positive_class=None)
+    # A study gives the flags of all its networks to each of them; those of another family change nothing here.
+    of_others = {family.section for family in FAMILIES.values()} - {family_of(was.model).section}
     differences = [
         f"{field.name} was {getattr(was, field.name)} and is now {getattr(config, field.name)}"
         for field in flag_fields()
         if field.metadata["fixed"] and getattr(was, field.name) != getattr(config, field.name)
+        if field.metadata["section"] not in of_others
     ]
     names = [record.get("class_names", []) for record in (saved["dataset"], dataset)]
     if not differences and names[0] != names[1]:

@@ -14,6 +14,7 @@ from keras import layers
 
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.pipeline import to_uint8
+from histogan_tf.data.sources.phantom import MIN_PHANTOM_SIZE, make_phantom
 from histogan_tf.errors import UserError
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.reporting.text_tables import markdown_table
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-4  # runtimes add in different orders, which changes outputs in [-1, 1] by about 1e-6
 _HALF_ELEMENTS = 2**16
-_CHECKED_IMAGES = 3
+_CHECKED_IMAGES, _CHECKED_PATCHES = 3, 32
 
 
 def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
@@ -163,6 +164,19 @@ def example_inputs(trained: TrainedNetwork) -> dict[str, np.ndarray]:
     shape = (_CHECKED_IMAGES, *trained.image_shape)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return {"image": pixels if trained.kind == "classifier" else pixels.astype(np.float32) / 127.5 - 1.0}
+
+
+def built_in_patches(image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns built-in patches of both classes, uint8 (32, height, width, channels), to check a classifier with.
+
+    Args:
+        image_shape: their (height, width, channels), cut out of square ones; grey ones are means over the channels.
+    """
+    height, width, channels = image_shape
+    patches = make_phantom(_CHECKED_PATCHES, max(height, width, MIN_PHANTOM_SIZE)).images[:, :height, :width]
+    if channels == 3:
+        return patches
+    return patches.mean(axis=-1, keepdims=True).round().astype(np.uint8)
 
 
 def largest_difference(model: onnx.ModelProto, network: keras.Model, inputs: Mapping[str, np.ndarray]) -> float:

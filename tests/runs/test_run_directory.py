@@ -44,6 +44,15 @@ def test_other_versions_of_what_computes_are_told(tiny_config, caplog):
     assert "was begun with" not in caplog.text
 
 
+def test_flags_of_other_families_may_change(tiny_config):
+    flags = ("--model=projected", "--weights=random")
+    directory = run_directory.begin_run(tiny_config(*flags), DATASET)
+    assert run_directory.begin_run(tiny_config(*flags, "--views=2", "--num_blocks=1"), DATASET) == directory
+    for own in ("--num_modes=3", "--z_dim=9"):
+        with pytest.raises(UserError, match=f"{own[2:7]}.* was .* and is now"):
+            run_directory.begin_run(tiny_config(*flags, own), DATASET)
+
+
 def test_other_settings_or_images_are_refused_by_name(tiny_config):
     directory = run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET)
     before = (directory / "config.json").read_bytes()

@@ -11,7 +11,7 @@ from histogan_tf.errors import UserError
 from histogan_tf.models.backbones import Preparation
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.resnet import build_classifier
-from histogan_tf.serving import onnx_model
+from histogan_tf.serving import onnx_model, web
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -100,6 +100,27 @@ def test_half_precision_halves_large_weights_and_changes_images_by_a_level_at_mo
     assert onnx_model.largest_level_difference(halved, network, inputs) <= 1
     assert 0 < onnx_model.largest_difference(halved, network, inputs) < 0.002
     assert onnx_model.largest_difference(model, network, inputs) < 1e-6
+
+
+def test_a_classifiers_page_has_half_the_weights_if_that_hardly_changes_its_probabilities(networks, monkeypatch):
+    classifier = networks["classifier"]
+    network, patches = onnx_model.outside_network(classifier), onnx_model.built_in_patches(classifier.image_shape)
+    assert patches.shape == (32, *classifier.image_shape) and np.ptp(network(patches).numpy()) > 0.002
+    halved = web._smallest_model(classifier)
+    stored = {weight.data_type for weight in halved.graph.initializer if np.prod(weight.dims) >= 2**16}
+    assert stored == {onnx.TensorProto.FLOAT16}
+    difference = onnx_model.largest_difference(halved, network, {"image": patches})
+    assert 0 < difference <= 0.01
+    monkeypatch.setattr(web, "_HALF_PROBABILITY", difference / 2)
+    whole = web._smallest_model(classifier)
+    assert not [weight for weight in whole.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT16]
+
+
+def test_built_in_patches_have_the_shape_of_the_images():
+    assert onnx_model.built_in_patches((20, 33, 1)).shape == (32, 20, 33, 1)
+    assert onnx_model.built_in_patches((8, 8, 3)).shape == (32, 8, 8, 3)
+    grey, colour = (onnx_model.built_in_patches((16, 16, channels)) for channels in (1, 3))
+    assert np.abs(grey[..., 0] - colour.mean(axis=-1)).max() <= 0.5
 
 
 def test_a_conversion_that_went_wrong_is_not_written(networks, tmp_path, monkeypatch):
