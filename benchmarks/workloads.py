@@ -18,11 +18,12 @@ PAPER_EPOCHS = 25
 CLASSIFIER_BATCH = 64  # equals histogan_tf.models.inference.INFERENCE_BATCH, whose import would load TensorFlow
 
 # PyTorch loops as the authors' code writes them; that of CycleGAN freezes the discriminators in the generators' update.
-_EAGER = {"DCGAN": {}, "CycleGAN": {"frozen_discriminator": True}}
+_EAGER = {"DCGAN": {}, "CycleGAN": {"frozen_discriminator": True}, "Projected": {}}
 _TUNED = {"fused_adam": True, "shared": True, "frozen_discriminator": True}
 # CycleGAN is not channels-last: at batch 1, on a CPU, torch 2.13's instance norm takes a channels-last gradient for a
 # contiguous one and returns wrong gradients.
-_TUNINGS = {"DCGAN": {**_TUNED, "channels_last": True}, "CycleGAN": _TUNED}
+_CHANNELS_LAST = {**_TUNED, "channels_last": True}
+_TUNINGS = {"DCGAN": _CHANNELS_LAST, "CycleGAN": _TUNED, "Projected": _CHANNELS_LAST}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +100,18 @@ def cyclegan(batch_size: int, precisions: Sequence[str], is_tiny: bool) -> Workl
 
 
 def tissue(precisions: Sequence[str], is_tiny: bool) -> Workload:
-    """Returns the workload of the step of a projected GAN, the generator of tissue, on 50x50 patches.
-
-    Nobody else's program makes this step, so the other contender is ours without --cpu_kernels.
-    """
+    """Returns the workload of the step of a projected GAN, the generator of tissue, on 50x50 patches."""
     flags = ["--model=projected", "--weights=random"]
-    flags += ["--gf_dim=4", "--max_gf_dim=4", "--df_dim=4", "--batch_size=4", "--feature_size=32"] if is_tiny else []
+    flags += ["--gf_dim=4", "--max_gf_dim=4", "--df_dim=4", "--batch_size=4", "--feature_size=48"] if is_tiny else []
     flags += ["--num_modes=2"] if is_tiny else []
     shape = (20, 20, 3) if is_tiny else (50, 50, 3)
     contenders = []
     for precision in precisions:
-        for name, own_flags in ((OURS, []), ("ours of plain Keras layers", ["--nocpu_kernels"])):
-            config = _config([*flags, f"--precision={precision}", *own_flags])
-            arguments = {"config": config, "image_shape": shape}
-            contenders.append(Contender(name, precision, "ours:OurProjected", arguments))
+        config = _config([*flags, f"--precision={precision}"])
+        contenders.append(Contender(OURS, precision, "ours:OurProjected", {"config": config, "image_shape": shape}))
+        contenders += _torchs(config, shape, "Projected", "torch_projected")
+        plain = {"config": dataclasses.replace(config, cpu_kernels=False), "image_shape": shape}
+        contenders.append(Contender("ours of plain Keras layers", precision, "ours:OurProjected", plain))
     title = (
         f"Projected GAN, batch {config.batch_size} at {shape[0]}x{shape[1]}, features of {config.feature_size} pixels"
     )
@@ -149,22 +148,29 @@ def _trained(
     flags: Sequence[str], shape: tuple[int, int, int], precisions: Sequence[str], kind: str
 ) -> list[Contender]:
     """Returns the contenders for a training step: ours, PyTorch and Keras, each in every precision."""
+    contenders = []
+    for precision in precisions:
+        arguments = {"config": _config([*flags, f"--precision={precision}"]), "image_shape": shape}
+        contenders.append(Contender(OURS, precision, f"ours:Our{kind}", arguments))
+        contenders += _torchs(arguments["config"], shape, kind, "torch_loop")
+        for name, is_eager in (("Keras, train_step", False), ("Keras, eager tape", True)):
+            factory = f"keras_loop:Keras{kind}"
+            contenders.append(Contender(name, precision, factory, {**arguments, "is_eager": is_eager}))
+    return contenders
+
+
+def _torchs(config: Config, shape: tuple[int, int, int], kind: str, module: str) -> list[Contender]:
+    """Returns PyTorch's contenders for a training step, in the precision of the configuration."""
     tunings = {
         "PyTorch, eager": _EAGER[kind],
         "PyTorch, compiled": {**_EAGER[kind], "compiled": True},
         "PyTorch, tuned": _TUNINGS[kind],
     }
-    contenders = []
-    for precision in precisions:
-        arguments = {"config": _config([*flags, f"--precision={precision}"]), "image_shape": shape}
-        contenders.append(Contender(OURS, precision, f"ours:Our{kind}", arguments))
-        for name, tuning in tunings.items():
-            factory = f"torch_loop:Torch{kind}"
-            contenders.append(Contender(name, precision, factory, {**arguments, "tuning": tuning}, needs="torch"))
-        for name, is_eager in (("Keras, train_step", False), ("Keras, eager tape", True)):
-            factory = f"keras_loop:Keras{kind}"
-            contenders.append(Contender(name, precision, factory, {**arguments, "is_eager": is_eager}))
-    return contenders
+    arguments = {"config": config, "image_shape": shape}
+    return [
+        Contender(name, config.precision, f"{module}:Torch{kind}", {**arguments, "tuning": tuning}, needs="torch")
+        for name, tuning in tunings.items()
+    ]
 
 
 def frozen_features(precisions: Sequence[str], is_tiny: bool) -> Workload:

@@ -13,11 +13,14 @@ from histogan_tf.config import Config
 from histogan_tf.machine import device
 from histogan_tf.machine.randomness import Purpose, stateless_seed
 from histogan_tf.models.latents import draw_latents
+from histogan_tf.models.projected_generator import LatentNoise
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.projected_step import ProjectedTrainer
 
 _NUM_KNOWN_IMAGES = 256
+_NUM_CHECKED_STEPS = 2  # the losses of the second show the updates of the first
+_DRAWS_OF_POLICIES = {"dihedral": 3, "reflected_translation": 2}  # uniform numbers that a policy draws for an image
 _STEPS_PER_EPOCH = 10**6  # so long that the learning rate does not fall while we measure
 
 
@@ -51,7 +54,8 @@ class _Ours:
         self._step += 1
         return result
 
-    def _weights(self) -> dict[str, dict[str, np.ndarray]]:
+    def weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """Returns the present weights of all networks, by the networks' names and the weights' paths."""
         return {network.name: weights_of(network) for network in self._trainer.networks}
 
 
@@ -81,7 +85,7 @@ class OurDCGAN(_Ours):
             for purpose, part in uses:
                 seed = stateless_seed(config.seed, purpose, 0, part)
                 draws.append(tf.random.stateless_normal(images.shape, seed, stddev=config.instance_noise).numpy())
-        return {"weights": self._weights(), "batch": [images.numpy()], "draws": draws, "num_steps": 1}
+        return {"weights": self.weights(), "batch": [images.numpy()], "draws": draws, "num_steps": 1}
 
 
 class OurCycleGAN(_Ours):
@@ -101,7 +105,7 @@ class OurCycleGAN(_Ours):
     def material(self) -> dict[str, Any]:
         """Returns what others need to make our first two steps; the second's losses show the first's updates."""
         batch = [images.numpy() for images in self._batch]
-        return {"weights": self._weights(), "batch": batch, "draws": [], "num_steps": 2}
+        return {"weights": self.weights(), "batch": batch, "draws": [], "num_steps": 2}
 
 
 class OurProjected(_Ours):
@@ -120,8 +124,42 @@ class OurProjected(_Ours):
         self._trainer = ProjectedTrainer(config, known, None, 0)
 
     def material(self) -> dict[str, Any]:
-        """Returns what makes two contenders of this class do the same: they draw the same weights and numbers."""
-        return {"num_steps": 2}
+        """Returns what others need to make our first two steps: weights, images, and uniform and normal draws as used.
+
+        The draws of a step are z, those of each policy of augmentation for the real images, and those for the fake
+        ones in each update of the generator; all are (number of draws, batch) but z.
+        """
+        config, trainer = self._config, self._trainer
+        draws = []
+        for step in range(_NUM_CHECKED_STEPS):
+            seed = stateless_seed(config.seed, Purpose.LATENTS, step)
+            draws.append(draw_latents(config.batch_size, config.z_dim, config.z_dist, seed).numpy())
+            uses = [(Purpose.REAL_AUGMENTATION, 0)]
+            uses += [(Purpose.FAKE_AUGMENTATION, part) for part in range(config.generator_updates)]
+            for purpose, part in uses:
+                seed = stateless_seed(config.seed, purpose, step, part)
+                for number, policy in enumerate(config.diffaugment):
+                    shape = (_DRAWS_OF_POLICIES[policy], config.batch_size)
+                    draws.append(tf.random.stateless_uniform(shape, tf.random.fold_in(seed, number)).numpy())
+        modes = {weight.name: weight.numpy() for weight in trainer.mode_of_features.weights}
+        modes["ends"] = trainer.generator.get_layer("mode").ends.numpy()
+        weights = self.weights() | {"feature_projector": weights_of(trainer.projector), "modes": modes}
+        batch = [self._batch[0].numpy()]
+        return {"weights": weights, "batch": batch, "draws": draws, "num_steps": _NUM_CHECKED_STEPS}
+
+    def weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """Returns the present weights of the trained networks and of the averaged generator.
+
+        Among those of the generators are the fixed vectors of their noise, such as `block1a_noise/vectors`.
+        """
+        trainer = self._trainer
+        noise = {
+            f"{layer.name}/vectors": layer._vectors
+            for layer in trainer.generator.layers
+            if isinstance(layer, LatentNoise)
+        }
+        generators = {"generator": trainer.generator, "generator_average": trainer.sampled_generator}
+        return super().weights() | {name: weights_of(network) | noise for name, network in generators.items()}
 
 
 def random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:

@@ -32,8 +32,9 @@ class Tuning:
         channels_last: whether activations and weights are stored channels-last.
         fused_adam: whether Adam updates all parameters in one kernel.
         shared: whether passes are shared. In a DCGAN, the discriminator's update and the first update of the generator
-            use one forward pass of the generator. In CycleGAN, translation and identity go through the generator in one
-            pass, and real and fake images through the discriminator.
+            use one forward pass of the generator; in a projected GAN, also one pass of the frozen network. In CycleGAN,
+            translation and identity go through the generator in one pass, and real and fake images through the
+            discriminator.
         frozen_discriminator: whether the generator's update leaves out gradients of the discriminator's weights.
     """
 
@@ -44,7 +45,7 @@ class Tuning:
     frozen_discriminator: bool = False
 
 
-class _TorchLoop:
+class TorchLoop:
     """Networks, optimizers, and one batch that they are trained on in every step."""
 
     def __init__(self, config: Config, networks: dict[str, nn.Module], batch: list[Tensor], tuning: Tuning) -> None:
@@ -60,7 +61,7 @@ class _TorchLoop:
     def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
         """Returns the losses of the first steps with the weights, images and random draws of `material`."""
         for name, weights in material["weights"].items():
-            copy_weights(self._networks[name], weights)
+            self._take_over(name, weights)
         batch = [_channels_first(images).contiguous(memory_format=self._format) for images in material["batch"]]
         draws = map(_channels_first, material["draws"])
         steps = [self._step(batch, draws) for _ in range(material["num_steps"])]
@@ -77,11 +78,15 @@ class _TorchLoop:
             self.run(1)
         return counter.get_total_flops()
 
-    def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Adam:
-        betas = (self._config.beta1, 0.999)
-        return torch.optim.Adam(
-            parameters, self._config.learning_rate, betas, 1e-8, fused=self._tuning.fused_adam or None
-        )
+    def _take_over(self, name: str, weights: dict[str, np.ndarray]) -> None:
+        """Sets a network's weights to those of our network of the same name."""
+        copy_weights(self._networks[name], weights)
+
+    def _adam(
+        self, parameters: list[nn.Parameter], *, learning_rate: float | None = None, beta_2: float = 0.999
+    ) -> torch.optim.Adam:
+        rate, betas = learning_rate or self._config.learning_rate, (self._config.beta1, beta_2)
+        return torch.optim.Adam(parameters, rate, betas, 1e-8, fused=self._tuning.fused_adam or None)
 
     def _autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._config.precision == "bfloat16")
@@ -95,7 +100,7 @@ class _TorchLoop:
             network.requires_grad_(True)
 
 
-class TorchDCGAN(_TorchLoop):
+class TorchDCGAN(TorchLoop):
     """Trains a DCGAN in PyTorch.
 
     Args:
@@ -107,7 +112,7 @@ class TorchDCGAN(_TorchLoop):
     def __init__(self, config: Config, image_shape: tuple[int, int, int], tuning: Mapping[str, bool]) -> None:
         self._generator = dcgan_generator(config, image_shape)
         self._discriminator = dcgan_discriminator(config, image_shape)
-        batch = [_random_images(config.batch_size, image_shape, 0)]
+        batch = [random_images(config.batch_size, image_shape, 0)]
         super().__init__(
             config, {"generator": self._generator, "discriminator": self._discriminator}, batch, Tuning(**tuning)
         )
@@ -147,7 +152,7 @@ class TorchDCGAN(_TorchLoop):
         return images + self._config.instance_noise * torch.randn(images.shape, generator=self._random)
 
 
-class TorchCycleGAN(_TorchLoop):
+class TorchCycleGAN(TorchLoop):
     """Trains CycleGAN in PyTorch, in the order of its authors' code.
 
     Args:
@@ -164,7 +169,7 @@ class TorchCycleGAN(_TorchLoop):
         super().__init__(
             config,
             networks,
-            [_random_images(config.batch_size, image_shape, seed) for seed in range(2)],
+            [random_images(config.batch_size, image_shape, seed) for seed in range(2)],
             Tuning(**tuning),
         )
         self._g_optimizer = self._adam([*self._g_ab.parameters(), *self._g_ba.parameters()])
@@ -230,7 +235,8 @@ class _ImagePool:
         return torch.stack(returned)
 
 
-def _random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> Tensor:
+def random_images(num_images: int, image_shape: tuple[int, int, int], seed: int) -> Tensor:
+    """Returns random pixels, uint8 (num_images, channels, height, width)."""
     images = np.random.default_rng(seed).integers(0, 256, (num_images, *image_shape), np.uint8)
     return _channels_first(images)
 

@@ -11,10 +11,11 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN
+from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN, OurProjected
 from benchmarks.workloads import WORKLOADS
 
 
@@ -26,6 +27,7 @@ class OurStep:
     material: dict[str, Any]
     losses: list[dict[str, float]]
     flops: int
+    updated: dict[str, dict[str, np.ndarray]]  # the networks' weights after the steps of the losses
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +45,10 @@ def our_step(without_op_determinism: None) -> Callable[[str], OurStep]:
     @functools.cache
     def make(name: str) -> OurStep:
         arguments = WORKLOADS[name](["float32"], True).contenders[0].arguments
-        ours = (OurCycleGAN if name.startswith("cyclegan") else OurDCGAN)(**arguments)
+        kind = {"cyclegan_b1": OurCycleGAN, "tissue": OurProjected}.get(name, OurDCGAN)
+        ours = kind(**arguments)
         material = ours.material()
-        return OurStep(dict(arguments), material, ours.check(material), ours.flops())
+        losses = ours.check(material)
+        return OurStep(dict(arguments), material, losses, ours.flops(), ours.weights())
 
     return make
