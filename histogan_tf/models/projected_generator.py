@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers, ops
 
 from histogan_tf.errors import UserError
+from histogan_tf.machine.gpu import has_gpu
 from histogan_tf.machine.randomness import Purpose, seeds_of_weights
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.equalized import EqualizedDense
@@ -121,7 +122,8 @@ def build_projected_generator(
     images = network.conv(hidden, image_shape[-1], "image")
     images = layers.Activation("tanh", dtype="float32", name="tanh")(images)
     if is_placed:
-        images = Placement(shifts, is_turned, dtype="float32", name="placement")(images, place)
+        uses_products = cpu_kernels and not has_gpu()
+        images = Placement(shifts, is_turned, uses_products, dtype="float32", name="placement")(images, place)
     return keras.Model(inputs, images, name="generator")
 
 
@@ -159,6 +161,26 @@ class LatentNoise(layers.Layer):
     def compute_output_shape(self, maps_shape: tuple[int, ...], latents_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Returns the shape of the maps."""
         return maps_shape
+
+
+class _Cropping2D(layers.Cropping2D):
+    """Cropping by an operation whose gradient is padding with zeros.
+
+    The gradient of Python's slices, which Keras uses, is a general operation that took a tenth of a training step.
+    """
+
+    def call(self, inputs, training: bool = False):
+        """Returns the cropped maps.
+
+        Args:
+            inputs: (batch, height, width, channels).
+            training: whether gradients will be computed. If not, Keras's operations are used, as in exported networks.
+        """
+        if not training:
+            return super().call(inputs)
+        _, height, width, channels = self.compute_output_shape(inputs.shape)
+        (top, _), (left, _) = self.cropping
+        return ops.slice(inputs, (0, top, left, 0), (-1, height, width, channels))
 
 
 class _GeneratorLayers:
@@ -247,7 +269,7 @@ class _GeneratorLayers:
         hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
         margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
         if any(map(any, margins)):
-            hidden = layers.Cropping2D(margins, dtype=self._precision)(hidden)
+            hidden = _Cropping2D(margins, dtype=self._precision)(hidden)
         return hidden
 
     def excitation(self, coarse: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:

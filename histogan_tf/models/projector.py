@@ -15,10 +15,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from histogan_tf.machine.gpu import has_gpu
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbone_weights import load_backbone, preparation_of
 from histogan_tf.models.backbones import BACKBONES, Preparation
 from histogan_tf.models.cpu_kernels import layer_classes
+from histogan_tf.models.reflection import ReflectedConv2D
 
 NUM_STAGES = BACKBONES["resnet18"].num_stages
 _CHANNELS = (64, 128, 256, 512)  # of the stages
@@ -64,7 +66,9 @@ class FeatureProjector(keras.Model):
         )
         self._preparation = preparation_of(weights)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
-        self.stages = _stages_of(backbone, max(stages), conv, tuple(target for _, target in self._sizes))
+        first_conv = functools.partial(_BlockConv2D, dtype=precision) if cpu_kernels and not has_gpu() else conv
+        size = tuple(target for _, target in self._sizes)
+        self.stages = _stages_of(backbone, max(stages), conv, first_conv, size)
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]
         used = [stage for stage, is_used in zip(self.stages, self._is_used, strict=True) if is_used]
         self._channel_mixing, self._scale_mixing = (
@@ -126,7 +130,11 @@ def _resized_sides(image_shape: tuple[int, int, int], feature_size: int) -> list
 
 
 def _stages_of(
-    backbone: keras.Model, num_stages: int, conv: Callable[..., layers.Conv2D], size: tuple[int, int]
+    backbone: keras.Model,
+    num_stages: int,
+    conv: Callable[..., layers.Conv2D],
+    first_conv: Callable[..., layers.Conv2D],
+    size: tuple[int, int],
 ) -> list[keras.Model]:
     """Returns the first stages of a ResNet as networks that follow one another, with batch normalization merged in.
 
@@ -134,15 +142,21 @@ def _stages_of(
         backbone: keras-hub's ResNet.
         num_stages: the number of stages, counted from the image.
         conv: makes a convolution from the arguments of Keras's.
+        first_conv: makes the first one, which the images enter.
         size: the height and width of the images.
     """
     names = [tensor._keras_history.operation.name for tensor in backbone.pyramid_outputs.values()]
-    merged = _merge_batch_norms(backbone, conv, size)
+    merged = _merge_batch_norms(backbone, conv, first_conv, size)
     ends = [merged.get_layer(name).output for name in names[:num_stages]]
     return [keras.Model(begin, end) for begin, end in zip([merged.inputs[0], *ends[:-1]], ends, strict=True)]
 
 
-def _merge_batch_norms(network: keras.Model, conv: Callable[..., layers.Conv2D], size: tuple[int, int]) -> keras.Model:
+def _merge_batch_norms(
+    network: keras.Model,
+    conv: Callable[..., layers.Conv2D],
+    first_conv: Callable[..., layers.Conv2D],
+    size: tuple[int, int],
+) -> keras.Model:
     """Returns a network that computes what `network` does in inference, without its batch normalizations.
 
     With fixed statistics, a batch normalization multiplies each channel by a number and adds another. Both are merged
@@ -151,6 +165,7 @@ def _merge_batch_norms(network: keras.Model, conv: Callable[..., layers.Conv2D],
     Args:
         network: a functional network in which each batch normalization follows a convolution without activation.
         conv: makes a convolution from the arguments of Keras's.
+        first_conv: makes the first one, which the images enter.
         size: the height and width of the new network's images.
     """
     norms = {
@@ -164,7 +179,8 @@ def _merge_batch_norms(network: keras.Model, conv: Callable[..., layers.Conv2D],
             return _Unchanged(name=layer.name, dtype=layer.dtype_policy)
         config = layer.get_config()
         if layer.name in norms:
-            return conv(**{**config, "use_bias": True})
+            is_first = layer.kernel.shape[2] == network.inputs[0].shape[-1]
+            return (first_conv if is_first else conv)(**{**config, "use_bias": True})
         return type(layer).from_config(config)
 
     image = keras.Input((*size, network.inputs[0].shape[-1]))
@@ -176,6 +192,35 @@ def _merge_batch_norms(network: keras.Model, conv: Callable[..., layers.Conv2D],
         offset = ops.convert_to_numpy(norm.beta) + (bias - ops.convert_to_numpy(norm.moving_mean)) * scale
         merged.get_layer(name).set_weights([ops.convert_to_numpy(before.kernel) * scale, offset])
     return merged
+
+
+class _BlockConv2D(ReflectedConv2D):
+    """The first convolution of a ResNet, with kernels of 7x7 pixels and 3 channels and a stride of 2.
+
+    In training it takes each block of 2x2 pixels for one pixel of 12 channels, so that its stride becomes 1. On a CPU,
+    TensorFlow's gradient by images of 3 channels takes several times as long as all else that the layer does.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns the convolution of inputs, float (batch, height, width, channels), the same up to rounding."""
+        if not training or None in inputs.shape:
+            return super().call(inputs)
+        (side, *_), (stride, _) = self.kernel_size, self.strides
+        num_blocks = -(-side // stride)  # along a side of the kernel
+        missing = num_blocks * stride - side
+        *_, channels, filters = self.kernel.shape
+        kernel = tf.pad(self.kernel, [(0, missing), (0, missing), (0, 0), (0, 0)])
+        kernel = tf.reshape(kernel, (num_blocks, stride, num_blocks, stride, channels, filters))
+        kernel = tf.transpose(kernel, (0, 2, 1, 3, 4, 5))
+        kernel = tf.reshape(kernel, (num_blocks, num_blocks, stride**2 * channels, filters))
+        behind = [
+            (out_pixels + num_blocks - 1) * stride - pixels
+            for out_pixels, pixels in zip(self.compute_output_shape(inputs.shape)[1:3], inputs.shape[1:3], strict=True)
+        ]
+        if any(behind):
+            inputs = tf.pad(inputs, [(0, 0), *((0, pixels) for pixels in behind), (0, 0)])
+        outputs = tf.nn.conv2d(tf.nn.space_to_depth(inputs, stride), kernel, 1, "VALID")
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
 
 
 class _Unchanged(layers.Layer):
@@ -217,7 +262,12 @@ def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]]) -> tf.Tensor:
         sizes: the old and the new size, in pixels, of height and width.
     """
     rows, columns = (tf.constant(_resizing_matrix(*pixels), maps.dtype) for pixels in sizes)
-    return tf.einsum("yh,nhwc,xw->nyxc", rows, maps, columns)
+    (height, new_height), (width, new_width) = sizes
+    channels = maps.shape[-1]
+    # Two products in this layout move no axis, as an einsum of all three factors would.
+    maps = tf.matmul(rows, tf.reshape(maps, (-1, height, width * channels)))
+    maps = tf.matmul(columns, tf.reshape(maps, (-1, width, channels)))
+    return tf.reshape(maps, (-1, new_height, new_width, channels))
 
 
 def _resizing_matrix(size: int, new_size: int) -> np.ndarray:

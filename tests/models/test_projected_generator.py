@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.symmetries import apply_symmetry
-from histogan_tf.models.projected_generator import LatentNoise, build_projected_generator, map_sizes
+from histogan_tf.models.projected_generator import LatentNoise, _Cropping2D, build_projected_generator, map_sizes
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,33 @@ def test_equal_seeds_make_equal_networks():
     for one, same in zip(weights(1), weights(1), strict=True):
         np.testing.assert_array_equal(one, same)
     assert any(not np.array_equal(one, other) for one, other in zip(weights(1), weights(2), strict=True))
+
+
+def test_maps_are_cut_in_training_as_in_inference():
+    maps = tf.random.stateless_normal((2, 6, 5, 3), (1, 2))
+    cut = _Cropping2D(((0, 1), (2, 0)))
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        in_training = cut(maps, training=True)
+    np.testing.assert_array_equal(in_training, maps[:, :5, 2:])
+    np.testing.assert_array_equal(in_training, cut(maps))
+    gradient = tape.gradient(in_training, maps, output_gradients=in_training)
+    np.testing.assert_array_equal(gradient, np.pad(maps[:, :5, 2:], [(0, 0), (0, 1), (2, 0), (0, 0)]))
+
+
+def test_a_step_has_no_slow_gradient_of_a_slice_of_maps():
+    generator = build_projected_generator(
+        (50, 50, 3), z_dim=6, gf_dim=1, max_gf_dim=2, is_turned=True, is_shifted=True, cpu_kernels=True
+    )
+
+    @tf.function
+    def gradients(z):
+        with tf.GradientTape() as tape:
+            images = generator({"z": z}, training=True)
+        return tape.gradient(images, generator.trainable_variables)
+
+    operations = gradients.get_concrete_function(tf.zeros((2, 6))).graph.get_operations()
+    kinds = [
+        operation.type for operation in operations if len(operation.outputs) and operation.outputs[0].shape.rank == 4
+    ]
+    assert "StridedSliceGrad" not in kinds and "Conv2DBackpropFilter" in kinds

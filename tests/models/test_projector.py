@@ -10,7 +10,7 @@ import tensorflow as tf
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbone_weights import load_backbone
 from histogan_tf.models.backbones import Preparation
-from histogan_tf.models.projector import FeatureProjector, _normalized, _resized, feature_shapes
+from histogan_tf.models.projector import FeatureProjector, _BlockConv2D, _normalized, _resized, feature_shapes
 
 
 @pytest.mark.parametrize(("size", "new_size"), [((5, 7), (12, 14)), ((16, 16), (6, 5)), ((4, 4), (4, 4))])
@@ -56,6 +56,26 @@ def test_statistics_of_batch_norm_are_merged_into_the_convolution_before_it(monk
     images = tf.random.stateless_normal((2, 32, 32, 3), (1, 2))
     expected = keras.Model(backbone.input, backbone.pyramid_outputs["P2"])(images, training=False)
     np.testing.assert_allclose(projector.stages[0](images), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(38, 38), (39, 22)])
+def test_the_first_convolution_is_the_same_on_blocks_of_pixels(size):
+    images = tf.random.stateless_normal((2, *size, 3), (1, 2))
+    plain, on_blocks = (make(8, 7, strides=2, padding="valid") for make in (keras.layers.Conv2D, _BlockConv2D))
+    for layer in (plain, on_blocks):
+        layer.build(images.shape)
+    on_blocks.set_weights([weight + 0.1 for weight in plain.get_weights()])
+    plain.set_weights(on_blocks.get_weights())
+    results = []
+    for layer in (plain, on_blocks):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+        upstream = tf.random.stateless_normal(outputs.shape, (3, 4))
+        results.append((outputs, tape.gradient(outputs, images, output_gradients=upstream)))
+    for expected, value in zip(*results, strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-5)
+    np.testing.assert_array_equal(on_blocks(images), plain(images))
 
 
 @pytest.mark.parametrize(
