@@ -122,8 +122,8 @@ def build_projected_generator(
     images = network.conv(hidden, image_shape[-1], "image")
     images = layers.Activation("tanh", dtype="float32", name="tanh")(images)
     if is_placed:
-        uses_products = cpu_kernels and not has_gpu()
-        images = Placement(shifts, is_turned, uses_products, dtype="float32", name="placement")(images, place)
+        placement = Placement(shifts, is_turned, network.is_for_cpu, dtype="float32", name="placement")
+        images = placement(images, place)
     return keras.Model(inputs, images, name="generator")
 
 
@@ -186,6 +186,9 @@ class _Cropping2D(layers.Cropping2D):
 class _GeneratorLayers:
     """Makes the layers of a generator, each from a seed of its own.
 
+    Attributes:
+        is_for_cpu: whether to choose what is faster on a CPU.
+
     Args:
         precision: a Keras dtype policy.
         seed: the seed of the initial weights.
@@ -195,6 +198,7 @@ class _GeneratorLayers:
 
     def __init__(self, precision: str, seed: int, sync_batch_norm: bool, cpu_kernels: bool) -> None:
         self._precision, self._sync_batch_norm = precision, sync_batch_norm
+        self.is_for_cpu = cpu_kernels and not has_gpu()
         self._classes = layer_classes(cpu_kernels)
         self._seeds = seeds_of_weights(seed, Purpose.GENERATOR_WEIGHTS)
         self._noise_seeds = seeds_of_weights(_NOISE_SEED, Purpose.GENERATOR_NOISE)
@@ -269,7 +273,8 @@ class _GeneratorLayers:
         hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
         margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
         if any(map(any, margins)):
-            hidden = _Cropping2D(margins, dtype=self._precision)(hidden)
+            crop = _Cropping2D if self.is_for_cpu else layers.Cropping2D
+            hidden = crop(margins, dtype=self._precision)(hidden)
         return hidden
 
     def excitation(self, coarse: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:

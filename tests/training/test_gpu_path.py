@@ -20,7 +20,7 @@ from tensorflow.python.util import _pywrap_determinism
 from histogan_tf.classifier import fine_tuning
 from histogan_tf.classifier.fine_tuning import FineTuner
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.models import cpu_kernels, resnet
+from histogan_tf.models import cpu_kernels, projected_generator, projector, resnet
 from histogan_tf.training.augmentation import POLICIES
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
@@ -89,7 +89,7 @@ def _determinism_stays() -> Iterator[None]:
 @pytest.fixture(params=STEPS)
 def step(request, monkeypatch, tiny_config) -> tuple[str, Any, tuple[Any, ...]]:
     """Each step as it is built for a GPU: its name, its trainer and its arguments."""
-    for module in (cpu_kernels, resnet, fine_tuning):
+    for module in (cpu_kernels, projected_generator, projector, resnet, fine_tuning):
         monkeypatch.setattr(module, "has_gpu", lambda: True)
     flags = ("--jit_compile", "--deterministic=false")  # XLA would refuse some steps
     trainer, batch = trainer_of(tiny_config(*STEPS[request.param], *flags))
