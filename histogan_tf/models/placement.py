@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import tensorflow as tf
 from keras import layers, ops
 
 from histogan_tf.metrics.symmetries import FLIP_LEFT_RIGHT, FLIP_UP_DOWN, TRANSPOSE, symmetries_that_fit
@@ -104,7 +105,8 @@ class Placement(layers.Layer):
             chosen.append(pixels + distance)
         images = _rows_and_columns(images, *chosen)
         if num_symmetries > TRANSPOSE:
-            images = ops.where(is_transposed[..., None, None], ops.transpose(images, (0, 2, 1, 3)), images)
+            transposed = ops.transpose(images, (0, 2, 1, 3))
+            images = tf.raw_ops.Select(condition=is_transposed[:, 0], x=transposed, y=images)
         return images
 
     def compute_output_shape(self, images_shape: tuple[int, ...], place_shape: tuple[int, ...]) -> tuple[int, ...]:
