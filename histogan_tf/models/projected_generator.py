@@ -163,7 +163,7 @@ class LatentNoise(layers.Layer):
         return maps_shape
 
 
-class _Cropping2D(layers.Cropping2D):
+class MapCropping2D(layers.Cropping2D):
     """Cropping by an operation whose gradient is padding with zeros.
 
     The gradient of Python's slices, which Keras uses, is a general operation that took a tenth of a training step.
@@ -273,7 +273,7 @@ class _GeneratorLayers:
         hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
         margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
         if any(map(any, margins)):
-            crop = _Cropping2D if self.is_for_cpu else layers.Cropping2D
+            crop = MapCropping2D if self.is_for_cpu else layers.Cropping2D
             hidden = crop(margins, dtype=self._precision)(hidden)
         return hidden
 

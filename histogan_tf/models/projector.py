@@ -66,7 +66,7 @@ class FeatureProjector(keras.Model):
         )
         self._preparation = preparation_of(weights)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
-        first_conv = functools.partial(_BlockConv2D, dtype=precision) if cpu_kernels and not has_gpu() else conv
+        first_conv = functools.partial(BlockConv2D, dtype=precision) if cpu_kernels and not has_gpu() else conv
         size = tuple(target for _, target in self._sizes)
         self.stages = _stages_of(backbone, max(stages), conv, first_conv, size)
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]
@@ -194,7 +194,7 @@ def _merge_batch_norms(
     return merged
 
 
-class _BlockConv2D(ReflectedConv2D):
+class BlockConv2D(ReflectedConv2D):
     """The first convolution of a ResNet, with kernels of 7x7 pixels and 3 channels and a stride of 2.
 
     In training it takes each block of 2x2 pixels for one pixel of 12 channels, so that its stride becomes 1. On a CPU,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.symmetries import apply_symmetry
-from histogan_tf.models.projected_generator import LatentNoise, _Cropping2D, build_projected_generator, map_sizes
+from histogan_tf.models.projected_generator import LatentNoise, MapCropping2D, build_projected_generator, map_sizes
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_equal_seeds_make_equal_networks():
 
 def test_maps_are_cut_in_training_as_in_inference():
     maps = tf.random.stateless_normal((2, 6, 5, 3), (1, 2))
-    cut = _Cropping2D(((0, 1), (2, 0)))
+    cut = MapCropping2D(((0, 1), (2, 0)))
     with tf.GradientTape() as tape:
         tape.watch(maps)
         in_training = cut(maps, training=True)

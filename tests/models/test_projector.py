@@ -10,7 +10,7 @@ import tensorflow as tf
 from histogan_tf.machine.randomness import Purpose, weight_seeds
 from histogan_tf.models.backbone_weights import load_backbone
 from histogan_tf.models.backbones import Preparation
-from histogan_tf.models.projector import FeatureProjector, _BlockConv2D, _normalized, _resized, feature_shapes
+from histogan_tf.models.projector import BlockConv2D, FeatureProjector, _normalized, _resized, feature_shapes
 
 
 @pytest.mark.parametrize(("size", "new_size"), [((5, 7), (12, 14)), ((16, 16), (6, 5)), ((4, 4), (4, 4))])
@@ -61,7 +61,7 @@ def test_statistics_of_batch_norm_are_merged_into_the_convolution_before_it(monk
 @pytest.mark.parametrize("size", [(38, 38), (39, 22)])
 def test_the_first_convolution_is_the_same_on_blocks_of_pixels(size):
     images = tf.random.stateless_normal((2, *size, 3), (1, 2))
-    plain, on_blocks = (make(8, 7, strides=2, padding="valid") for make in (keras.layers.Conv2D, _BlockConv2D))
+    plain, on_blocks = (make(8, 7, strides=2, padding="valid") for make in (keras.layers.Conv2D, BlockConv2D))
     for layer in (plain, on_blocks):
         layer.build(images.shape)
     on_blocks.set_weights([weight + 0.1 for weight in plain.get_weights()])
