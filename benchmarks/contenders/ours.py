@@ -123,6 +123,15 @@ class OurProjected(_Ours):
         known = random_images(_NUM_KNOWN_IMAGES, image_shape, seed=1)  # by which the modes are found
         self._trainer = ProjectedTrainer(config, known, None, 0)
 
+    def check(self, material: dict[str, Any]) -> list[dict[str, float]]:
+        """Returns the losses of the first steps, with the modes of `material`: those of another precision differ."""
+        modes, trainer = material["weights"]["modes"], self._trainer
+        for weight in trainer.mode_of_features.weights:
+            weight.assign(modes[weight.name])
+        for generator in (trainer.generator, trainer.sampled_generator):
+            generator.get_layer("mode").ends.assign(modes["ends"])
+        return super().check(material)
+
     def material(self) -> dict[str, Any]:
         """Returns what others need to make our first two steps: weights, images, and uniform and normal draws as used.
 

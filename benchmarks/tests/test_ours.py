@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from benchmarks.agreement import check_agreement
 from benchmarks.contenders.frozen_features import FeaturesOnce
-from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN
+from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN, OurProjected
 from benchmarks.workloads import WORKLOADS
 from histogan_tf.cli import command_line
 
@@ -23,6 +27,17 @@ def test_the_cpu_kernels_are_on_by_default_and_the_flag_turns_them_off(without_o
         trainer = ours(config, (side, side, 3))._trainer
         is_fast[flag] = {kind.startswith(("Fast", "Fused")) for kind in _normalizations(trainer)}
     assert is_fast == {"": {True}, "--cpu_kernels": {True}, "--nocpu_kernels": {False}}
+
+
+def test_a_projected_step_in_bfloat16_is_told_the_modes_of_float32(our_step):
+    ours = our_step("tissue")
+    config = dataclasses.replace(ours.arguments["config"], precision="bfloat16")
+    other = OurProjected(config, ours.arguments["image_shape"])
+    other._trainer.mode_of_features.centres.assign(tf.zeros_like(other._trainer.mode_of_features.centres))
+    check_agreement("ours", "bfloat16", ours.losses, other.check(ours.material))
+    weights = {weight.name: weight.numpy() for weight in other._trainer.mode_of_features.weights}
+    for name, values in weights.items():
+        np.testing.assert_array_equal(values, ours.material["weights"]["modes"][name])
 
 
 def test_frozen_features_come_from_the_backbone_of_the_configured_kernels():
