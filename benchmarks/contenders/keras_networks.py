@@ -57,7 +57,8 @@ def cyclegan_generator(config: Config, image_shape: tuple[int, int, int], policy
     x = layers.Conv2D(first, 7, name=f"c7s1-{first}-conv", dtype=policy)(x)
     x = layers.ReLU(dtype=policy)(_instance_norm(f"c7s1-{first}", policy)(x))
     for width in (2 * first, filters):
-        x = layers.Conv2D(width, 3, strides=2, padding="same", name=f"d{width}-conv", dtype=policy)(x)
+        x = layers.ZeroPadding2D(1, dtype=policy)(x)
+        x = layers.Conv2D(width, 3, strides=2, name=f"d{width}-conv", dtype=policy)(x)
         x = layers.ReLU(dtype=policy)(_instance_norm(f"d{width}", policy)(x))
     for block in range(1, config.num_blocks + 1):
         name_of = f"R{filters}-{block}"
@@ -66,7 +67,8 @@ def cyclegan_generator(config: Config, image_shape: tuple[int, int, int], policy
         y = layers.Conv2D(filters, 3, name=f"{name_of}b-conv", dtype=policy)(_reflect(y, [(1, 1)] * 2))
         x = layers.Add(dtype=policy)([x, _instance_norm(f"{name_of}b", policy)(y)])
     for width in (2 * first, first):
-        x = layers.Conv2DTranspose(width, 3, strides=2, padding="same", name=f"u{width}-conv", dtype=policy)(x)
+        x = layers.Conv2DTranspose(width, 3, strides=2, name=f"u{width}-conv", dtype=policy)(x)
+        x = layers.Cropping2D(((1, 0), (1, 0)), dtype=policy)(x)
         x = layers.ReLU(dtype=policy)(_instance_norm(f"u{width}", policy)(x))
     channels = image_shape[-1]
     x = layers.Conv2D(channels, 7, name=f"c7s1-{channels}-conv", dtype="float32")(_reflect(x, [(3, 3)] * 2))

@@ -1,7 +1,7 @@
 """Builds the same networks in PyTorch; with the same weights they compute the same as Keras's.
 
 Where the padding of an even size is uneven, TensorFlow puts the extra pixel at the end, torch at the beginning. So the
-layers here work on images turned by 180 degrees, with kernels turned by 180 degrees too. Then torch's own padding is
+DCGANs here work on images turned by 180 degrees, with kernels turned by 180 degrees too. Then torch's own padding is
 right, and nothing is padded or cut by hand.
 """
 
@@ -130,7 +130,7 @@ def cyclegan_generator(config: Config, image_shape: tuple[int, int, int]) -> _Tu
     layers.add_module("tanh", nn.Tanh())
     if margin:
         layers.add_module("crop", _Crop(margin))
-    return _Turned(layers, is_turned_in=True, is_turned_out=True)
+    return _Turned(layers)  # ours pads as the authors' code in PyTorch does, so nothing is turned
 
 
 def cyclegan_discriminator(config: Config, image_shape: tuple[int, int, int]) -> _Turned:
