@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from histogan_tf.classifier.transfer import train_classifier
@@ -53,7 +54,8 @@ class ClassifierStages(StageMaker):
             if makes_images and name in self.synthetic:
                 yield self._selection(name, rules, seed)
         for row in others:
-            yield self._classifier_stage(row, seed)
+            if seed in self._seeds_of(row):
+                yield self._classifier_stage(row, seed)
         for name in self._measured_sets if makes_images else ():
             yield self._synthesis_stage(name, seed)
             yield self._class_truth_stage(name, seed)
@@ -69,9 +71,20 @@ class ClassifierStages(StageMaker):
         names = ("classifier_size", "feature_layer", "center_crop")
         return {"weights": self._backbone, **{name: getattr(self._config, name) for name in names}}
 
+    def _seeds_of(self, row: Row) -> range:
+        """Returns the seeds of a row's repeats: where the network is tuned, which takes long, as few as of a GAN."""
+        return self._configs.seeds if row.fine_tune is None else self._configs.gan_seeds
+
     def needs_of_table(self) -> tuple[str, ...]:
         """Returns the names of the stages of the classifiers of all rows and repeats."""
-        return tuple(f"classifier-{row.name}-seed-{seed}" for seed in self._configs.seeds for row in self.rows)
+        return tuple(f"classifier-{row.name}-seed-{seed}" for row in self.rows for seed in self._seeds_of(row))
+
+    def runs(self) -> dict[Row, list[Path]]:
+        """Returns the run directories of the classifiers of each row, one for each of its repeats."""
+        return {
+            row: [self._configs.folder(seed) / f"classifier-{row.name}" for seed in self._seeds_of(row)]
+            for row in self.rows
+        }
 
     def sources(self, seed: int) -> tuple[str, ...]:
         """Returns the names of the stages that make the sets of synthetic images of a repeat."""
@@ -109,8 +122,11 @@ class ClassifierStages(StageMaker):
         name = f"classifier-{row.name}"
         output = f"seed-{seed}/{name}"
         # The features of real images are computed once for all rows; each other row adds those of its new images.
-        num_images = len(self._images.whole) if row.name == BASELINE else int(self._images.is_training.sum())
-        cost = functools.partial(classifier_cost, config, num_images * (config.views if row.perturbations else 1))
+        num_training = int(self._images.is_training.sum())
+        num_images = len(self._images.whole) if row.name == BASELINE else num_training
+        views = config.views if row.perturbations else 1
+        num_training *= 1 if row.images is None else 2
+        cost = functools.partial(classifier_cost, config, num_images * views, num_training * views)
         return Stage(f"{name}-seed-{seed}", "classify", settings, needs, (output,), train, can_resume=True, cost=cost)
 
     def _source_stage(self, images: str, seed: int) -> str:

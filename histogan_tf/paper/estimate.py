@@ -27,6 +27,9 @@ from histogan_tf.training.projected_step import projected_discriminators, projec
 
 _OVERHEAD_SECONDS = 5.0  # of every stage, for reading, compiling and drawing
 _ADAM_COPIES = 3  # numbers stored for each weight: the weight and its two moments
+# The multiply-adds of tuning with one image, in those of a forward pass: a backward pass takes twice as many, of the
+# last stage about half of that.
+_PASSES_OF_TUNING = {"last_stage": 2, "all": 3}
 _SHEET_BYTES = 1.5e6  # of sample sheets, loss plot and log
 
 
@@ -148,11 +151,22 @@ def sampling_cost(config: Config, image_set: ImageSet, num_images: int) -> Cost:
     return Cost(forward * num_images, float(np.prod(image_set.image_shape)) * num_images)
 
 
-def classifier_cost(config: Config, num_images: int) -> Cost:
-    """Estimates the cost of a classifier: the features of `num_images` new images; fitting the head takes seconds."""
+def classifier_cost(config: Config, num_images: int, num_training: int) -> Cost:
+    """Estimates the cost of a classifier: the features of new images, and the tuning of its network with --fine_tune.
+
+    Fitting the head takes seconds. Tuning may stop long before --epoch, which is not foreseen.
+
+    Args:
+        config: the settings of the classifier.
+        num_images: the number of images whose features no classifier has computed yet.
+        num_training: the number of images that it is trained on.
+    """
     forward, num_weights = _backbone_size(config.backbone, config.classifier_size)
     num_features = BACKBONES[config.backbone].num_features
-    return Cost(forward * num_images, 4.0 * (num_weights + num_features * num_images))
+    num_passes = num_images
+    if config.fine_tune != "none":
+        num_passes += _PASSES_OF_TUNING[config.fine_tune] * config.epoch * num_training
+    return Cost(forward * num_passes, 4.0 * (num_weights + num_features * num_images))
 
 
 @functools.lru_cache

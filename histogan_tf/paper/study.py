@@ -85,13 +85,12 @@ class Study(StageMaker):
         first = self._configs.seeds[0]
         yield from self._compare_stages()
         needs = self._classifiers.needs_of_table()
-        folders = [self._configs.folder(seed) for seed in self._configs.seeds]
+        folder = self._configs.folder(first)
         outputs = ("table1.json", "table1.csv")
-        settings = {"seed": self._config.seed, "repeats": len(folders), "intervals": INTERVALS}
+        settings = {"seed": self._config.seed, "repeats": len(self._configs.seeds), "intervals": INTERVALS}
         positive_class = self._images.whole.class_names[1]
-        run = functools.partial(
-            write_table, self._directory, folders, self._classifiers.rows, positive_class, seed=self._config.seed
-        )
+        runs = self._classifiers.runs()
+        run = functools.partial(write_table, self._directory, runs, positive_class, seed=self._config.seed)
         yield Stage("table", "table", settings, needs, outputs, run)
         needs = (
             "describe",
@@ -110,14 +109,14 @@ class Study(StageMaker):
         run = functools.partial(
             write_study_pictures,
             self._directory,
-            folders[0],
+            folder,
             self._images,
             self._classifiers.synthetic,
             drawn,
             self._config.seed,
         )
         yield Stage("pictures", "report", {"seed": self._config.seed}, pictures, (PICTURES,), run)
-        run = functools.partial(write_study_maps, self._directory, folders[0], self._images)
+        run = functools.partial(write_study_maps, self._directory, folder, self._images)
         yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
         needs += ("pictures", "maps")
         settings = {"command": command_line(self._config), "versions": versions()}

@@ -36,15 +36,13 @@ AT_RECALL = "specificity_at_real_recall"
 PUBLISHED = ("precision", "recall", "accuracy")
 
 
-def write_table(
-    directory: Path, folders: Sequence[Path], table_rows: Sequence[Row], positive_class: str, *, seed: int
-) -> None:
+def write_table(directory: Path, runs: Mapping[Row, Sequence[Path]], positive_class: str, *, seed: int) -> None:
     """Writes table1.json and table1.csv.
 
     Args:
         directory: the study's directory.
-        folders: the folders of the repeats, which hold the classifiers' runs.
-        table_rows: the rows of the table; the first is the baseline.
+        runs: the run directories of the classifiers of each row, one for each repeat; the first row is the baseline. A
+            row may have fewer repeats than the baseline: the first of them.
         positive_class: the name of label 1, which the metrics are about.
         seed: the seed of the bootstrap.
 
@@ -52,13 +50,10 @@ def write_table(
         UserError: if predictions are missing or damaged.
     """
     predictions = {
-        row.name: [read_predictions(folder / f"classifier-{row.name}" / "predictions.csv") for folder in folders]
-        for row in table_rows
+        row.name: [read_predictions(run / "predictions.csv") for run in of_row] for row, of_row in runs.items()
     }
-    num_images = {
-        row.name: [_num_training(folder / f"classifier-{row.name}") for folder in folders] for row in table_rows
-    }
-    table = make_table(table_rows, predictions, num_images, positive_class, seed=seed)
+    num_images = {row.name: [_num_training(run) for run in of_row] for row, of_row in runs.items()}
+    table = make_table(list(runs), predictions, num_images, positive_class, seed=seed)
     files.write_json(directory / "table1.json", table)
     _write_csv(directory / "table1.csv", table)
 
@@ -81,7 +76,8 @@ def make_table(
 
     Args:
         table_rows: the rows of the table; the first is the baseline.
-        predictions: for each row, by name, the predictions of its repeats; all for the same images in the same order.
+        predictions: for each row, by name, the predictions of its repeats; all for the same images in the same order. A
+            row may have fewer repeats than the baseline: the first of them.
         num_images: for each row, by name, the numbers of `real` and `synthetic` images that each repeat was trained on.
         positive_class: the name of label 1, which the metrics are about.
         seed: the seed of the bootstrap; that of Figure 7, so that the same metric has the same interval in both.
@@ -91,12 +87,12 @@ def make_table(
     for row in table_rows:
         for repeat in predictions[row.name]:
             assert np.array_equal(repeat.ids, reference.ids) and np.array_equal(repeat.labels, reference.labels)
-    baselines = [repeat.probabilities for repeat in predictions[BASELINE]]
     rows = []
     for row in table_rows:
         probabilities = [repeat.probabilities for repeat in predictions[row.name]]
+        baselines = [repeat.probabilities for repeat in predictions[BASELINE]][: len(probabilities)]
         num_empty = _num_without_images(row, num_images[row.name])
-        is_empty, is_compared = num_empty == len(baselines), row.name != BASELINE
+        is_empty, is_compared = num_empty == len(probabilities), row.name != BASELINE
         rows.append(
             {
                 "name": row.name,
@@ -117,7 +113,7 @@ def make_table(
         "positive_class": positive_class,
         "num_validation": len(reference.ids),
         "num_validation_patients": None if groups is None else len(np.unique(groups)),
-        "num_repeats": len(baselines),
+        "num_repeats": len(predictions[BASELINE]),
         "threshold": THRESHOLD,
         "intervals": interval_method(groups),
         "rows": rows,

@@ -31,12 +31,15 @@ def test_cost_of_training_grows_with_steps_and_is_cut_by_max_steps():
 
 
 def test_cost_of_features_is_of_images_area_and_network():
-    def cost(size: int, num_images: int, backbone: str = "resnet18") -> float:
-        flags = [f"--classifier_size={size}", f"--backbone={backbone}"]
+    def cost(size: int, num_images: int, backbone: str = "resnet18", fine_tune: str = "none") -> float:
+        flags = [f"--classifier_size={size}", f"--backbone={backbone}", f"--fine_tune={fine_tune}", "--epoch=3"]
         config = command_line.parse(["main.py", "--model=resnet18", *flags])
-        return classifier_cost(config, num_images).multiply_adds
+        return classifier_cost(config, num_images, num_training=2).multiply_adds
 
     # torchvision's documentation gives 1.81e9 for one image, with half a million for the layer of the 1,000 classes.
     assert cost(224, 10) == pytest.approx(1.81e10, rel=0.01)
     assert cost(64, 10) == pytest.approx(cost(32, 10) * 4)
     assert cost(32, 1, "vgg16") > 5 * cost(32, 1)
+    # Tuning passes through the network forwards and backwards in each epoch, however many features are new.
+    assert cost(32, 10, fine_tune="all") == pytest.approx(cost(32, 10) + 3 * 3 * cost(32, 2))
+    assert cost(32, 10, fine_tune="last_stage") == pytest.approx(cost(32, 10) + 3 * 2 * cost(32, 2))

@@ -142,6 +142,9 @@ def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_
     for seed, source in ((42, 42), (43, 43), (44, 42)):  # they take turns
         assert stages[f"classifier-dcgan-seed-{seed}"].needs == ("split", f"generate-dcgan-seed-{source}")
         assert stages[f"classifier-dcgan-seed-{seed}"].outputs == (f"seed-{seed}/classifier-dcgan",)
+    # The network is tuned as often as GANs are trained, because that takes long, too.
+    tuned = {name for name in stages if name.startswith("classifier-fine-tuned-")}
+    assert tuned == {f"classifier-fine-tuned-seed-{seed}" for seed in (42, 43)} == tuned & set(stages["table"].needs)
     assert not [name for name in stages if "ccan" in name or "small" in name or "cyclegan" in name]
     assert {f"classifier-{row}-seed-42" for row in ("real", "dcgan", "dcgan-and-real")} == set(stages["compare"].needs)
     with pytest.raises(UserError, match="--gan_repeats=3 is more than --repeats=2: give at most as many"):

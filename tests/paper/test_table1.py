@@ -101,6 +101,20 @@ def test_differences_and_mcnemars_test_are_of_the_same_repeat_of_real(made):
     assert row["against_real"]["mcnemar"][1]["p_value"] == test.p_value
 
 
+def test_a_row_with_fewer_repeats_is_compared_with_the_same_repeats_of_real(made):
+    found, whole = made
+    tuned = "fine-tuned"
+    fewer = {name: runs[:1] if name == tuned else runs for name, runs in found.items()}
+    counts = {name: [{"real": 10, "synthetic": 1}] * len(runs) for name, runs in fewer.items()}
+    table = make_table(ROWS, fewer, counts, "idc", seed=42)
+    assert table["num_repeats"] == 2
+    row, of_two = (next(row for row in made["rows"] if row["name"] == tuned) for made in (table, whole))
+    assert row["metrics"]["recall"]["repeats"] == of_two["metrics"]["recall"]["repeats"][:1]
+    difference, difference_of_two = (made["against_real"]["differences"]["recall"] for made in (row, of_two))
+    assert difference["repeats"] == difference_of_two["repeats"][:1] and difference["value"] is not None
+    assert len(row["against_real"]["mcnemar"]) == 1
+
+
 def test_one_patient_leaves_every_interval_and_effect_untold():
     groups = np.full(NUM_IMAGES, "p0")
     found = {row.name: [predictions(number, 0, groups)] for number, row in enumerate(ROWS)}
