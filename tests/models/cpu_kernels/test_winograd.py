@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, axes_of, faster_than_plain
+from histogan_tf.models.cpu_kernels import winograd as algorithm
+from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, faster_than_plain
+from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 
 RESIDUAL_BLOCK = {"size": (15, 15), "kernel_size": (3, 3), "stride": 1, "padding": "VALID"}
 
@@ -92,3 +94,131 @@ def test_where_it_is_faster_float32_comes_as_near_as_documented(shape, num_image
 )
 def test_elsewhere_a_plain_convolution_is_left_alone(shape, num_images, channels, filters):
     assert faster_than_plain(_axes(**shape), num_images, channels, filters) is None
+
+
+def _both_directions(size, kernel_size, stride, padding, dtype=tf.float32):
+    """The algorithm for one shape, and for each direction its name, its direction, its maps and a kernel."""
+    axes = _axes(size, kernel_size, stride, padding)
+    winograd = WinogradConvolution(axes, 3)
+    kernel = _random(1, (*kernel_size, 8, 16), dtype)
+    inputs = _random(0, (2, *size, 8), dtype)
+    maps = _random(2, (2, *(axis.out_pixels for axis in axes), 16), dtype)
+    ways = [("convolve", winograd._direction, inputs), ("convolve_transposed", winograd._direction.adjoint, maps)]
+    return winograd, kernel, ways
+
+
+def _all_at_once(winograd, direction):
+    """The algorithm with all rows together and the whole kernel, which TensorFlow differentiates."""
+
+    def compute(maps, kernel):
+        down, _ = winograd._num_products
+        columns = algorithm._transform_columns(maps, direction)
+        factors = winograd._take_forth(columns, maps, direction, algorithm._Rows(0, down, 0))
+        matrix = tf.constant(np.kron(*winograd._of_kernel), kernel.dtype)
+        of_kernel = tf.reshape(tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1))), (-1, *kernel.shape[2:]))
+        products = tf.matmul(factors, of_kernel, transpose_b=direction.is_transposed)
+        return algorithm._maps_of([winograd._take_back(products, direction)], direction, len(maps))
+
+    return compute
+
+
+@pytest.mark.parametrize("most_values", [1, 2**24])
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride", "padding"),
+    [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME"), ((7, 9), (5, 5), 3, "VALID")],
+)
+def test_rows_computed_in_parts_change_no_bit(size, kernel_size, stride, padding, most_values, monkeypatch):
+    monkeypatch.setattr(algorithm, "_MOST_VALUES_FORTH", most_values)
+    monkeypatch.setattr(algorithm, "_MOST_VALUES_BACK", most_values)
+    winograd, kernel, ways = _both_directions(size, kernel_size, stride, padding)
+    num_rows = winograd._num_products[0] if most_values == 1 else min(stride, kernel_size[0])
+    for name, direction, maps in ways:
+        assert len(winograd._parts(maps, kernel, most_values)) == num_rows
+        found = tf.function(_outputs_and_gradients)(getattr(winograd, name), maps, kernel)
+        expected = tf.function(_outputs_and_gradients)(_all_at_once(winograd, direction), maps, kernel)
+        for mine, whole in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine, whole)
+
+
+def test_parts_hold_as_few_values_as_asked_for(monkeypatch):
+    winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
+    _, _, inputs = ways[0]
+    in_row = winograd._num_products[1] * 8 * 16  # of the kernel's factors; tiles are few
+    assert winograd._parts(inputs, kernel, 2 * in_row) == [(0, 1, 0), (1, 3, 0), (3, 5, 0), (5, 7, 1), (7, 9, 1)]
+    assert winograd._parts(inputs, kernel, 5 * in_row) == [(0, 5, 0), (5, 9, 1)]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride", "padding"), [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME")]
+)
+def test_gradients_can_be_differentiated(size, kernel_size, stride, padding):
+    winograd, kernel, ways = _both_directions(size, kernel_size, stride, padding, tf.float64)
+    inputs_shape = ways[0][2].shape
+
+    def second_gradients(convolve, maps):
+        with tf.GradientTape() as outer:
+            outer.watch([maps, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch([maps, kernel])
+                outputs = tf.tanh(convolve(maps, kernel))
+            penalty = tf.add_n([tf.reduce_sum(gradient**2) for gradient in inner.gradient(outputs, [maps, kernel])])
+        return outer.gradient(penalty, [maps, kernel])
+
+    plain = {
+        "convolve": lambda maps, kernel: tf.nn.conv2d(maps, kernel, stride, padding),
+        "convolve_transposed": lambda maps, kernel: tf.nn.conv2d_transpose(maps, kernel, inputs_shape, stride, padding),
+    }
+    for name, _, maps in ways:
+        found, expected = (second_gradients(way, maps) for way in (getattr(winograd, name), plain[name]))
+        for mine, theirs in zip(found, expected, strict=True):
+            assert float(tf.norm(mine - theirs) / tf.norm(theirs)) < 1e-11
+
+
+@pytest.mark.parametrize("is_kernel_wanted", [True, False])
+def test_the_gradient_of_a_kernel_is_only_computed_where_it_is_asked_for(is_kernel_wanted):
+    winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
+    for name, _, maps in ways:
+
+        @tf.function
+        def gradients(maps, kernel, name=name):
+            with tf.GradientTape() as tape:
+                tape.watch([maps, kernel])
+                outputs = getattr(winograd, name)(maps, kernel)
+            return tape.gradient(outputs, [maps, kernel] if is_kernel_wanted else [maps])
+
+        graph = gradients.get_concrete_function(maps, kernel).graph
+        needed, waiting = set(), [output.op for output in graph.outputs]
+        while waiting:
+            operation = waiting.pop()
+            if operation not in needed:
+                needed.add(operation)
+                waiting += [*(tensor.op for tensor in operation.inputs), *operation.control_inputs]
+        # The products of inputs and gradients of outputs, one for each of the two kernels of stride 1.
+        of_kernel = [one for one in needed if one.type == "BatchMatMulV2" and one.get_attr("adj_x")]
+        assert len(of_kernel) == (2 if is_kernel_wanted else 0)
+
+
+def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass():
+    winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
+
+    def largest_kept(convolve, maps):
+        """The number of values of the largest tensor of the forward pass that the backward pass reads."""
+        forward = set()
+
+        @tf.function
+        def gradients(maps, kernel):
+            with tf.GradientTape() as tape:
+                tape.watch([maps, kernel])
+                outputs = convolve(maps, kernel)
+            forward.update(operation.name for operation in outputs.graph.get_operations())
+            return tape.gradient(outputs, [maps, kernel])
+
+        operations = gradients.get_concrete_function(maps, kernel).graph.get_operations()
+        backward = [operation for operation in operations if operation.name not in forward]
+        read = {tensor.ref() for operation in backward for tensor in operation.inputs if tensor.op.name in forward}
+        return max(tensor.deref().shape.num_elements() for tensor in read)
+
+    for name, direction, maps in ways:
+        plain = max(np.size(maps), np.size(kernel))
+        assert largest_kept(getattr(winograd, name), maps) == plain
+        assert largest_kept(_all_at_once(winograd, direction), maps) > 3 * plain
