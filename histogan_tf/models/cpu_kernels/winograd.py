@@ -15,10 +15,12 @@ at most 1e-5 of their norm, and gradients of kernels, which are sums over all pi
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +38,24 @@ _MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or produc
 # float32 values of a kernel's factors, of inputs' factors or of products that are computed at a time. A forward pass is
 # fastest where they stay in the processor's cache; a backward pass where each part of the kernel is in one piece.
 _MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
+
+
+_kernels_are_fixed = contextvars.ContextVar("kernels_are_fixed", default=False)
+
+
+@contextlib.contextmanager
+def fixed_kernels() -> Iterator[None]:
+    """Saves time where layers are called whose kernels need no gradient.
+
+    Layers that are called in the `with` block keep their transformed kernels for the backward pass, unless these are
+    very large. Elsewhere the backward pass transforms kernels again, so that less memory is taken. The results are the
+    same, bit by bit.
+    """
+    token = _kernels_are_fixed.set(True)
+    try:
+        yield
+    finally:
+        _kernels_are_fixed.reset(token)
 
 
 @functools.cache
@@ -157,6 +177,9 @@ class WinogradConvolution:
         return self._differentiable(maps, kernel, self._direction.adjoint)
 
     def _differentiable(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
+        if _kernels_are_fixed.get() and self._num_products[0] * self._values_in_row(maps, kernel) <= _MOST_VALUES_BACK:
+            return self._outputs_at_once(maps, kernel, direction)
+
         @tf.custom_gradient
         def compute(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
             def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -166,13 +189,27 @@ class WinogradConvolution:
 
         return compute(maps, kernel)
 
+    def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
+        """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
+        (kernel,) = _after(maps, kernel)
+        matrix = _constant(np.kron(*self._of_kernel), kernel)
+        kernel_factors = tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1)))
+        kernel_factors = tf.reshape(kernel_factors, (-1, *kernel.shape[2:]))
+        rows = _Rows(0, self._num_products[0], 0)
+        factors = self._take_forth(_transform_columns(maps, direction), maps, direction, rows)
+        products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
+        return _maps_of([self._take_back(products, direction)], direction, maps.shape[0])
+
     def _outputs(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
         done = columns = _transform_columns(maps, direction)
-        rows = []
+        rows, phase = [], None
         for part in self._parts(maps, kernel, _MOST_VALUES_FORTH):
             columns, kernel = _after(done, columns, kernel)
+            if part.phase != phase:
+                phase, taps = part.phase, self._taps(kernel, part.phase)
+            (taps,) = _after(done, taps)
             factors = self._take_forth(columns, maps, direction, part)
-            products = tf.matmul(factors, self._kernel_factors(kernel, part), transpose_b=direction.is_transposed)
+            products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
             done = self._take_back(products, direction)
             rows.append(done)
         return _maps_of(rows, direction, maps.shape[0])
@@ -189,7 +226,8 @@ class WinogradConvolution:
         for part in parts:
             of_columns, kernel = _after(done, of_columns, kernel)
             of_products = self._take_forth(of_columns, upstream, adjoint, part)
-            of_factors = tf.matmul(of_products, self._kernel_factors(kernel, part), transpose_b=adjoint.is_transposed)
+            kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
+            of_factors = tf.matmul(of_products, kernel_factors, transpose_b=adjoint.is_transposed)
             done = self._take_back(of_factors, adjoint)
             rows.append(done)
             # The lines above wait for none of those below: TensorFlow leaves these out where nobody asks for the
@@ -203,10 +241,7 @@ class WinogradConvolution:
 
     def _parts(self, maps: tf.Tensor, kernel: tf.Tensor, most_values: int) -> list[_Rows]:
         """Returns the rows that are computed at a time, so that none of their tensors has more than `most_values`."""
-        *_, channels, filters = kernel.shape
-        num_tiles = maps.shape[0] * math.prod(self._num_tiles)
-        in_row = self._num_products[1] * max(channels * filters, num_tiles * max(channels, filters))
-        most_rows = max(1, most_values // in_row)
+        most_rows = max(1, most_values // self._values_in_row(maps, kernel))
         parts, first = [], 0
         for phase, taps in enumerate(self._vertical.phases):
             num_rows = self._tile + taps - 1
@@ -216,13 +251,22 @@ class WinogradConvolution:
             first += num_rows
         return parts
 
-    def _kernel_factors(self, kernel: tf.Tensor, rows: _Rows) -> tf.Tensor:
-        """Transforms a kernel to its factors for some rows, (products, channels, filters)."""
-        taps = kernel
-        if len(self._vertical.phases) > 1:
-            taps = tf.gather(kernel, self._vertical.taps_of(rows.phase))  # a strided slice takes many times as long
-        matrix = _constant(self._kernel_matrix(rows), kernel)
-        return tf.reshape(tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1))), (-1, *kernel.shape[2:]))
+    def _values_in_row(self, maps: tf.Tensor, kernel: tf.Tensor) -> int:
+        """Returns how many values one row of products takes: of the kernel's factors, or of those of maps if more."""
+        *_, channels, filters = kernel.shape
+        num_tiles = maps.shape[0] * math.prod(self._num_tiles)
+        return self._num_products[1] * max(channels * filters, num_tiles * max(channels, filters))
+
+    def _taps(self, kernel: tf.Tensor, phase: int) -> tf.Tensor:
+        """Returns one of the kernels of stride 1 into which a kernel is split along the vertical axis."""
+        if len(self._vertical.phases) == 1:
+            return kernel
+        return tf.gather(kernel, self._vertical.taps_of(phase))  # a strided slice takes many times as long
+
+    def _kernel_factors(self, taps: tf.Tensor, rows: _Rows) -> tf.Tensor:
+        """Transforms a kernel of stride 1 to its factors for some rows, (products, channels, filters)."""
+        matrix = _constant(self._kernel_matrix(rows), taps)
+        return tf.reshape(tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1))), (-1, *taps.shape[2:]))
 
     def _gradient_of_kernel(
         self, of_factors: Sequence[tf.Tensor], parts: Sequence[_Rows], kernel_shape: Sequence[int]

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -107,19 +109,9 @@ def _both_directions(size, kernel_size, stride, padding, dtype=tf.float32):
     return winograd, kernel, ways
 
 
-def _all_at_once(winograd, direction):
-    """The algorithm with all rows together and the whole kernel, which TensorFlow differentiates."""
-
-    def compute(maps, kernel):
-        down, _ = winograd._num_products
-        columns = algorithm._transform_columns(maps, direction)
-        factors = winograd._take_forth(columns, maps, direction, algorithm._Rows(0, down, 0))
-        matrix = tf.constant(np.kron(*winograd._of_kernel), kernel.dtype)
-        of_kernel = tf.reshape(tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1))), (-1, *kernel.shape[2:]))
-        products = tf.matmul(factors, of_kernel, transpose_b=direction.is_transposed)
-        return algorithm._maps_of([winograd._take_back(products, direction)], direction, len(maps))
-
-    return compute
+def _at_once(winograd, direction):
+    """The algorithm with all rows together, which TensorFlow differentiates."""
+    return lambda maps, kernel: winograd._outputs_at_once(maps, kernel, direction)
 
 
 @pytest.mark.parametrize("most_values", [1, 2**24])
@@ -135,7 +127,7 @@ def test_rows_computed_in_parts_change_no_bit(size, kernel_size, stride, padding
     for name, direction, maps in ways:
         assert len(winograd._parts(maps, kernel, most_values)) == num_rows
         found = tf.function(_outputs_and_gradients)(getattr(winograd, name), maps, kernel)
-        expected = tf.function(_outputs_and_gradients)(_all_at_once(winograd, direction), maps, kernel)
+        expected = tf.function(_outputs_and_gradients)(_at_once(winograd, direction), maps, kernel)
         for mine, whole in zip(found, expected, strict=True):
             np.testing.assert_array_equal(mine, whole)
 
@@ -221,4 +213,33 @@ def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass():
     for name, direction, maps in ways:
         plain = max(np.size(maps), np.size(kernel))
         assert largest_kept(getattr(winograd, name), maps) == plain
-        assert largest_kept(_all_at_once(winograd, direction), maps) > 3 * plain
+        assert largest_kept(_at_once(winograd, direction), maps) > 3 * plain
+
+
+def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatch):
+    winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
+    for name, _, maps in ways:
+
+        def transforms_and_results(is_fixed, name=name, maps=maps):
+            """How many times a kernel is transformed, the outputs, and the gradient of the maps."""
+
+            @tf.function
+            def compute(maps, kernel):
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(maps)
+                    with algorithm.fixed_kernels() if is_fixed else contextlib.nullcontext():
+                        outputs = getattr(winograd, name)(maps, kernel)
+                return outputs, tape.gradient(outputs, maps)
+
+            operations = compute.get_concrete_function(maps, kernel).graph.get_operations()
+            of_kernel = [one for one in operations if one.type == "MatMul" and one.outputs[0].shape[-1] == 8 * 16]
+            return len(of_kernel), compute(maps, kernel)
+
+        num_fixed, fixed = transforms_and_results(is_fixed=True)
+        num_others, others = transforms_and_results(is_fixed=False)
+        assert num_fixed == 1 < num_others
+        for mine, theirs in zip(fixed, others, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        with monkeypatch.context() as patch:
+            patch.setattr(algorithm, "_MOST_VALUES_BACK", 2**10)
+            assert transforms_and_results(is_fixed=True)[0] > 1
