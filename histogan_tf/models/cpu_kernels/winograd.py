@@ -21,12 +21,18 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.winograd_matrices import POINTS, Axis, for_all_tiles, strided_filtering
+from histogan_tf.models.cpu_kernels.winograd_matrices import (
+    POINTS,
+    Axis,
+    ProductRows,
+    Transforms,
+    for_all_tiles,
+    strided_filtering,
+)
 
 _TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, that are tried
 # Costs on a CPU with AVX-512, in units of one multiplication of a plain convolution: of one multiplication of ours, of
@@ -39,6 +45,8 @@ _MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or produc
 # fastest where they stay in the processor's cache; a backward pass where each part of the kernel is in one piece.
 _MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
 
+# Factors of maps are kept for the backward pass if transforming them costs more than this share of their products.
+_MOST_COST_OF_TRANSFORM = 0.25
 
 _kernels_are_fixed = contextvars.ContextVar("kernels_are_fixed", default=False)
 
@@ -90,46 +98,13 @@ def faster_than_plain(
     return WinogradConvolution(axes, best) if best and cost(best) * _LEAST_GAIN < plain else None
 
 
-class _Rows(NamedTuple):
-    """Neighbouring rows of the products of a tile, which are computed together.
-
-    Attributes:
-        first: the first row.
-        stop: the row after the last.
-        phase: the number of the kernel of stride 1, see `Axis.phases`, that the rows belong to.
-    """
-
-    first: int
-    stop: int
-    phase: int
-
-
-class _Direction(NamedTuple):
-    """The matrices that transform feature maps before the multiplications, and products after them.
-
-    Attributes:
-        forth: (products * tiles, pixels), for the vertical and the horizontal axis.
-        back: (pixels, products * tiles), for the vertical and the horizontal axis.
-        is_transposed: whether the factors of the kernel are transposed, as in a transposed convolution.
-    """
-
-    forth: Sequence[np.ndarray]
-    back: Sequence[np.ndarray]
-    is_transposed: bool
-
-    @property
-    def adjoint(self) -> _Direction:
-        """The direction in which the gradients of the maps are computed, from those of the outputs."""
-        forth, back = ([matrix.T for matrix in matrices] for matrices in (self.back, self.forth))
-        return _Direction(forth, back, not self.is_transposed)
-
-
 class WinogradConvolution:
     """Winograd's algorithm for one shape of convolution, and for the transposed convolution of the same shape.
 
-    Transformed values take several times the memory of the maps and the kernel. Therefore a forward pass keeps only the
-    maps and the kernel for the backward pass, which transforms them again, and both compute some rows of the products
-    at a time. Each number is the same sum as if all were computed together, so that parts change no bit of the results.
+    Transformed values take several times the memory of the maps and the kernel. Therefore a forward pass keeps the maps
+    and the kernel for the backward pass, which transforms them again; only factors that cost much are kept, see
+    `_kept_factors`. Both passes compute some rows of the products at a time. Each number is the same sum as if all were
+    computed together, so that neither changes a bit of the results.
 
     Args:
         axes: the vertical and the horizontal axis.
@@ -150,7 +125,7 @@ class WinogradConvolution:
             of_inputs.append(of_reflected @ np.eye(axis.pixels)[mirrored])
             of_products.append(for_all_tiles(products.T, num_tiles, tile, 0, axis.out_pixels).T)
             self._of_kernel.append(kernel)
-        self._direction = _Direction(of_inputs, of_products, is_transposed=False)
+        self._direction = Transforms(of_inputs, of_products, is_transposed=False)
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Computes `tf.nn.conv2d` of the inputs, after the reflection of the axes.
@@ -176,51 +151,71 @@ class WinogradConvolution:
         """
         return self._differentiable(maps, kernel, self._direction.adjoint)
 
-    def _differentiable(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
+    def _differentiable(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
         if _kernels_are_fixed.get() and self._num_products[0] * self._values_in_row(maps, kernel) <= _MOST_VALUES_BACK:
             return self._outputs_at_once(maps, kernel, direction)
 
         @tf.custom_gradient
-        def compute(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-            def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return self._gradients(maps, kernel, upstream, direction)
+        def compute(maps: tf.Tensor, kernel: tf.Tensor, *kept: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+                of_maps, of_kernel = self._gradients(maps, kernel, kept, upstream, direction)
+                return of_maps, of_kernel, *(None for _ in kept)  # that of the maps is all of it
 
-            return self._outputs(maps, kernel, direction), gradients
+            return self._outputs(maps, kernel, kept, direction), gradients
 
-        return compute(maps, kernel)
+        return compute(maps, kernel, *self._kept_factors(maps, kernel, direction))
 
-    def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
+    def _kept_factors(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> list[tf.Tensor]:
+        """Returns the factors of the maps if computing them twice would take too long, and nothing otherwise.
+
+        For each factor, the second transform makes as many multiplications as an axis has pixels, and the product as
+        many as there are channels of outputs.
+        """
+        num_pixels, num_channels = direction.forth[1].shape[1], kernel.shape[2 if direction.is_transposed else 3]
+        if num_pixels <= _MOST_COST_OF_TRANSFORM * num_channels:
+            return []
+        rows = ProductRows(0, self._num_products[0], 0)
+        return [self._take_forth(_transform_columns(maps, direction), maps, direction, rows)]
+
+    def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
         """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
         (kernel,) = _after(maps, kernel)
         matrix = _constant(np.kron(*self._of_kernel), kernel)
         kernel_factors = tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1)))
         kernel_factors = tf.reshape(kernel_factors, (-1, *kernel.shape[2:]))
-        rows = _Rows(0, self._num_products[0], 0)
+        rows = ProductRows(0, self._num_products[0], 0)
         factors = self._take_forth(_transform_columns(maps, direction), maps, direction, rows)
         products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
         return _maps_of([self._take_back(products, direction)], direction, maps.shape[0])
 
-    def _outputs(self, maps: tf.Tensor, kernel: tf.Tensor, direction: _Direction) -> tf.Tensor:
-        done = columns = _transform_columns(maps, direction)
+    def _outputs(
+        self, maps: tf.Tensor, kernel: tf.Tensor, kept: Sequence[tf.Tensor], direction: Transforms
+    ) -> tf.Tensor:
+        done = columns = kept[0] if kept else _transform_columns(maps, direction)
         rows, phase = [], None
         for part in self._parts(maps, kernel, _MOST_VALUES_FORTH):
             columns, kernel = _after(done, columns, kernel)
             if part.phase != phase:
                 phase, taps = part.phase, self._taps(kernel, part.phase)
             (taps,) = _after(done, taps)
-            factors = self._take_forth(columns, maps, direction, part)
+            factors = self._factors(columns, kept, maps, direction, part)
             products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
             done = self._take_back(products, direction)
             rows.append(done)
         return _maps_of(rows, direction, maps.shape[0])
 
     def _gradients(
-        self, maps: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, direction: _Direction
+        self,
+        maps: tf.Tensor,
+        kernel: tf.Tensor,
+        kept: Sequence[tf.Tensor],
+        upstream: tf.Tensor,
+        direction: Transforms,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the gradients of the maps and of the kernel, given that of the outputs."""
         adjoint = direction.adjoint
         done = of_columns = _transform_columns(upstream, adjoint)
-        columns = _transform_columns(*_after(done, maps), direction)
+        columns = kept[0] if kept else _transform_columns(*_after(done, maps), direction)
         parts = self._parts(maps, kernel, _MOST_VALUES_BACK)
         rows, of_kernel_factors = [], []
         for part in parts:
@@ -233,13 +228,13 @@ class WinogradConvolution:
             # The lines above wait for none of those below: TensorFlow leaves these out where nobody asks for the
             # gradient of the kernel.
             (columns,) = _after(done, columns)
-            factors = self._take_forth(columns, maps, direction, part)
+            factors = self._factors(columns, kept, maps, direction, part)
             pair = (of_products, factors) if direction.is_transposed else (factors, of_products)
             of_kernel_factors.append(tf.matmul(*pair, transpose_a=True))
         of_kernel = self._gradient_of_kernel(of_kernel_factors, parts, kernel.shape)
         return _maps_of(rows, adjoint, maps.shape[0]), of_kernel
 
-    def _parts(self, maps: tf.Tensor, kernel: tf.Tensor, most_values: int) -> list[_Rows]:
+    def _parts(self, maps: tf.Tensor, kernel: tf.Tensor, most_values: int) -> list[ProductRows]:
         """Returns the rows that are computed at a time, so that none of their tensors has more than `most_values`."""
         most_rows = max(1, most_values // self._values_in_row(maps, kernel))
         parts, first = [], 0
@@ -247,7 +242,7 @@ class WinogradConvolution:
             num_rows = self._tile + taps - 1
             num_parts = -(-num_rows // most_rows)
             edges = [first + num_rows * number // num_parts for number in range(num_parts + 1)]
-            parts += [_Rows(*edge, phase) for edge in itertools.pairwise(edges)]
+            parts += [ProductRows(*edge, phase) for edge in itertools.pairwise(edges)]
             first += num_rows
         return parts
 
@@ -263,13 +258,13 @@ class WinogradConvolution:
             return kernel
         return tf.gather(kernel, self._vertical.taps_of(phase))  # a strided slice takes many times as long
 
-    def _kernel_factors(self, taps: tf.Tensor, rows: _Rows) -> tf.Tensor:
+    def _kernel_factors(self, taps: tf.Tensor, rows: ProductRows) -> tf.Tensor:
         """Transforms a kernel of stride 1 to its factors for some rows, (products, channels, filters)."""
         matrix = _constant(self._kernel_matrix(rows), taps)
         return tf.reshape(tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1))), (-1, *taps.shape[2:]))
 
     def _gradient_of_kernel(
-        self, of_factors: Sequence[tf.Tensor], parts: Sequence[_Rows], kernel_shape: Sequence[int]
+        self, of_factors: Sequence[tf.Tensor], parts: Sequence[ProductRows], kernel_shape: Sequence[int]
     ) -> tf.Tensor:
         """Returns the gradient of a kernel, given those of its factors for all parts of the rows."""
         _, width, channels, filters = kernel_shape
@@ -277,17 +272,28 @@ class WinogradConvolution:
         for phase in range(len(self._vertical.phases)):
             own = [number for number, part in enumerate(parts) if part.phase == phase]
             of_rows = _joined([of_factors[number] for number in own])
-            matrix = _constant(self._kernel_matrix(_Rows(parts[own[0]].first, parts[own[-1]].stop, phase)), of_rows)
+            matrix = _constant(
+                self._kernel_matrix(ProductRows(parts[own[0]].first, parts[own[-1]].stop, phase)), of_rows
+            )
             of_phase = tf.matmul(matrix, tf.reshape(of_rows, (matrix.shape[0], -1)), transpose_a=True)
             places.append(self._vertical.taps_of(phase))
             of_taps.append(tf.reshape(of_phase, (-1, width, channels, filters)))
         return of_taps[0] if len(of_taps) == 1 else tf.dynamic_stitch(places, of_taps)
 
-    def _kernel_matrix(self, rows: _Rows) -> np.ndarray:
+    def _kernel_matrix(self, rows: ProductRows) -> np.ndarray:
         vertical, horizontal = self._of_kernel
         return np.kron(vertical[rows.first : rows.stop, rows.phase :: self._vertical.stride], horizontal)
 
-    def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: _Direction, rows: _Rows) -> tf.Tensor:
+    def _factors(
+        self, columns: tf.Tensor, kept: Sequence[tf.Tensor], maps: tf.Tensor, direction: Transforms, rows: ProductRows
+    ) -> tf.Tensor:
+        """Returns the factors of the maps for some rows; `columns` are the factors themselves if these are kept."""
+        if kept:
+            right = self._num_products[1]
+            return columns[rows.first * right : rows.stop * right]
+        return self._take_forth(columns, maps, direction, rows)
+
+    def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: Transforms, rows: ProductRows) -> tf.Tensor:
         """Transforms feature maps, of which the columns are transformed already, to their factors for some rows.
 
         Args:
@@ -308,7 +314,7 @@ class WinogradConvolution:
         factors = tf.transpose(factors, (0, 2, 1, 3))
         return tf.reshape(factors, ((rows.stop - rows.first) * right, -1, channels))
 
-    def _take_back(self, products: tf.Tensor, direction: _Direction) -> tf.Tensor:
+    def _take_back(self, products: tf.Tensor, direction: Transforms) -> tf.Tensor:
         """Transforms products, of a shape that `_take_forth` returns, along the horizontal axis.
 
         Returns:
@@ -322,13 +328,13 @@ class WinogradConvolution:
         return tf.reshape(rows, (rows.shape[0], -1))
 
 
-def _transform_columns(maps: tf.Tensor, direction: _Direction) -> tf.Tensor:
+def _transform_columns(maps: tf.Tensor, direction: Transforms) -> tf.Tensor:
     """Transforms feature maps along the vertical axis, to (products * tiles, width * batch * channels)."""
     columns = tf.reshape(tf.transpose(maps, (1, 2, 0, 3)), (maps.shape[1], -1))
     return tf.matmul(_constant(direction.forth[0], maps), columns)
 
 
-def _maps_of(rows: Sequence[tf.Tensor], direction: _Direction, num_images: int) -> tf.Tensor:
+def _maps_of(rows: Sequence[tf.Tensor], direction: Transforms, num_images: int) -> tf.Tensor:
     """Transforms all rows, which `_take_back` returned, along the vertical axis to feature maps."""
     vertical, horizontal = direction.back
     columns = tf.matmul(_constant(vertical, rows[0]), _joined(rows))

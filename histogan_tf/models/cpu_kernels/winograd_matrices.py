@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -94,6 +95,40 @@ def axes_of(
     fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
     vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
     return vertical, horizontal
+
+
+class ProductRows(NamedTuple):
+    """Neighbouring rows of the products of a tile, which are computed together.
+
+    Attributes:
+        first: the first row.
+        stop: the row after the last.
+        phase: the number of the kernel of stride 1, see `Axis.phases`, that the rows belong to.
+    """
+
+    first: int
+    stop: int
+    phase: int
+
+
+class Transforms(NamedTuple):
+    """The matrices that transform feature maps before the multiplications, and products after them.
+
+    Attributes:
+        forth: (products * tiles, pixels), for the vertical and the horizontal axis.
+        back: (pixels, products * tiles), for the vertical and the horizontal axis.
+        is_transposed: whether the factors of the kernel are transposed, as in a transposed convolution.
+    """
+
+    forth: Sequence[np.ndarray]
+    back: Sequence[np.ndarray]
+    is_transposed: bool
+
+    @property
+    def adjoint(self) -> Transforms:
+        """The transforms by which the gradients of the maps are computed from those of the outputs."""
+        forth, back = ([matrix.T for matrix in matrices] for matrices in (self.back, self.forth))
+        return Transforms(forth, back, not self.is_transposed)
 
 
 def strided_filtering(axis: Axis, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,5 @@
 import contextlib
+import math
 
 import numpy as np
 import pytest
@@ -114,12 +115,21 @@ def _at_once(winograd, direction):
     return lambda maps, kernel: winograd._outputs_at_once(maps, kernel, direction)
 
 
+@pytest.fixture(params=[True, False])
+def are_factors_kept(request, monkeypatch):
+    """Whether a forward pass keeps the factors of the maps for the backward pass."""
+    monkeypatch.setattr(algorithm, "_MOST_COST_OF_TRANSFORM", 0.0 if request.param else math.inf)
+    return request.param
+
+
 @pytest.mark.parametrize("most_values", [1, 2**24])
 @pytest.mark.parametrize(
     ("size", "kernel_size", "stride", "padding"),
     [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME"), ((7, 9), (5, 5), 3, "VALID")],
 )
-def test_rows_computed_in_parts_change_no_bit(size, kernel_size, stride, padding, most_values, monkeypatch):
+def test_rows_computed_in_parts_change_no_bit(
+    size, kernel_size, stride, padding, most_values, are_factors_kept, monkeypatch
+):
     monkeypatch.setattr(algorithm, "_MOST_VALUES_FORTH", most_values)
     monkeypatch.setattr(algorithm, "_MOST_VALUES_BACK", most_values)
     winograd, kernel, ways = _both_directions(size, kernel_size, stride, padding)
@@ -132,7 +142,7 @@ def test_rows_computed_in_parts_change_no_bit(size, kernel_size, stride, padding
             np.testing.assert_array_equal(mine, whole)
 
 
-def test_parts_hold_as_few_values_as_asked_for(monkeypatch):
+def test_parts_hold_as_few_values_as_asked_for():
     winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
     _, _, inputs = ways[0]
     in_row = winograd._num_products[1] * 8 * 16  # of the kernel's factors; tiles are few
@@ -143,7 +153,7 @@ def test_parts_hold_as_few_values_as_asked_for(monkeypatch):
 @pytest.mark.parametrize(
     ("size", "kernel_size", "stride", "padding"), [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME")]
 )
-def test_gradients_can_be_differentiated(size, kernel_size, stride, padding):
+def test_gradients_can_be_differentiated(size, kernel_size, stride, padding, are_factors_kept):
     winograd, kernel, ways = _both_directions(size, kernel_size, stride, padding, tf.float64)
     inputs_shape = ways[0][2].shape
 
@@ -190,7 +200,8 @@ def test_the_gradient_of_a_kernel_is_only_computed_where_it_is_asked_for(is_kern
         assert len(of_kernel) == (2 if is_kernel_wanted else 0)
 
 
-def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass():
+def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass(monkeypatch):
+    monkeypatch.setattr(algorithm, "_MOST_COST_OF_TRANSFORM", math.inf)
     winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
 
     def largest_kept(convolve, maps):
@@ -214,6 +225,30 @@ def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass():
         plain = max(np.size(maps), np.size(kernel))
         assert largest_kept(getattr(winograd, name), maps) == plain
         assert largest_kept(_at_once(winograd, direction), maps) > 3 * plain
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "filters", "are_kept"),
+    [
+        ({"size": (50, 50), "kernel_size": (5, 5), "stride": 1, "padding": "SAME"}, 64, 128, (True, True)),
+        ({"size": (7, 7), "kernel_size": (5, 5), "stride": 2, "padding": "SAME"}, 12, 512, (False, True)),
+        (RESIDUAL_BLOCK, 256, 256, (False, False)),
+    ],
+)
+def test_factors_of_large_maps_are_kept(shape, channels, filters, are_kept):
+    axes = _axes(**shape)
+    winograd = WinogradConvolution(axes, 3)
+    kernel = tf.zeros((*shape["kernel_size"], channels, filters))
+    inputs, outputs = (
+        tf.zeros((1, *shape["size"], channels)),
+        tf.zeros((1, *(axis.out_pixels for axis in axes), filters)),
+    )
+    directions = winograd._direction, winograd._direction.adjoint
+    for maps, direction, is_kept in zip((inputs, outputs), directions, are_kept, strict=True):
+        kept = winograd._kept_factors(maps, kernel, direction)
+        assert len(kept) == is_kept
+        num_tiles = np.prod([axis.num_tiles(3) for axis in axes])
+        assert not kept or kept[0].shape == (np.prod(winograd._num_products), num_tiles, maps.shape[-1])
 
 
 def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatch):
