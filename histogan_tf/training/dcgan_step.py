@@ -18,6 +18,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.pipeline import to_float
 from histogan_tf.machine import replicas
 from histogan_tf.machine.randomness import Purpose, stateless_seed
+from histogan_tf.models.cpu_kernels.winograd import fixed_kernels
 from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.precision import dtype_policy
@@ -153,7 +154,7 @@ class DCGANTrainer(GeneratorTrainer):
             seen_real_images = self._as_seen(real_images, Purpose.REAL_NOISE, step, part=update + 1)
             real_logits = self._discriminate(seen_real_images, labels)
         # The discriminator's weights need no gradient here, so the tape watches only the images.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, fixed_kernels():
             tape.watch(fake_images)
             seen_images = self._as_seen(fake_images, Purpose.FAKE_NOISE, step, part=update + 1)
             g_loss = self._adversarial_loss.generator(real_logits, self._discriminate(seen_images, labels))

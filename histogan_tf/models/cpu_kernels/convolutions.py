@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from histogan_tf.models.cpu_kernels.winograd import Axis, WinogradConvolution, axes_of, faster_than_plain
+from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, faster_than_plain
+from histogan_tf.models.cpu_kernels.winograd_matrices import Axis, axes_of
 from histogan_tf.models.equalized import EqualizedKernel
 from histogan_tf.models.reflection import ReflectedConv2D
 from histogan_tf.models.spectral import SpectralKernel

@@ -15,19 +15,25 @@ at most 1e-5 of their norm, and gradients of kernels, which are sums over all pi
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import contextvars
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from numpy.polynomial import polynomial
 
-from histogan_tf.models.reflection import NO_MARGINS, Margins
+from histogan_tf.models.cpu_kernels.winograd_matrices import (
+    POINTS,
+    Axis,
+    ProductRows,
+    Transforms,
+    for_all_tiles,
+    strided_filtering,
+)
 
-# The points at which Winograd's polynomials are evaluated: small numbers that float32 holds exactly, to round little.
-_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 _TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, that are tried
 # Costs on a CPU with AVX-512, in units of one multiplication of a plain convolution: of one multiplication of ours, of
 # transforming one value along an axis for each pixel of that axis, and of transforming one value of the kernel. Strides
@@ -35,80 +41,29 @@ _TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, th
 _PRODUCT, _VALUE_AND_PIXEL, _KERNEL_VALUE, _STRIDED = 1.1, 2.0, 22.0, 1.5
 _LEAST_GAIN = 1.05  # a plain convolution must cost this many times as much
 _MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or products: 512 MB
+# float32 values of a kernel's factors, of inputs' factors or of products that are computed at a time. A forward pass is
+# fastest where they stay in the processor's cache; a backward pass where each part of the kernel is in one piece.
+_MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
+
+# Factors of maps are kept for the backward pass if transforming them costs more than this share of their products.
+_MOST_COST_OF_TRANSFORM = 0.25
+
+_kernels_are_fixed = contextvars.ContextVar("kernels_are_fixed", default=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """The sizes of a convolution along one axis.
+@contextlib.contextmanager
+def fixed_kernels() -> Iterator[None]:
+    """Saves time where layers are called whose kernels need no gradient.
 
-    Attributes:
-        pixels: the number of pixels of the inputs, before reflection.
-        out_pixels: the number of pixels of the outputs.
-        taps: the number of values of the kernel.
-        stride: the distance of neighbouring outputs, in pixels of the inputs.
-        padding: TensorFlow's `SAME` or `VALID`.
-        reflection: the numbers of pixels by which the inputs are first enlarged before and behind, by reflection that
-            does not repeat the edge.
+    Layers that are called in the `with` block keep their transformed kernels for the backward pass, unless these are
+    very large. Elsewhere the backward pass transforms kernels again, so that less memory is taken. The results are the
+    same, bit by bit.
     """
-
-    pixels: int
-    out_pixels: int
-    taps: int
-    stride: int
-    padding: str
-    reflection: tuple[int, int] = (0, 0)
-
-    @property
-    def reflected_pixels(self) -> int:
-        """The number of pixels of the inputs after reflection."""
-        return self.pixels + sum(self.reflection)
-
-    @property
-    def margins(self) -> tuple[int, int]:
-        """The numbers of zeros to add before and behind the reflected inputs.
-
-        The second is negative if the outputs do not use the last pixels: minus the number of these.
-        """
-        missing = (self.out_pixels - 1) * self.stride + self.taps - self.reflected_pixels
-        before = max(missing, 0) // 2 if self.padding == "SAME" else 0
-        return before, missing - before
-
-    @property
-    def phases(self) -> list[int]:
-        """The numbers of taps of the kernels of stride 1 into which the kernel is split: every stride-th tap of it."""
-        return [len(range(phase, self.taps, self.stride)) for phase in range(min(self.stride, self.taps))]
-
-    def num_tiles(self, tile: int) -> int:
-        """Returns the number of tiles, of `tile` outputs each, that cover all outputs."""
-        return -(-self.out_pixels // tile)
-
-    def num_products(self, tile: int) -> int:
-        """Returns the number of multiplications for a tile of `tile` outputs."""
-        return sum(tile + taps - 1 for taps in self.phases)
-
-
-def axes_of(
-    size: Sequence[int],
-    out_size: Sequence[int],
-    kernel_size: Sequence[int],
-    strides: Sequence[int],
-    padding: str,
-    reflection: Margins = NO_MARGINS,
-) -> tuple[Axis, Axis]:
-    """Returns the vertical and the horizontal axis of a convolution.
-
-    Args:
-        size: (height, width) of the inputs, before reflection.
-        out_size: (height, width) of the outputs.
-        kernel_size: (height, width) of the kernel.
-        strides: the vertical and the horizontal stride.
-        padding: `SAME` or `VALID`, for both axes.
-        reflection: the pixels of reflection, ((above, below), (left, right)).
-    """
-    sides = map(tuple, reflection)
-    fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
-    vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
-    return vertical, horizontal
+    token = _kernels_are_fixed.set(True)
+    try:
+        yield
+    finally:
+        _kernels_are_fixed.reset(token)
 
 
 @functools.cache
@@ -138,7 +93,7 @@ def faster_than_plain(
         return total * (_STRIDED if max(axis.stride for axis in axes) > 1 else 1.0)
 
     most_taps = max(max(axis.phases) for axis in axes)
-    tiles = [tile for tile in _TILES if tile + most_taps - 2 <= len(_POINTS)]
+    tiles = [tile for tile in _TILES if tile + most_taps - 2 <= len(POINTS)]
     best = min(tiles, key=cost, default=None)
     return WinogradConvolution(axes, best) if best and cost(best) * _LEAST_GAIN < plain else None
 
@@ -146,7 +101,10 @@ def faster_than_plain(
 class WinogradConvolution:
     """Winograd's algorithm for one shape of convolution, and for the transposed convolution of the same shape.
 
-    TensorFlow derives the gradients, which take as few multiplications.
+    Transformed values take several times the memory of the maps and the kernel. Therefore a forward pass keeps the maps
+    and the kernel for the backward pass, which transforms them again; only factors that cost much are kept, see
+    `_kept_factors`. Both passes compute some rows of the products at a time. Each number is the same sum as if all were
+    computed together, so that neither changes a bit of the results.
 
     Args:
         axes: the vertical and the horizontal axis.
@@ -154,18 +112,20 @@ class WinogradConvolution:
     """
 
     def __init__(self, axes: tuple[Axis, Axis], tile: int) -> None:
+        self._vertical, _ = axes
+        self._tile = tile
         self._num_tiles = [axis.num_tiles(tile) for axis in axes]
         self._num_products = [axis.num_products(tile) for axis in axes]
-        self._of_inputs, self._of_products, of_kernel = [], [], []
+        of_inputs, of_products, self._of_kernel = [], [], []
         for axis, num_tiles in zip(axes, self._num_tiles, strict=True):
-            inputs, kernel, products = _strided_filtering(axis, tile)
+            inputs, kernel, products = strided_filtering(axis, tile)
             step, (margin, _) = tile * axis.stride, axis.margins
-            of_reflected = _for_all_tiles(inputs, num_tiles, step, margin, axis.reflected_pixels)
+            of_reflected = for_all_tiles(inputs, num_tiles, step, margin, axis.reflected_pixels)
             mirrored = np.pad(np.arange(axis.pixels), axis.reflection, mode="reflect")
-            self._of_inputs.append(of_reflected @ np.eye(axis.pixels)[mirrored])
-            self._of_products.append(_for_all_tiles(products.T, num_tiles, tile, 0, axis.out_pixels).T)
-            of_kernel.append(kernel)
-        self._of_kernel = np.kron(*of_kernel)
+            of_inputs.append(of_reflected @ np.eye(axis.pixels)[mirrored])
+            of_products.append(for_all_tiles(products.T, num_tiles, tile, 0, axis.out_pixels).T)
+            self._of_kernel.append(kernel)
+        self._direction = Transforms(of_inputs, of_products, is_transposed=False)
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Computes `tf.nn.conv2d` of the inputs, after the reflection of the axes.
@@ -177,8 +137,7 @@ class WinogradConvolution:
         Returns:
             float (batch, out_height, out_width, filters).
         """
-        products = tf.matmul(self._take_forth(inputs, self._of_inputs), self._kernel_factors(kernel))
-        return self._take_back(products, self._of_products)
+        return self._differentiable(inputs, kernel, self._direction)
 
     def convolve_transposed(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Computes `tf.nn.conv2d_transpose`, which is the gradient of `convolve` with respect to its inputs.
@@ -190,98 +149,209 @@ class WinogradConvolution:
         Returns:
             float (batch, height, width, channels).
         """
-        factors = self._take_forth(maps, [matrix.T for matrix in self._of_products])
-        products = tf.matmul(factors, self._kernel_factors(kernel), transpose_b=True)
-        return self._take_back(products, [matrix.T for matrix in self._of_inputs])
+        return self._differentiable(maps, kernel, self._direction.adjoint)
 
-    def _kernel_factors(self, kernel: tf.Tensor) -> tf.Tensor:
-        *size, channels, filters = kernel.shape
-        factors = tf.matmul(_constant(self._of_kernel, kernel), tf.reshape(kernel, (math.prod(size), -1)))
-        return tf.reshape(factors, (-1, channels, filters))
+    def _differentiable(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
+        if _kernels_are_fixed.get() and self._num_products[0] * self._values_in_row(maps, kernel) <= _MOST_VALUES_BACK:
+            return self._outputs_at_once(maps, kernel, direction)
 
-    def _take_forth(self, maps: tf.Tensor, matrices: Sequence[np.ndarray]) -> tf.Tensor:
-        """Transforms feature maps along both axes, before the multiplications.
+        @tf.custom_gradient
+        def compute(maps: tf.Tensor, kernel: tf.Tensor, *kept: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+                of_maps, of_kernel = self._gradients(maps, kernel, kept, upstream, direction)
+                return of_maps, of_kernel, *(None for _ in kept)  # that of the maps is all of it
+
+            return self._outputs(maps, kernel, kept, direction), gradients
+
+        return compute(maps, kernel, *self._kept_factors(maps, kernel, direction))
+
+    def _kept_factors(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> list[tf.Tensor]:
+        """Returns the factors of the maps if computing them twice would take too long, and nothing otherwise.
+
+        For each factor, the second transform makes as many multiplications as an axis has pixels, and the product as
+        many as there are channels of outputs.
+        """
+        num_pixels, num_channels = direction.forth[1].shape[1], kernel.shape[2 if direction.is_transposed else 3]
+        if num_pixels <= _MOST_COST_OF_TRANSFORM * num_channels:
+            return []
+        rows = ProductRows(0, self._num_products[0], 0)
+        return [self._take_forth(_transform_columns(maps, direction), maps, direction, rows)]
+
+    def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
+        """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
+        (kernel,) = _after(maps, kernel)
+        matrix = _constant(np.kron(*self._of_kernel), kernel)
+        kernel_factors = tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1)))
+        kernel_factors = tf.reshape(kernel_factors, (-1, *kernel.shape[2:]))
+        rows = ProductRows(0, self._num_products[0], 0)
+        factors = self._take_forth(_transform_columns(maps, direction), maps, direction, rows)
+        products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
+        return _maps_of([self._take_back(products, direction)], direction, maps.shape[0])
+
+    def _outputs(
+        self, maps: tf.Tensor, kernel: tf.Tensor, kept: Sequence[tf.Tensor], direction: Transforms
+    ) -> tf.Tensor:
+        done = columns = kept[0] if kept else _transform_columns(maps, direction)
+        rows, phase = [], None
+        for part in self._parts(maps, kernel, _MOST_VALUES_FORTH):
+            columns, kernel = _after(done, columns, kernel)
+            if part.phase != phase:
+                phase, taps = part.phase, self._taps(kernel, part.phase)
+            (taps,) = _after(done, taps)
+            factors = self._factors(columns, kept, maps, direction, part)
+            products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
+            done = self._take_back(products, direction)
+            rows.append(done)
+        return _maps_of(rows, direction, maps.shape[0])
+
+    def _gradients(
+        self,
+        maps: tf.Tensor,
+        kernel: tf.Tensor,
+        kept: Sequence[tf.Tensor],
+        upstream: tf.Tensor,
+        direction: Transforms,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the gradients of the maps and of the kernel, given that of the outputs."""
+        adjoint = direction.adjoint
+        done = of_columns = _transform_columns(upstream, adjoint)
+        columns = kept[0] if kept else _transform_columns(*_after(done, maps), direction)
+        parts = self._parts(maps, kernel, _MOST_VALUES_BACK)
+        rows, of_kernel_factors = [], []
+        for part in parts:
+            of_columns, kernel = _after(done, of_columns, kernel)
+            of_products = self._take_forth(of_columns, upstream, adjoint, part)
+            kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
+            of_factors = tf.matmul(of_products, kernel_factors, transpose_b=adjoint.is_transposed)
+            done = self._take_back(of_factors, adjoint)
+            rows.append(done)
+            # The lines above wait for none of those below: TensorFlow leaves these out where nobody asks for the
+            # gradient of the kernel.
+            (columns,) = _after(done, columns)
+            factors = self._factors(columns, kept, maps, direction, part)
+            pair = (of_products, factors) if direction.is_transposed else (factors, of_products)
+            of_kernel_factors.append(tf.matmul(*pair, transpose_a=True))
+        of_kernel = self._gradient_of_kernel(of_kernel_factors, parts, kernel.shape)
+        return _maps_of(rows, adjoint, maps.shape[0]), of_kernel
+
+    def _parts(self, maps: tf.Tensor, kernel: tf.Tensor, most_values: int) -> list[ProductRows]:
+        """Returns the rows that are computed at a time, so that none of their tensors has more than `most_values`."""
+        most_rows = max(1, most_values // self._values_in_row(maps, kernel))
+        parts, first = [], 0
+        for phase, taps in enumerate(self._vertical.phases):
+            num_rows = self._tile + taps - 1
+            num_parts = -(-num_rows // most_rows)
+            edges = [first + num_rows * number // num_parts for number in range(num_parts + 1)]
+            parts += [ProductRows(*edge, phase) for edge in itertools.pairwise(edges)]
+            first += num_rows
+        return parts
+
+    def _values_in_row(self, maps: tf.Tensor, kernel: tf.Tensor) -> int:
+        """Returns how many values one row of products takes: of the kernel's factors, or of those of maps if more."""
+        *_, channels, filters = kernel.shape
+        num_tiles = maps.shape[0] * math.prod(self._num_tiles)
+        return self._num_products[1] * max(channels * filters, num_tiles * max(channels, filters))
+
+    def _taps(self, kernel: tf.Tensor, phase: int) -> tf.Tensor:
+        """Returns one of the kernels of stride 1 into which a kernel is split along the vertical axis."""
+        if len(self._vertical.phases) == 1:
+            return kernel
+        return tf.gather(kernel, self._vertical.taps_of(phase))  # a strided slice takes many times as long
+
+    def _kernel_factors(self, taps: tf.Tensor, rows: ProductRows) -> tf.Tensor:
+        """Transforms a kernel of stride 1 to its factors for some rows, (products, channels, filters)."""
+        matrix = _constant(self._kernel_matrix(rows), taps)
+        return tf.reshape(tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1))), (-1, *taps.shape[2:]))
+
+    def _gradient_of_kernel(
+        self, of_factors: Sequence[tf.Tensor], parts: Sequence[ProductRows], kernel_shape: Sequence[int]
+    ) -> tf.Tensor:
+        """Returns the gradient of a kernel, given those of its factors for all parts of the rows."""
+        _, width, channels, filters = kernel_shape
+        places, of_taps = [], []
+        for phase in range(len(self._vertical.phases)):
+            own = [number for number, part in enumerate(parts) if part.phase == phase]
+            of_rows = _joined([of_factors[number] for number in own])
+            matrix = _constant(
+                self._kernel_matrix(ProductRows(parts[own[0]].first, parts[own[-1]].stop, phase)), of_rows
+            )
+            of_phase = tf.matmul(matrix, tf.reshape(of_rows, (matrix.shape[0], -1)), transpose_a=True)
+            places.append(self._vertical.taps_of(phase))
+            of_taps.append(tf.reshape(of_phase, (-1, width, channels, filters)))
+        return of_taps[0] if len(of_taps) == 1 else tf.dynamic_stitch(places, of_taps)
+
+    def _kernel_matrix(self, rows: ProductRows) -> np.ndarray:
+        vertical, horizontal = self._of_kernel
+        return np.kron(vertical[rows.first : rows.stop, rows.phase :: self._vertical.stride], horizontal)
+
+    def _factors(
+        self, columns: tf.Tensor, kept: Sequence[tf.Tensor], maps: tf.Tensor, direction: Transforms, rows: ProductRows
+    ) -> tf.Tensor:
+        """Returns the factors of the maps for some rows; `columns` are the factors themselves if these are kept."""
+        if kept:
+            right = self._num_products[1]
+            return columns[rows.first * right : rows.stop * right]
+        return self._take_forth(columns, maps, direction, rows)
+
+    def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: Transforms, rows: ProductRows) -> tf.Tensor:
+        """Transforms feature maps, of which the columns are transformed already, to their factors for some rows.
 
         Args:
-            maps: float (batch, height, width, channels).
-            matrices: the vertical and the horizontal transform.
+            columns: what `_transform_columns` returned for the maps.
+            maps: float (batch, height, width, channels), of which only the shape is used.
+            direction: the matrices.
+            rows: the rows.
 
         Returns:
             float (products of both axes, tiles of both axes * batch, channels).
         """
-        num_images, height, width, channels = maps.shape
-        vertical, horizontal = (_constant(matrix, maps) for matrix in matrices)
-        rows = tf.reshape(tf.transpose(maps, (1, 2, 0, 3)), (height, -1))
-        columns = tf.reshape(tf.matmul(vertical, rows), (-1, width, num_images * channels))
-        factors = tf.matmul(horizontal, columns)
-        (down, right), (tiles_down, _) = self._num_products, self._num_tiles
-        factors = tf.transpose(tf.reshape(factors, (down, tiles_down, right, -1)), (0, 2, 1, 3))
-        return tf.reshape(factors, (down * right, -1, channels))
+        num_images, _, width, channels = maps.shape
+        (tiles_down, tiles_right), right = self._num_tiles, self._num_products[1]
+        columns = columns[rows.first * tiles_down : rows.stop * tiles_down]
+        columns = tf.reshape(columns, (-1, width, num_images * channels))
+        factors = tf.matmul(_constant(direction.forth[1], columns), columns)
+        factors = tf.reshape(factors, (-1, tiles_down, right, tiles_right * num_images * channels))
+        factors = tf.transpose(factors, (0, 2, 1, 3))
+        return tf.reshape(factors, ((rows.stop - rows.first) * right, -1, channels))
 
-    def _take_back(self, products: tf.Tensor, matrices: Sequence[np.ndarray]) -> tf.Tensor:
-        """Transforms products, of the shape that `_take_forth` returns, along both axes to feature maps."""
-        (down, right), (tiles_down, tiles_right) = self._num_products, self._num_tiles
-        _, num_values, channels = products.shape
-        vertical, horizontal = (_constant(matrix, products) for matrix in matrices)
-        products = tf.transpose(tf.reshape(products, (down, right, tiles_down, -1)), (0, 2, 1, 3))
-        columns = tf.reshape(products, (down * tiles_down, right * tiles_right, -1))
-        rows = tf.reshape(tf.matmul(horizontal, columns), (down * tiles_down, -1))
-        num_images = num_values // (tiles_down * tiles_right)
-        maps = tf.reshape(tf.matmul(vertical, rows), (len(matrices[0]), len(matrices[1]), num_images, channels))
-        return tf.transpose(maps, (2, 0, 1, 3))
+    def _take_back(self, products: tf.Tensor, direction: Transforms) -> tf.Tensor:
+        """Transforms products, of a shape that `_take_forth` returns, along the horizontal axis.
+
+        Returns:
+            float (rows * tiles, width * batch * channels).
+        """
+        (tiles_down, tiles_right), right = self._num_tiles, self._num_products[1]
+        products = tf.reshape(products, (products.shape[0] // right, right, tiles_down, -1))
+        products = tf.transpose(products, (0, 2, 1, 3))
+        columns = tf.reshape(products, (-1, right * tiles_right, products.shape[-1] // tiles_right))
+        rows = tf.matmul(_constant(direction.back[1], columns), columns)
+        return tf.reshape(rows, (rows.shape[0], -1))
 
 
-def _strided_filtering(axis: Axis, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the matrices of `_minimal_filtering` for a kernel with the stride of the axis.
+def _transform_columns(maps: tf.Tensor, direction: Transforms) -> tf.Tensor:
+    """Transforms feature maps along the vertical axis, to (products * tiles, width * batch * channels)."""
+    columns = tf.reshape(tf.transpose(maps, (1, 2, 0, 3)), (maps.shape[1], -1))
+    return tf.matmul(_constant(direction.forth[0], maps), columns)
 
-    Each kernel of stride 1 into which the kernel is split takes every stride-th input, and the outputs are their sums.
+
+def _maps_of(rows: Sequence[tf.Tensor], direction: Transforms, num_images: int) -> tf.Tensor:
+    """Transforms all rows, which `_take_back` returned, along the vertical axis to feature maps."""
+    vertical, horizontal = direction.back
+    columns = tf.matmul(_constant(vertical, rows[0]), _joined(rows))
+    return tf.transpose(tf.reshape(columns, (len(vertical), len(horizontal), num_images, -1)), (2, 0, 1, 3))
+
+
+def _joined(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tensors[0] if len(tensors) == 1 else tf.concat(tensors, axis=0)
+
+
+def _after(done: tf.Tensor, *tensors: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the tensors in such a way that what is computed from them waits until another tensor is computed.
+
+    Otherwise TensorFlow would compute, and hold, the factors of all kernels of a network at the beginning of a step.
     """
-    num_products = axis.num_products(tile)
-    of_inputs = np.zeros((num_products, (tile - 1) * axis.stride + axis.taps))
-    of_kernel, of_products = np.zeros((num_products, axis.taps)), np.zeros((tile, num_products))
-    first = 0
-    for phase, taps in enumerate(axis.phases):
-        rows = slice(first, first + tile + taps - 1)
-        of_inputs[rows, phase :: axis.stride], of_kernel[rows, phase :: axis.stride], of_products[:, rows] = (
-            _minimal_filtering(tile, taps)
-        )
-        first = rows.stop
-    return of_inputs, of_kernel, of_products
-
-
-def _for_all_tiles(of_tile: np.ndarray, num_tiles: int, step: int, margin: int, pixels: int) -> np.ndarray:
-    """Returns the matrix that transforms all tiles of an axis at once.
-
-    Args:
-        of_tile: the matrix for one tile, (rows, columns).
-        num_tiles: the number of tiles.
-        step: the distance of neighbouring tiles, in pixels.
-        margin: the number of zeros before the first pixel, at which the first tile begins.
-        pixels: the number of pixels of the axis.
-
-    Returns:
-        The matrix, (rows * num_tiles, pixels).
-    """
-    rows, columns = of_tile.shape
-    matrix = np.zeros((rows, num_tiles, max(margin + pixels, (num_tiles - 1) * step + columns)))
-    for number in range(num_tiles):
-        matrix[:, number, number * step : number * step + columns] = of_tile
-    return matrix[..., margin : margin + pixels].reshape(-1, pixels)
-
-
-@functools.cache
-def _minimal_filtering(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns B^T, G and A^T of Lavin & Gray's F(tile, taps): outputs are A^T @ ((G @ kernel) * (B^T @ inputs))."""
-    points = np.array(_POINTS[: tile + taps - 2])
-    at_infinity = np.eye(len(points) + 1)[-1]
-    others = [points[points != point] for point in points]
-    scales = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
-    kernel = np.vstack([points[:, None] ** np.arange(taps) / scales[:, None], at_infinity[-taps:]])
-    products = np.hstack([points ** np.arange(tile)[:, None], at_infinity[-tile:, None]])
-    inputs = np.zeros((len(points) + 1, len(points) + 1))
-    for row, roots in enumerate([*others, points]):
-        inputs[row, : len(roots) + 1] = polynomial.polyfromroots(roots)
-    return inputs, kernel, products
+    with tf.control_dependencies([done]):
+        return [tf.identity(tensor) for tensor in tensors]
 
 
 def _constant(matrix: np.ndarray, like: tf.Tensor) -> tf.Tensor:

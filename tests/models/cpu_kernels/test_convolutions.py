@@ -10,7 +10,8 @@ from histogan_tf.models.cpu_kernels.convolutions import (
     kernel_gradient_by_convolution,
     kernel_gradient_by_product,
 )
-from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, axes_of
+from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
+from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 
 PAIRS = [(FastConv2D, keras.layers.Conv2D), (FastConv2DTranspose, keras.layers.Conv2DTranspose)]
 
