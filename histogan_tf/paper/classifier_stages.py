@@ -79,6 +79,10 @@ class ClassifierStages(StageMaker):
         """Returns the names of the stages of the classifiers of all rows and repeats."""
         return tuple(f"classifier-{row.name}-seed-{seed}" for row in self.rows for seed in self._seeds_of(row))
 
+    def rows_of_networks(self) -> list[Row]:
+        """Returns the rows with all images of a network, alone or beside the real ones, in the order of the table."""
+        return [row for row in self.rows if row.images in self._measured_sets and row.fine_tune is None]
+
     def runs(self) -> dict[Row, list[Path]]:
         """Returns the run directories of the classifiers of each row, one for each of its repeats."""
         return {
@@ -175,12 +179,8 @@ class ClassifierStages(StageMaker):
         Its rows are Real and those of each network's images beside the real ones.
         """
         first = self._configs.seeds[0]
-        baseline, *others = self.rows
-        enlarged = [
-            row
-            for row in others
-            if row.images in self._measured_sets and row.train_on == "both" and row.fine_tune is None
-        ]
+        baseline = self.rows[0]
+        enlarged = [row for row in self.rows_of_networks() if row.train_on == "both"]
         synthetic = self._configs.folder(first) / "synthetic"
         configs = {baseline: self._configs.classifier(baseline, first, synthetic_dir=None)}
         configs |= {row: self._configs.classifier(row, first, synthetic_dir=synthetic / row.images) for row in enlarged}

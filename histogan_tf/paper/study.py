@@ -106,6 +106,7 @@ class Study(StageMaker):
         needs += tuple(f"{run}-seed-{first}" for run in shown)
         pictures = ("split", *needs, *self._classifiers.sources(first))
         drawn = [*(f"{model}-cluster" for model in FIGURE5_MODELS), *shown]
+        curves = [self._classifiers.rows[0], *self._classifiers.rows_of_networks()]
         run = functools.partial(
             write_study_pictures,
             self._directory,
@@ -113,9 +114,11 @@ class Study(StageMaker):
             self._images,
             self._classifiers.synthetic,
             drawn,
+            curves,
             self._config.seed,
         )
-        yield Stage("pictures", "report", {"seed": self._config.seed}, pictures, (PICTURES,), run)
+        settings = {"seed": self._config.seed, "rows_of_curves": [row.name for row in curves]}
+        yield Stage("pictures", "report", settings, pictures, (PICTURES,), run)
         run = functools.partial(write_study_maps, self._directory, folder, self._images)
         yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
         needs += ("pictures", "maps")

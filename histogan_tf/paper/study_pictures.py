@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from histogan_tf.classifier.predictions_file import read_predictions
 from histogan_tf.clustering.montages import save_k_selection
 from histogan_tf.clustering.scores import KSelection
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.paper.precision_recall_plot import plot_precision_and_recall
+from histogan_tf.paper.rows import Row
 from histogan_tf.paper.study_images import LABELS, StudyImages
 from histogan_tf.paper.table_plots import differences_plot, published_plot
 from histogan_tf.reporting.interval_plot import draw_interval_plot
@@ -25,12 +28,18 @@ _PLOTTED_LOSSES = ("d_loss", "g_loss", "G_A2B", "G_B2A", "cycle_A", "cycle_B", "
 
 
 def write_study_pictures(
-    directory: Path, folder: Path, images: StudyImages, synthetic: Sequence[str], runs: Sequence[str], seed: int
+    directory: Path,
+    folder: Path,
+    images: StudyImages,
+    synthetic: Sequence[str],
+    runs: Sequence[str],
+    rows: Sequence[Row],
+    seed: int,
 ) -> None:
     """Writes pictures/ in the study's directory.
 
-    It holds patches/SET-LABEL-NUMBER.png (see `patch_path`), losses-RUN.svg, k_selection.svg, and two plots of Table 1:
-    differences.svg and figure7.svg.
+    It holds patches/SET-LABEL-NUMBER.png (see `patch_path`), losses-RUN.svg, k_selection.svg, two plots of Table 1,
+    differences.svg and figure7.svg, and precision_recall.svg.
 
     Args:
         directory: the study's directory, which holds table1.json and clusters/.
@@ -38,6 +47,7 @@ def write_study_pictures(
         images: the study's images, for the real patches.
         synthetic: the sets of synthetic images that are shown, keys of rows.SYNTHETIC.
         runs: the names of the generators' runs whose losses are drawn.
+        rows: the rows of Table 1 whose precision and recall are drawn at every threshold.
         seed: the seed of the choice of patches.
     """
     pictures = directory / PICTURES
@@ -58,6 +68,8 @@ def write_study_pictures(
     table: Mapping[str, Any] = json.loads((directory / "table1.json").read_text(encoding="utf-8"))
     for name, plot in (("differences", differences_plot(table)), ("figure7", published_plot(table))):
         files.write_text(pictures / f"{name}.svg", draw_interval_plot(plot))
+    predictions = {row: read_predictions(folder / f"classifier-{row.name}" / "predictions.csv") for row in rows}
+    plot_precision_and_recall(pictures / "precision_recall.svg", predictions)
 
 
 def patch_path(directory: Path, name: str, label: int, number: int) -> Path:

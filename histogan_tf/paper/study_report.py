@@ -33,6 +33,11 @@ from histogan_tf.reporting.html import (
 from histogan_tf.synthesis.measure import REPORT_COLUMNS as SYNTHESIS_COLUMNS
 
 _FEW_PATIENTS = 10
+_THRESHOLDS = (
+    "Precision and recall of the first repeat's classifiers at every threshold. Dots are the threshold of Table 1, "
+    "stars the paper's numbers. Training images that only move a dot along its curve make no better classifier: "
+    "another threshold would do the same."
+)
 _FEW_EPOCHS = (
     "The last layer trained by stochastic gradient descent and measured after each epoch, on real images and with "
     "synthetic ones beside them; means over three starts. Where the lines on the right lie upon one another, synthetic "
@@ -193,6 +198,10 @@ def _figures(
     yield Figure("Figure 7", text, [Picture(pictures / "figure7.svg", "precision, recall and accuracy", True)])
     if not PUBLISHED_SETS.isdisjoint(synthetic):
         yield _neighbours(directory)
+    at_every_threshold = [
+        Picture(pictures / "precision_recall.svg", "precision over recall, a curve for each row", True)
+    ]
+    yield Figure("Beyond the paper: every threshold", _THRESHOLDS, at_every_threshold)
     text = "Samples and losses."
     runs = [folder / run for run in generators if run not in ("dcgan3-0", "dcgan3-1")]
     if runs:
