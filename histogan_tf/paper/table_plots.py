@@ -49,9 +49,9 @@ def _difference_mark(cell: Mapping[str, Any]) -> Mark:
 
 
 def _signed(value: float) -> str:
-    """Returns a number with its sign and two decimals; without a sign if they are zeros."""
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
+    """Returns a number with its sign and three decimals; without a sign if they are zeros."""
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", "−")
 
 
 def _difference_panel(table: Mapping[str, Any], name: str) -> Panel:

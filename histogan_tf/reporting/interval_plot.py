@@ -101,7 +101,7 @@ class _Layout:
         return 2 * self.text
 
 
-_WIDE = _Layout(width=1080, titles=280, values=78, row=28, gap=18, text=14)
+_WIDE = _Layout(width=1080, titles=300, values=78, row=28, gap=18, text=14)
 _NARROW = _Layout(width=336, titles=0, values=0, row=56, gap=14, text=13, is_narrow=True)
 
 

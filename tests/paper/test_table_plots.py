@@ -47,7 +47,7 @@ def table() -> dict:
     rows = [
         row("real", "Real", {}),
         row("ccan", "CCAN", {}, {"precision": difference(0.12, 0.03, 0.2, "raises", "no clear effect")}),
-        row("ccan-and-real", "CCAN and Real", {}, {"recall": difference(-0.001, -0.07, 0.05)}),
+        row("ccan-and-real", "CCAN and Real", {}, {"recall": difference(-0.0001, -0.07, 0.05)}),
         row("dcgan", "DCGAN", {"precision": cell(1.0, 0.025, 1.0, num_images=1, is_exact=True)}, {"precision": few}),
         row("dcgan-and-real", "DCGAN and Real", {}, {"precision": difference(0.1, 0.03, 0.16, "raises")}),
         row("dcgan-realism-and-real", "DCGAN selected", None, num_repeats_without_images=1),
@@ -60,11 +60,11 @@ def test_the_forest_plot_shows_what_is_sure_and_what_cannot_be_told(table):
     marks = {line.title: line.marks[0] for line in plot.rows if line.marks}
     assert (marks["DCGAN and Real"].emphasis, marks["DCGAN and Real"].is_hollow) == ("raises", False)
     assert (marks["CCAN"].emphasis, marks["CCAN"].is_hollow) == ("raises", True)
-    assert (marks["DCGAN"].emphasis, marks["DCGAN"].is_dashed, marks["DCGAN"].text) == ("", True, "+0.15 n=1")
+    assert (marks["DCGAN"].emphasis, marks["DCGAN"].is_dashed, marks["DCGAN"].text) == ("", True, "+0.150 n=1")
     assert "Real" not in marks
     (empty,) = (line for line in plot.rows if not line.marks)
     assert (empty.title, empty.note) == ("DCGAN selected", "no image passed")
-    assert next(line for line in plot.rows if line.title == "CCAN and Real").marks[1].text == "0.00"
+    assert next(line for line in plot.rows if line.title == "CCAN and Real").marks[1].text == "0.000"
 
 
 def test_one_long_interval_does_not_squeeze_the_others(table):
