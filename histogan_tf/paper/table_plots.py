@@ -59,7 +59,7 @@ def _difference_panel(table: Mapping[str, Any], name: str) -> Panel:
     reaches = sorted(_reaches(table, name))
     wanted = reaches[int(_SHARE_WITHIN * (len(reaches) - 1))] if reaches else 0.0
     limit = next(limit for limit in _LIMITS if limit >= min(wanted, 1.0))
-    return Panel(column_title(name), -limit, limit, (-limit, -limit / 2, 0, limit / 2, limit), zero=0)
+    return Panel(column_title(name), -limit, limit, (-limit, 0, limit), zero=0)
 
 
 def _reaches(table: Mapping[str, Any], name: str) -> Iterator[float]:
