@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -51,8 +52,13 @@ class QuizPage:
         self.browser.find_element("tag name", "body").send_keys(keys)
 
     def reload_until_it_says(self, words: str) -> None:
-        """Reloads the page until the first button says this: Chromium stores a page's notes a moment later."""
+        """Reloads the page until the first button says this: Chromium stores a page's notes a moment later.
+
+        It waits before the first reload, too, because notes that are not stored by then may be lost for good.
+        """
         from selenium.webdriver.support.ui import WebDriverWait
+
+        time.sleep(0.5)
 
         def says_it(_) -> bool:
             self.browser.refresh()
@@ -137,7 +143,7 @@ def test_fingers_can_answer_go_back_and_go_on_another_time(page, browser):
     assert [step.get_attribute("aria-pressed") for step in steps] == ["false", "false", "true", "false", "false"]
     assert not page.element("back").is_enabled()
     page.press("r1")
-
+    assert page.element("count").text == "Patch 2 of 8"
     page.reload_until_it_says("Go on with patch 2 of 8")
     page.element("begin").click()
     page.press("s5")
