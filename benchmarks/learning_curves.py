@@ -1,4 +1,4 @@
-"""`python -m benchmarks.learning_curves`: how good samples of several recipes are after so many minutes of training.
+"""`python -m benchmarks.learning_curves`: how good samples are after given minutes of training.
 
 Each recipe is trained, stopped at each of the given minutes, and measured with --mode=evaluate. Only the time from the
 first step to the stop counts, without compiling and measuring. A run that goes on is the same as one that was never
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train_for(flags: Sequence[str], seconds: float) -> Stretch:
-    """Trains until so many seconds after the first step, or to the end, and stops as with Ctrl-C.
+    """Trains for some seconds from the first step on, or to the end, and stops as with Ctrl-C.
 
     Args:
         flags: the flags of the program.
