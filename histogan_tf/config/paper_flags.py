@@ -142,3 +142,12 @@ class PaperFlags:
         minimum=1,
         maximum=100,
     )
+    few_draws: int | None = flag(
+        None,
+        "Number of random draws of patients, with seeds counted up from --seed, for each number in --few_patients. Each "
+        "draw has a tissue GAN and classifiers of its own; from two on, intervals say what other draws would change. "
+        "As many as --gan_repeats if left out. A finished study that is given more draws computes only the new ones.",
+        section="paper",
+        minimum=1,
+        maximum=100,
+    )

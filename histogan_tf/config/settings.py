@@ -199,7 +199,7 @@ def _known_dataset(name: str) -> str:
 
 
 def _resolve_paper(config: Config) -> Config:
-    """Refuses the flags that the study sets itself, and fills in the values of --quick and the repeats."""
+    """Refuses the flags that the study sets itself, and fills in the values of --quick, the repeats and the draws."""
     for name in OWN_FLAGS:
         if name in config.given:
             raise UserError(f"--{name}: --mode=paper sets this flag itself in each of its stages; leave it out")
@@ -210,7 +210,8 @@ def _resolve_paper(config: Config) -> Config:
     gan_repeats = config.gan_repeats or repeats
     if gan_repeats > repeats:
         raise UserError(f"--gan_repeats={gan_repeats} is more than --repeats={repeats}: give at most as many")
-    return dataclasses.replace(config, repeats=repeats, gan_repeats=gan_repeats)
+    few_draws = config.few_draws or gan_repeats
+    return dataclasses.replace(config, repeats=repeats, gan_repeats=gan_repeats, few_draws=few_draws)
 
 
 def _check_heeded(config: Config, family: Family) -> None:

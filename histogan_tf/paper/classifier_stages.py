@@ -194,7 +194,7 @@ class ClassifierStages(StageMaker):
         """Returns the stage that measures the curves over the number of patients and of synthetic images.
 
         Args:
-            draws: by the seed of each repeat that has GANs trained on few patients, its draws.
+            draws: by each seed of draws of few patients, its draws; a tissue GAN is trained on each.
         """
         first = self._configs.seeds[0]
         config = self._configs.classifier(self.rows[0], first, synthetic_dir=None)

@@ -106,6 +106,11 @@ class StudyConfigs:
         """The seeds of the repeats in which GANs are trained: the first --gan_repeats of all."""
         return self.seeds[: self._config.gan_repeats]
 
+    @property
+    def draw_seeds(self) -> range:
+        """The seeds of the draws of few patients, one each, and of the tissue GAN that each draw trains."""
+        return range(self._config.seed, self._config.seed + self._config.few_draws)
+
     def gan_seed(self, seed: int) -> int:
         """Returns the seed of the repeat whose synthetic images the classifiers of a repeat are trained on."""
         return self.gan_seeds[self.seeds.index(seed) % len(self.gan_seeds)]
@@ -131,7 +136,7 @@ class StudyConfigs:
         return self.directory / f"seed-{seed}"
 
     def few_folder(self, seed: int) -> Path:
-        """Returns the folder of the tissue GANs that a repeat trains on few patients each."""
+        """Returns the folder of the tissue GANs that are trained on the few patients drawn with a seed."""
         return self.folder(seed) / "few"
 
     def data(self, **changes: Any) -> Config:

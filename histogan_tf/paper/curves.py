@@ -6,7 +6,9 @@ Two curves, both of linear classifiers on the features of the frozen backbone, m
   was trained on the same few patients and saw no other;
 - over the number of synthetic images for each real one, with all training patients.
 
-Each is compared with the classifier of the same real images alone.
+Each is compared with the classifier of the same real images alone. Means over several draws of patients have
+intervals for other draws and other validation patients (metrics/random_draws.py); what was measured once has intervals
+for other validation patients.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.synthetic import load_synthetic
 from histogan_tf.metrics.differences import mean_differences
+from histogan_tf.metrics.random_draws import metrics_over_draws
 from histogan_tf.metrics.repeats import mean_metrics
 from histogan_tf.paper.configs import MOST_SYNTHETIC
 from histogan_tf.paper.curve_plots import plot_curves
@@ -38,6 +41,8 @@ from histogan_tf.runs import files
 logger = logging.getLogger(__name__)
 
 NUM_DRAWS = 10  # of patients at each number of them, where no GAN has to be trained
+# What an interval of curves.json takes into account; files of earlier versions lack this and count no draws.
+COUNTS_DRAWS = "the draws of patients, where there are several, and the validation patients"
 RATIOS = (0.25, 0.5, 1.0, 2.0, float(MOST_SYNTHETIC))
 _FEWEST_OF_WANTED = 0.8  # a set that has this share of the images wanted is measured with all that it has
 # The keys of curve_plots.WAYS that need no training: name -> --perturbations.
@@ -79,6 +84,7 @@ def write_curves(config: Config, images: StudyImages, sources: CurveSources, dir
     """
     measuring = _Measuring(config, directory / "features")
     curves = {
+        "intervals_over": COUNTS_DRAWS,
         "over_patients": list(_over_patients(measuring, images, sources)),
         "over_ratio": list(_over_ratio(measuring, sources)),
     }
@@ -150,14 +156,17 @@ class _Measuring:
         """Returns the metrics of several classifiers, and their differences from others, as means with intervals.
 
         Args:
-            runs: the probabilities of each classifier.
+            runs: the probabilities of the classifier of each draw of patients.
             baselines: the probabilities of the classifier of the same real images alone, for each; None to leave the
                 differences out.
         """
         labels, groups = self._data.validation.labels, self._data.validation.groups
-        point = {"metrics": mean_metrics(labels, runs, groups=groups, seed=self._config.seed)}
+        options = {"groups": groups, "seed": self._config.seed}
+        several = len(runs) > 1
+        point = {"metrics": (metrics_over_draws if several else mean_metrics)(labels, runs, **options)}
         if baselines is not None:
-            point["against_real"] = mean_differences(labels, runs, baselines, groups=groups, seed=self._config.seed)
+            compare = metrics_over_draws if several else mean_differences
+            point["against_real"] = compare(labels, runs, baselines, **options)
         return {key: to_json({name: metrics[name] for name in _METRICS}) for key, metrics in point.items()}
 
 

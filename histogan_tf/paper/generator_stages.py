@@ -168,7 +168,11 @@ class GeneratorStages(StageMaker):
             yield self._generation(more)
 
     def few_stages(self, seed: int) -> Iterator[Stage]:
-        """Yields the stages of one repeat that train a tissue GAN on few patients each and make images with it."""
+        """Yields the stages of a seed's draws, which train a tissue GAN on few patients each and make images with it.
+
+        Args:
+            seed: the seed of the draws and of the GANs; it need not be that of a repeat.
+        """
         draws = self.draws(seed)
         if not draws:
             return
@@ -233,9 +237,10 @@ class GeneratorStages(StageMaker):
         return path.relative_to(self._directory).as_posix()
 
     def draws(self, seed: int) -> list[FewPatients]:
-        """Returns the draws of few patients of one repeat on which a tissue GAN is trained.
+        """Returns a seed's draws of few patients on which a tissue GAN is trained, one for each number of them.
 
-        All training patients are no draw: the repeat's own tissue GAN is trained on them.
+        All training patients are no draw: the first repeat's own tissue GAN is trained on them. A draw with too few
+        images of a label is left out.
         """
         if "tissue" not in self._configs.synthetic:
             return []

@@ -8,7 +8,8 @@
   split/            which images are for training and which for validation
   clusters/         clusters of the training images of the positive class, label 1 (Figure 4)
   seed-<seed>/      one repeat: its runs, its synthetic images in synthetic/ (Figure 3), their metrics in synthesis/,
-                    whether they belong to their labels in class_truth/, and in few/ the tissue GANs of few patients
+                    whether they belong to their labels in class_truth/, and in few/ the tissue GANs of the few patients
+                    that are drawn with this seed; --few_draws may be more than --repeats
   features/         features of the classifier's backbone, named by the content that they were computed from
   comparison/       Figures 7 and 8
   few_epochs/       the last layer after each of a few epochs of gradient descent
@@ -60,7 +61,7 @@ class Study(StageMaker):
             if seed in self._configs.gan_seeds:
                 stages += self._generators.image_stages(seed)
             stages += self._classifiers.stages(seed)
-        draws = {seed: self._generators.draws(seed) for seed in self._configs.gan_seeds}
+        draws = {seed: self._generators.draws(seed) for seed in self._configs.draw_seeds}
         for seed in draws:
             stages += self._generators.few_stages(seed)
         stages += [*self._generators.more_stages(), self._classifiers.few_epochs_stage()]
@@ -92,19 +93,13 @@ class Study(StageMaker):
         runs = self._classifiers.runs()
         run = functools.partial(write_table, self._directory, runs, positive_class, seed=self._config.seed)
         yield Stage("table", "table", settings, needs, outputs, run)
-        needs = (
-            "describe",
-            "cluster",
-            *(f"{model}-cluster" for model in FIGURE5_MODELS),
-            *(stage.name for stage in self._compare_stages()),
-            "table",
-            "curves",
-            "few-epochs",
-        )
-        needs += self._classifiers.needs_of_measures()
         shown = self._configs.gan_runs
-        needs += tuple(f"{run}-seed-{first}" for run in shown)
-        pictures = ("split", *needs, *self._classifiers.sources(first))
+        read = ("cluster", *(f"{model}-cluster" for model in FIGURE5_MODELS), "table")
+        read += tuple(f"{run}-seed-{first}" for run in shown)
+        # The report's own pictures show nothing of these, so that more draws of few patients leave them alone.
+        others = ("describe", *(stage.name for stage in self._compare_stages()), "curves", "few-epochs")
+        others += self._classifiers.needs_of_measures()
+        pictures = ("split", *read, *self._classifiers.sources(first))
         drawn = [*(f"{model}-cluster" for model in FIGURE5_MODELS), *shown]
         curves = [self._classifiers.rows[0], *self._classifiers.rows_of_networks()]
         run = functools.partial(
@@ -118,10 +113,10 @@ class Study(StageMaker):
             self._config.seed,
         )
         settings = {"seed": self._config.seed, "rows_of_curves": [row.name for row in curves]}
-        yield Stage("pictures", "report", settings, pictures, (PICTURES,), run)
+        yield Stage("pictures", "report", settings, pictures, (PICTURES,), run, after=others)
         run = functools.partial(write_study_maps, self._directory, folder, self._images)
         yield Stage("maps", "report", {}, ("split", f"classifier-{BASELINE}-seed-{first}"), (MAPS,), run)
-        needs += ("pictures", "maps")
+        needs = (*read, *others, "pictures", "maps")
         settings = {"command": command_line(self._config), "versions": versions()}
         run = functools.partial(write_study_report, self._directory, self._config, self._classifiers.synthetic)
         yield Stage("report", "report", settings, needs, ("report.html",), run)

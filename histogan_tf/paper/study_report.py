@@ -14,6 +14,7 @@ from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
+from histogan_tf.paper.curve_tables import CURVES, curves_text, few_patients_table
 from histogan_tf.paper.report_tables import TABLE1, number_text, result_tables
 from histogan_tf.paper.rows import PUBLISHED_SETS, SELECTION_ROWS, STAIN, SYNTHETIC
 from histogan_tf.paper.study_images import LABELS
@@ -42,12 +43,6 @@ _FEW_EPOCHS = (
     "The last layer trained by stochastic gradient descent and measured after each epoch, on real images and with "
     "synthetic ones beside them; means over three starts. Where the lines on the right lie upon one another, synthetic "
     "images do what more epochs would do. The classifiers of Table 1 are trained to their optimum."
-)
-_CURVES = (
-    "Left and middle: classifiers of few training patients, alone, with perturbed views, and with images of a tissue "
-    "GAN that was trained on the same patients and saw no other; means over draws of patients. Right: classifiers of "
-    "all training patients with more and more synthetic images. Each is measured on all validation images, with 95 % "
-    "intervals over these."
 )
 # Files of the study that the report's numbers are read from.
 _DATASET, _STUDY = "split/dataset.json", "study.json"
@@ -206,12 +201,13 @@ def _figures(
     runs = [folder / run for run in generators if run not in ("dcgan3-0", "dcgan3-1")]
     if runs:
         yield Figure("Beyond the paper: the other generators", text, list(_of_runs(pictures, runs)), is_folded=True)
-    curves = [Picture(directory / "curves" / "curves.svg", "AUC with 95 % intervals over the validation images", True)]
+    curves = [Picture(directory / "curves" / "curves.svg", "AUC with 95 % intervals", True)]
     stopped = [
         Picture(directory / "few_epochs" / "few_epochs.svg", "precision, recall and accuracy after each epoch", True)
     ]
     yield Figure("Beyond the paper: a classifier that was stopped early", _FEW_EPOCHS, stopped)
-    yield Figure("Beyond the paper: how few patients, how many synthetic images", _CURVES, curves)
+    text = curves_text(_read(directory / CURVES))
+    yield Figure("Beyond the paper: how few patients, how many synthetic images", text, curves)
     yield from slide_map_figures(directory)
     if not SELECTION_ROWS.keys().isdisjoint(synthetic):
         yield Figure(
@@ -257,11 +253,14 @@ def _selected(folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> I
 
 
 def _details(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> tuple[ReportTable, ...]:
-    """Returns the tables that measure the images of GANs; none if the study trains no GAN but those of Figure 5."""
-    if not [name for name in synthetic if name != STAIN]:
-        return ()
-    tables = (_synthesis, class_truth_report)
-    return tuple(table(directory, folder, names, synthetic) for table in tables)
+    """Returns the tables that measure the images of GANs, and that of few patients, each if the study has its numbers.
+
+    A study that trains no GAN but those of Figure 5 has none of the first, one of unknown patients none of the last.
+    """
+    measures = (_synthesis, class_truth_report) if [name for name in synthetic if name != STAIN] else ()
+    few_patients = few_patients_table(_read(directory / CURVES))
+    of_images = [table(directory, folder, names, synthetic) for table in measures]
+    return (*of_images, *([few_patients] if few_patients else []))
 
 
 def _synthesis(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> ReportTable:
