@@ -144,9 +144,10 @@ class PaperFlags:
     )
     few_draws: int | None = flag(
         None,
-        "Number of random draws of patients, with seeds counted up from --seed, for each number in --few_patients. Each "
-        "draw has a tissue GAN and classifiers of its own; from two on, intervals say what other draws would change. "
-        "As many as --gan_repeats if left out. A finished study that is given more draws computes only the new ones.",
+        "Number of random draws of patients for each number in --few_patients, with seeds counted up from --seed. A "
+        "tissue GAN and classifiers are trained on each draw. From two draws on, intervals take into account that "
+        "other draws differ. A finished study that is given more draws computes only the new ones. As many as --gan_repeats "
+        "if left out.",
         section="paper",
         minimum=1,
         maximum=100,

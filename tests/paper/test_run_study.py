@@ -151,6 +151,24 @@ def test_gans_may_be_trained_in_fewer_repeats_than_classifiers(stages_of, study_
         study_config(tmp_path, "--repeats=2", "--gan_repeats=3")
 
 
+def test_few_patients_may_be_drawn_more_often_than_gans_are_repeated(stages_of, study_config, tmp_path):
+    flags = ("--few_patients=2,3", "--phantom_images=300")
+    one, three = (
+        stages_of(study_config(tmp_path, *flags, *more)) for more in ((), ("--few_draws=3", "--gan_repeats=1"))
+    )
+    assert study_config(tmp_path, "--repeats=4", "--gan_repeats=2").few_draws == 2
+    of_a_draw = ("few-patients", "tissue-2-patients", "generate-few-2", "tissue-3-patients", "generate-few-3")
+    assert set(three) - set(one) == {f"{name}-seed-{seed}" for name in of_a_draw for seed in (43, 44)}
+    gans = [three[f"tissue-3-patients-seed-{seed}"] for seed in (42, 43, 44)]
+    assert [gan.settings["seed"] for gan in gans] == [42, 43, 44]  # each draw has a GAN of its own
+    assert [gan.outputs for gan in gans] == [(f"seed-{seed}/few/tissue-3-patients",) for seed in (42, 43, 44)]
+    added = {f"generate-few-{number}-seed-{seed}" for number in (2, 3) for seed in (43, 44)}
+    assert set(three["curves"].needs) - set(one["curves"].needs) == added
+    same = [name for name in one if name not in ("curves", "report")]
+    assert all(one[name].settings == three[name].settings and one[name].needs == three[name].needs for name in same)
+    assert "curves" not in one["pictures"].needs and "curves" in one["pictures"].after
+
+
 @pytest.mark.parametrize("generators", ["", "tissue"])
 def test_real_alone_is_compared_with_nothing(stages_of, study_config, tmp_path, generators):
     stages = stages_of(study_config(tmp_path, f"--generators={generators}"))

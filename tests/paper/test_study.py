@@ -17,6 +17,7 @@ from histogan_tf.cli import commands
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.paper.rows import BASELINE, ROWS, SYNTHETIC
+from histogan_tf.paper.stages import Stages
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN
 from histogan_tf.paper.study_report import write_study_report
 from histogan_tf.training.loop import Interrupted
@@ -142,7 +143,7 @@ def test_results_of_generators_that_were_dropped_are_not_shown(copied, study_con
 def test_every_table_and_picture_names_a_file_of_the_study(study, page):
     tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
     captions = [re.findall(r"<caption>(.*?)</caption>", text, re.DOTALL) for text in tables]
-    assert [len(found) for found in captions] == [1] * 6
+    assert [len(found) for found in captions] == [1] * 7
     files = [re.findall(r"<code>(.*?)</code>", caption) for (caption,) in captions]
     assert files[:4] == [["table1.json"]] * 4
     synthesis = json.loads((study / files[4][0]).read_text())["metrics"]
@@ -189,6 +190,25 @@ def test_the_curves_are_measured_at_few_patients_and_at_all(study):
     assert ratios["dcgan", 4.0]["num_synthetic"] == 4 * sum(dataset["train"].values())
     assert ("ccan", 1.0) in ratios and ("ccan", 2.0) not in ratios
     assert (study / "curves" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_more_draws_of_few_patients_leave_every_other_stage_alone(study, study_config, stages_of):
+    stages = stages_of(study_config(study.parent, "--few_draws=2"))
+    reasons = Stages(study, list(stages.values())).plan()
+    new = {f"{name}-seed-43" for name in ("few-patients", "tissue-3-patients", "generate-few-3")}
+    assert {name for name, reason in reasons.items() if reason == "not done yet"} == new
+    assert set(reasons) - new == {"curves", "report"}
+
+
+def test_the_table_of_few_patients_is_that_of_the_curves(study, page):
+    curves = json.loads((study / "curves" / "curves.json").read_text())
+    section = next(section for section in page.split("<h2>") if section.startswith("How few patients?"))
+    assert curves["intervals_over"] in section
+    first = re.search(r'<th scope="row">3</th>(.*?)</tr>', section, re.DOTALL).group(1)
+    real = next(p for p in curves["over_patients"] if (p["num_patients"], p["way"]) == (3, "real"))
+    shown = re.findall(r"<td[^>]*>([^<]*)", first)
+    assert shown[:2] == [f"{real['num_images']:,.0f}", f"{real['metrics']['roc_auc']['value']:.3f}"]
+    assert first.count("<small>2 draws</small>") == 3 and first.count("<small>1 draw</small>") == 1
 
 
 def test_the_classifiers_that_stop_early_see_real_images_and_those_of_each_network(study):
