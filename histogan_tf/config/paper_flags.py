@@ -146,8 +146,8 @@ class PaperFlags:
         None,
         "Number of random draws of patients for each number in --few_patients, with seeds counted up from --seed. A "
         "tissue GAN and classifiers are trained on each draw. From two draws on, intervals take into account that "
-        "other draws differ. A finished study that is given more draws computes only the new ones. As many as --gan_repeats "
-        "if left out.",
+        "other draws differ. A finished study that is given more draws computes only the new ones. As many as "
+        "--gan_repeats if left out.",
         section="paper",
         minimum=1,
         maximum=100,

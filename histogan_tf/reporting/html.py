@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from histogan_tf.reporting.embedded_pictures import data_uri
 from histogan_tf.reporting.interval_plot import IntervalPlot, draw_interval_plot
 from histogan_tf.runs import files
 
@@ -163,12 +163,6 @@ class Report:
     settings: Mapping[str, str]
     settings_made_from: str
     command: str
-
-
-def data_uri(path: Path) -> str:
-    """Returns a PNG or SVG file as a URI that holds all of it."""
-    kind = "svg+xml" if path.suffix == ".svg" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def write_html_report(path: Path, report: Report) -> None:
