@@ -104,7 +104,7 @@ def why_no_png(file: bytes) -> str:
 def write(images: list[bytes], count: int, folder: Path) -> None:
     """Writes all images as 000.png, 001.png, … or, if one cannot be written or is no PNG file, none of them."""
     if len(images) != count:
-        raise failure(f"the server sent {len(images)} images where {count} were asked for; nothing was written")
+        raise failure(f"images asked for: {count}, sent by the server: {len(images)}; nothing was written")
     for number, image in enumerate(images):
         if reason := why_no_png(image):
             raise failure(f"image {number} of the server is no PNG file ({reason}); nothing was written")

@@ -1,4 +1,4 @@
-"""The exception for mistakes that the user can mend, how names are shown in messages, and what an error interrupted."""
+"""The exception for mistakes that the user can mend, names and counts in messages, and what an error interrupted."""
 
 from __future__ import annotations
 
@@ -36,6 +36,20 @@ def listing(names: Iterable[object], most: int = 8) -> str:
     names = [escaped(str(name)) for name in names]
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names) - most} more)"
+
+
+def counted(number: int | str, noun: str) -> str:
+    """Returns a number with what it counts, such as "1 image", "3 images", "1 class" or "2 patches".
+
+    Args:
+        number: the number, or its text where it is rounded.
+        noun: what is counted, in the singular; its last word gets the plural's ending.
+    """
+    if str(number) == "1":
+        return f"1 {noun}"
+    if noun.endswith(("s", "x", "sh", "tch")):
+        return f"{number} {noun}es"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER
 from histogan_tf.data.positive_class import positive_note
-from histogan_tf.errors import UserError, escaped
+from histogan_tf.errors import UserError, counted, escaped
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import evaluate_classifier, mcnemar_test
 from histogan_tf.metrics.distances import nearest
@@ -107,8 +107,8 @@ def _compare_into(directory: Path, config: Config, runs: list[ComparedRun], feat
     tests = {other.name: mcnemar_test(everything, baseline.is_right, other.is_right) for other in others}
     notes = {run.name: f"{backbone_note(run.config)}, trained on {run.config.train_on}" for run in runs}
     verdicts = [
-        f"{name} against {baseline.name}: right where the other is wrong on {test.num_only_second} images, wrong where "
-        f"it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
+        f"{name} against {baseline.name}: right where the other is wrong on {counted(test.num_only_second, 'image')}, "
+        f"wrong where it is right on {test.num_only_first}; McNemar's exact p = {test.p_value:.3g}"
         for name, test in tests.items()
     ]
     table = metrics_table(metrics, baseline.class_names[1]) if baseline.is_of_two else class_metrics_table(metrics)

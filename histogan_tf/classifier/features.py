@@ -14,7 +14,7 @@ import tensorflow as tf
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.perturbations import perturbed_view
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine import replicas
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose, stateless_seed
@@ -61,7 +61,7 @@ class FeatureCache:
         missing = np.flatnonzero(is_missing).tolist()
         if not missing:
             return np.stack(features)
-        logger.info("features of %d images, view %s", len(image_set), ", ".join(map(str, missing)))
+        logger.info("features of %s, view %s", counted(len(image_set), "image"), ", ".join(map(str, missing)))
         with Progress(len(missing) * len(image_set), 0, "image") as progress:
             for number, view in enumerate(missing):
                 features[view] = self._view(image_set, perturbations, view, progress, number * len(image_set))

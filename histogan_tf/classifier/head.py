@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.cores import num_usable_cores
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,9 @@ def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray],
     labels = training.labels[candidates]
     fewest = int(np.bincount(labels, minlength=int(training.labels.max()) + 1).min())
     if fewest < 2:
-        raise UserError(f"only {fewest} images of a label to hold out of training in turn: give at least 2 of each")
+        raise UserError(
+            f"only {counted(fewest, 'image')} of a label to hold out of training in turn: give at least 2 of each"
+        )
     groups = None if training.groups is None else training.groups[candidates]
     num_groups = 0 if groups is None else len(np.unique(groups))
     if num_groups >= 2:

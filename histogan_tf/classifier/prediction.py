@@ -25,7 +25,7 @@ from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images, readable_name
 from histogan_tf.data.unused_bits import BrightestPixel
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
 from histogan_tf.models.backbones import Preparation
@@ -172,7 +172,7 @@ def classify(config: Config) -> None:
             f"classes: leave --map out"
         )
     about = positive_note(class_names) if len(class_names) == 2 else f"{len(class_names)} classes"
-    logger.info("%s: %s; %s; %d images", trained.directory, note, about, len(names))
+    logger.info("%s: %s; %s; %s", trained.directory, note, about, counted(len(names), "image"))
     maps, maps_directory = SlideMaps(class_names), output_directory / "maps"
     map_names = map_files(names) if config.map else []
     columns, extra = probability_columns(class_names), shared_columns(trained.config, class_names)
@@ -191,11 +191,11 @@ def classify(config: Config) -> None:
                 maps.add(ids, probabilities, images)
             num_done += len(ids)
         if not num_done:
-            raise UserError(f"none of the {len(names)} images in {root!r} can be used; see the warnings above")
+            raise UserError(f"none of {counted(len(names), 'image')} in {root!r} can be used; see the warnings above")
     if config.map:
         with own_results(maps_directory, map_names):
             write_slide_maps(maps_directory, maps, trained.class_names, note)
-    logger.info("%d images classified, %d skipped: %s", num_done, len(names) - num_done, path)
+    logger.info("%s classified, %d skipped: %s", counted(num_done, "image"), len(names) - num_done, path)
 
 
 def _find_images_folder(config: Config) -> str:

@@ -16,7 +16,7 @@ from histogan_tf.classifier.prediction import backbone_note, require_classifier
 from histogan_tf.classifier.predictions_file import Predictions, read_predictions
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.classification import choose_threshold, evaluate_classifier, operating_point
 from histogan_tf.metrics.measured import interval_method
@@ -56,8 +56,8 @@ def evaluate_run(
     labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
     if groups is not None and len(np.unique(groups)) < _FEW_PATIENTS:
         logger.warning(
-            "%d patients in the validation part: with fewer than about %d, intervals by patient are too narrow%s",
-            len(np.unique(groups)),
+            "%s in the validation part: with fewer than about %d, intervals by patient are too narrow%s",
+            counted(len(np.unique(groups)), "patient"),
             _FEW_PATIENTS,
             "; with one, there are none" if len(np.unique(groups)) == 1 else "",
         )

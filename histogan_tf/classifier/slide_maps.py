@@ -17,7 +17,7 @@ from PIL import Image
 
 from histogan_tf.data.image_set import find_class
 from histogan_tf.data.sources.idc import IDC_CLASS_NAMES, PATCH_SIZE
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.reporting.html import write_page
 from histogan_tf.reporting.pictures import save_png
 
@@ -220,7 +220,7 @@ def write_slide_maps(directory: Path, maps: SlideMaps, class_names: Sequence[str
         note=note,
         colours=[f"rgb{map_colour(step / 8)}" for step in range(9)],
     )
-    logger.info("maps of %d slides: %s", len(slides), directory / PAGE)
+    logger.info("maps of %s: %s", counted(len(slides), "slide"), directory / PAGE)
 
 
 def shown_slide(directory: Path, maps: SlideMaps, patient: str, positive_class: str) -> ShownSlide:
@@ -239,7 +239,7 @@ def shown_slide(directory: Path, maps: SlideMaps, patient: str, positive_class: 
     }
     numbers = maps.summary(patient)
     text = (
-        f"{numbers['num_patches']} patches, {numbers['num_positive']} of them {positive_class}; "
+        f"{counted(numbers['num_patches'], 'patch')}, {numbers['num_positive']} of them {positive_class}; "
         f"{numbers['num_called_positive']} called {positive_class}"
     )
     if numbers["accuracy"] is not None:

@@ -10,7 +10,7 @@ from histogan_tf.clustering.model import load_model
 from histogan_tf.clustering.outputs import FILE_NAMES, write_clusters
 from histogan_tf.config import Config
 from histogan_tf.data.loading import load_dataset
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.runs.own_results import require_own_results
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def cluster_dataset(config: Config) -> None:
         result = cluster_images(image_set, seed=config.seed, num_workers=config.num_workers, **settings)
     summary = write_clusters(result, image_set, directory, seed=config.seed)
     if summary["num_images_without_descriptors"]:
-        logger.warning("%d images have no key points and are in cluster -1", summary["num_images_without_descriptors"])
+        without = counted(summary["num_images_without_descriptors"], "image")
+        logger.warning("%s without key points: in cluster -1", without)
     sizes = ", ".join(f"{row['size']} in {row['cluster']}" for row in summary["clusters"])
     logger.info("images in each cluster: %s; see %s", sizes, directory)

@@ -11,7 +11,7 @@ from histogan_tf.clustering import descriptors, vocabulary
 from histogan_tf.clustering.descriptors import DescriptorSettings
 from histogan_tf.clustering.model import ClusterModel
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
 
@@ -140,8 +140,8 @@ def _sample_descriptors(
     found.close()
     if total == 0:
         raise UserError(
-            f"SIFT finds no descriptor in any of {len(images)} images; they may be of one colour: look at them, or "
-            "try --dense or a larger --upsample"
+            f"SIFT finds no descriptor in any of {counted(len(images), 'image')}; they may be of one colour: look at "
+            "them, or try --dense or a larger --upsample"
         )
     sample = np.concatenate(list(described.values()))
     if total > most:
@@ -180,8 +180,9 @@ def _fit_centres(histograms: np.ndarray, num_clusters: int, seed: int) -> np.nda
     num_distinct = len(np.unique(histograms, axis=0))
     if not 1 <= num_clusters <= num_distinct:
         raise UserError(
-            f"{num_clusters} clusters cannot be made of {len(histograms)} images with descriptors, which have only "
-            f"{num_distinct} distinct histograms; choose --num_clusters from 1 to {num_distinct}"
+            f"{counted(num_clusters, 'cluster')} cannot be made of {counted(len(histograms), 'image')} with "
+            f"descriptors, which have only {counted(num_distinct, 'distinct histogram')}; choose --num_clusters from 1 "
+            f"to {num_distinct}"
         )
     kmeans = best_kmeans(histograms, num_clusters, seed)
     sizes = np.bincount(kmeans.labels_, minlength=num_clusters)

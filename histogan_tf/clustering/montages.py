@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.clustering.scores import KSelection
+from histogan_tf.errors import counted
 from histogan_tf.reporting.pictures import save_figure
 
 MONTAGE_COLUMNS = 6
@@ -68,7 +69,7 @@ def save_k_selection(path: Path, selection: KSelection, chosen: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 4), dpi=_DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(f"k-means on the visual words of {selection.num_images} images")
+    figure.suptitle(f"k-means on the visual words of {counted(selection.num_images, 'image')}")
     left, right = figure.subplots(1, 2)
     for axes, name, values in (
         (left, "inertia (sum of squared distances)", selection.inertia),

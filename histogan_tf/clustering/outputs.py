@@ -15,6 +15,7 @@ from histogan_tf.clustering.model import save_model
 from histogan_tf.clustering.scores import KSelection, agreement, select_k
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.membership import CLUSTER_COLUMNS
+from histogan_tf.errors import counted
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.own_results import own_results
@@ -120,11 +121,11 @@ def _write_montages(clustering: Clustering, image_set: ImageSet, output_dir: Pat
         generator = np.random.default_rng([seed, cluster - NO_DESCRIPTORS])
         chosen = np.sort(generator.permutation(members)[: montages.MONTAGE_IMAGES])
         panels = {"random": image_set.images[chosen]}
-        title = f"no descriptors (cluster -1): {len(members)} images"
+        title = f"no descriptors (cluster -1): {counted(len(members), 'image')}"
         if cluster != NO_DESCRIPTORS:
             nearest = members[np.argsort(clustering.distance[members], kind="stable")][: montages.MONTAGE_IMAGES]
             panels = {"nearest to the centre": image_set.images[nearest], **panels}
-            title = f"cluster {cluster}: {len(members)} images"
+            title = f"cluster {cluster}: {counted(len(members), 'image')}"
         with files.written_aside(output_dir / _montage_name(cluster)) as aside:
             montages.save_montage(aside, title, panels)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 
 def fit_words(points: np.ndarray, vocabulary_size: int, seed: int) -> np.ndarray:
@@ -29,8 +29,9 @@ def fit_words(points: np.ndarray, vocabulary_size: int, seed: int) -> np.ndarray
     num_distinct = len({point.tobytes() for point in points})
     if not 1 <= vocabulary_size <= num_distinct:
         raise UserError(
-            f"a vocabulary of {vocabulary_size} words cannot be made of {num_distinct} distinct SIFT descriptors; "
-            f"choose a --vocabulary_size from 1 to {num_distinct}, or get more descriptors with more images, a larger "
+            f"a vocabulary of {counted(vocabulary_size, 'word')} cannot be made of "
+            f"{counted(num_distinct, 'distinct SIFT descriptor')}; choose a --vocabulary_size from 1 to "
+            f"{num_distinct}, or get more descriptors with more images, a larger "
             "--upsample, or --dense"
         )
     kmeans = MiniBatchKMeans(vocabulary_size, n_init=3, random_state=seed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet, label_number
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -65,7 +65,7 @@ def choose_classes(image_set: ImageSet, classes: Sequence[str]) -> ImageSet:
     chosen = dataclasses.replace(chosen, labels=new_number[chosen.labels], class_names=names)
     if empty := [name for name, count in chosen.counts().items() if not count]:
         raise UserError(f"{given}: there is no image of {listing(empty)}; leave it out")
-    logger.info("%s: %d of %d images", given, len(chosen), len(image_set))
+    logger.info("%s: %d of %s", given, len(chosen), counted(len(image_set), "image"))
     return chosen
 
 
@@ -92,12 +92,12 @@ def draw_groups(image_set: ImageSet, most: int, seed: int) -> ImageSet:
         kept[indices] = np.isin(groups, _in_random_order(groups, labels, seed)[:most])
     chosen = image_set.select(np.flatnonzero(kept))
     logger.info(
-        "--max_groups=%d: %d of %d patients, %d of %d images",
+        "--max_groups=%d: %d of %s, %d of %s",
         most,
         len(chosen.patients()),
-        len(image_set.patients()),
+        counted(len(image_set.patients()), "patient"),
         len(chosen),
-        len(image_set),
+        counted(len(image_set), "image"),
     )
     return chosen
 
@@ -141,7 +141,7 @@ def draw_of_each_class(image_set: ImageSet, most: int, seed: int) -> ImageSet:
         else:
             kept += [order[image_set.parts[order] == part][:most] for part in np.unique(image_set.parts)]
     chosen = image_set.select(np.sort(np.concatenate(kept)))
-    logger.info("--images_per_class=%d: %d of %d images", most, len(chosen), len(image_set))
+    logger.info("--images_per_class=%d: %d of %s", most, len(chosen), counted(len(image_set), "image"))
     return chosen
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from histogan_tf.data.image_set import ImageSet
+from histogan_tf.errors import counted
 from histogan_tf.reporting import pictures
 
 _WHITE = 255
@@ -43,7 +44,7 @@ def draw(image_set: ImageSet, mean_colours: np.ndarray, seed: int) -> np.ndarray
         drawn = rng.choice(readable, min(across**2, len(readable)), replace=False)
         cells = [thumbnail(_decode(image_set, index)) for index in np.sort(drawn).tolist()]
         colour = mean_colours[readable].mean(axis=0) if len(readable) else np.full(3, _WHITE)
-        panels.append(_panel(f"{name}: {chosen.sum()} images", colour, cells, across))
+        panels.append(_panel(f"{name}: {counted(chosen.sum(), 'image')}", colour, cells, across))
     return _side_by_side(panels)
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
 from histogan_tf.data.damage import find_damage, find_png_chunk_damage
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.parallel import map_in_order
 
@@ -274,9 +274,9 @@ def gather(
             images[len(kept)] = result
             kept.append(index)
     if not kept:
-        raise UserError(f"none of the {len(names)} images can be used; the last of them, {reason}")
+        raise UserError(f"none of {counted(len(names), 'image')} can be used; the last of them, {reason}")
     if num_unwanted:
-        logger.info("left out %d of %d images because of the flags", num_unwanted, len(names))
+        logger.info("left out %d of %s because of the flags", num_unwanted, counted(len(names), "image"))
     return images[: len(kept)], np.array(kept)
 
 

@@ -17,7 +17,7 @@ from histogan_tf.data import class_sheets, loading
 from histogan_tf.data.decoding import UnusableImageError
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.splits import OWN_PARTS, split_indices
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.machine.parallel import map_in_order
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
@@ -51,7 +51,7 @@ def describe_dataset(config: Config) -> None:
     if image_set.is_lazy:
         image_set.images.source.warn_if_dark()
     if len(survey.errors) == len(image_set):
-        raise UserError(f"none of the {len(image_set)} images can be read: {next(iter(survey.errors.values()))}")
+        raise UserError(f"none of {counted(len(image_set), 'image')} can be read: {next(iter(survey.errors.values()))}")
     description = summarize_survey(image_set, survey, config)
     _log(description)
     default_directory = Path(config.checkpoint_dir) / f"{Path(image_set.name).name}-description"
@@ -211,24 +211,25 @@ def _duplicates(image_set: ImageSet, digests: list[bytes | None], parts: np.ndar
 
 
 def _log(description: dict[str, Any]) -> None:
-    logger.info("%s: %d images", description["dataset"], description["num_images"])
+    logger.info("%s: %s", description["dataset"], counted(description["num_images"], "image"))
     for name, row in description["classes"].items():
-        of_patients = "" if row["patients"] is None else f" of {row['patients']} patients"
-        logger.info("  class %s: %d images%s, mean colour %s", name, row["images"], of_patients, row["mean_colour"])
+        of_patients = "" if row["patients"] is None else f" of {counted(row['patients'], 'patient')}"
+        number = counted(row["images"], "image")
+        logger.info("  class %s: %s%s, mean colour %s", name, number, of_patients, row["mean_colour"])
     if not description["classes"]:
         logger.info("  no labels; mean colour %s", description["mean_colour"])
     patients = description["patients"] or {}
     for name, row in list(patients.items())[:_SHOWN_PATIENTS]:
         logger.info("  patient %s: %s", name, ", ".join(f"{count} {class_name}" for class_name, count in row.items()))
     if len(patients) > _SHOWN_PATIENTS:
-        logger.info("  … and %d more patients", len(patients) - _SHOWN_PATIENTS)
+        logger.info("  … and %s", counted(len(patients) - _SHOWN_PATIENTS, "more patient"))
     logger.info("  sizes: %s", listing(f"{count} of {size}" for size, count in description["sizes"].items()))
     _log_split(description["split"])
     duplicates = description["duplicates"]
     logger.info(
-        "  duplicates: %d images repeat another one, in %d groups of equal images",
-        duplicates["superfluous_images"],
-        duplicates["groups"],
+        "  duplicates: %s beside the first of equal ones, in %s of equal images",
+        counted(duplicates["superfluous_images"], "image"),
+        counted(duplicates["groups"], "group"),
     )
     across = {what: duplicates[f"groups_across_{what}"] for what in ("labels", "patients", "parts")}
     if any(across.values()):
@@ -238,10 +239,10 @@ def _log(description: dict[str, Any]) -> None:
     if unreadable:
         names = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)
         reasons = collections.Counter(unreadable.values()).most_common()
-        logger.warning("unreadable: %d images: %s", len(unreadable), names)
-        logger.warning("unreadable, by reason: %s", listing(f"{count} {reason}" for reason, count in reasons))
+        logger.warning("unreadable: %s: %s", counted(len(unreadable), "image"), names)
+        logger.warning("unreadable, by reason: %s", listing(f"{reason} ({count})" for reason, count in reasons))
     for reason, count in description["left_out"].items():
-        logger.info("  left out: %d %s", count, reason)
+        logger.info("  left out: %s (%d)", reason, count)
 
 
 def _log_split(split: dict[str, Any] | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.parsing import as_text, parse_keywords
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 _CHOOSING = frozenset({"label", "part", "clusters", "cluster", "train_size"})  # flags that choose among loaded images
 _SPLITTING = frozenset({"split_seed", "split_by"})
@@ -47,8 +47,8 @@ def as_image_set(
     labels = np.asarray(labels)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise UserError(
-            f"labels are {labels.dtype} {labels.shape}: give one whole number from 0 on for each of the {len(images)} "
-            f"images"
+            f"labels are {labels.dtype} {labels.shape}: give one whole number from 0 on for each of "
+            f"{counted(len(images), 'image')}"
         )
     names = tuple(map(str, range(labels.max() + 1) if class_names is None else class_names))
     if labels.max() >= len(names):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.data.lazy_images import LazyImages
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ImageSet:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts().items()) or "without labels"
         size = "on disk" if self.is_lazy else "x".join(map(str, self.image_shape))
-        return f"<ImageSet {self.name}: {len(self)} images ({counts}), {size}>"
+        return f"<ImageSet {self.name}: {counted(len(self), 'image')} ({counts}), {size}>"
 
     @property
     def is_lazy(self) -> bool:

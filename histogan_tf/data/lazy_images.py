@@ -21,7 +21,7 @@ from histogan_tf.data.decoding import (
     report_unusable,
 )
 from histogan_tf.data.unused_bits import BrightestPixel
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.cores import num_usable_cores
 from histogan_tf.machine.parallel import map_in_order
 
@@ -283,7 +283,9 @@ class LazyImages:
             channels = max(channels, image_channels)
         self.source.warn_if_dark()
         if size is None:
-            raise UserError(f"none of the {len(probed)} images tried, of {len(self)}, can be used; the last, {reason}")
+            raise UserError(
+                f"none of {counted(len(probed), 'image')} tried, of {len(self)}, can be used; the last, {reason}"
+            )
         return (*size, channels)
 
     def _read_alike(self, index: int) -> np.ndarray:

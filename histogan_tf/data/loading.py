@@ -19,7 +19,7 @@ from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import Reader, reader_of, refuse_flags_of_others
 from histogan_tf.data.splits import split_indices, warn_if_parts_share_patients
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.machine.memory import limit_decoding
 
 logger = logging.getLogger("histogan_tf")
@@ -166,12 +166,12 @@ def _read_if_it_fits(image_set: ImageSet, config: Config, loaded: ImageSet | Non
     if num_gigabytes <= config.memory_budget_gb:
         image_set = image_set.in_memory(strict=config.strict)
         if image_set.num_skipped:
-            logger.warning("%d files skipped; %s are left", image_set.num_skipped, _counts(image_set))
+            logger.warning("%s skipped; left: %s", counted(image_set.num_skipped, "file"), _counts(image_set))
         return image_set
     logger.info(
-        "%d images would take %.1f GB of memory, more than --memory_budget_gb=%g: they stay on disk and are read batch "
+        "%s would take %.1f GB of memory, more than --memory_budget_gb=%g: they stay on disk and are read batch "
         "by batch",
-        len(image_set),
+        counted(len(image_set), "image"),
         num_gigabytes,
         config.memory_budget_gb,
     )
@@ -232,10 +232,10 @@ def _tell(image_set: ImageSet, whole: ImageSet, chosen: Mapping[str, Any]) -> No
 def _counts(image_set: ImageSet) -> str:
     """Returns words such as "909 images (545 non-idc, 364 idc)"."""
     if image_set.labels is None:
-        return f"{len(image_set)} images without labels"
+        return f"{counted(len(image_set), 'image')} without labels"
     counts = np.bincount(image_set.labels, minlength=image_set.num_classes)
     classes = listing(f"{count} {name}" for count, name in zip(counts, image_set.class_names, strict=True))
-    return f"{len(image_set)} images ({classes})"
+    return f"{counted(len(image_set), 'image')} ({classes})"
 
 
 def _with_parts(image_set: ImageSet, config: Config) -> ImageSet:
@@ -276,7 +276,7 @@ def _select_label(image_set: ImageSet, label: str | None) -> ImageSet:
     number = label_number(label, image_set.class_names)
     image_set_of_label = image_set.select(np.flatnonzero(image_set.labels == number))
     if not len(image_set_of_label):
-        raise UserError(f"--label={label}: none of the {_counts(image_set)} has this label; choose another one")
+        raise UserError(f"--label={label}: none of {_counts(image_set)} has this label; choose another one")
     return image_set_of_label
 
 

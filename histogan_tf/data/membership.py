@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.runs.csv_cells import original_text
 
 CLUSTER_COLUMNS = ("id", "label", "patient", "cluster", "distance")
@@ -66,15 +66,15 @@ def restrict(image_set: ImageSet, ids: np.ndarray, *, whole: ImageSet | None = N
     unknown = np.asarray(ids)[~np.isin(ids, whole.ids)]
     if len(unknown):
         raise UserError(
-            f"{len(unknown)} of {len(ids)} ids are not in the dataset {whole.name}: {listing(unknown)}; give the "
-            f"clusters.csv that was made from this dataset, with the same --classes, --max_groups and "
+            f"{len(unknown)} of {counted(len(ids), 'id')} not in the dataset {whole.name}: {listing(unknown)}; give "
+            f"the clusters.csv that was made from this dataset, with the same --classes, --max_groups and "
             f"--images_per_class"
         )
     chosen = np.flatnonzero(np.isin(image_set.ids, ids))
     if not len(chosen):
         raise UserError(
-            f"none of the {len(ids)} images of the cluster is in the chosen part of {whole.name}: choose another "
-            f"--cluster, --part or --label"
+            f"none of {counted(len(ids), 'image')} of the cluster is in the chosen part of {whole.name}: choose "
+            f"another --cluster, --part or --label"
         )
     return image_set.select(chosen)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 _READERS = 2  # batches that are assembled at the same time; each decodes lazy images on all cores
 _BATCHES_AHEAD = 4
@@ -32,7 +32,7 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     """
     if num_images < batch_size:
         raise UserError(
-            f"{num_images} images are fewer than a batch of {batch_size}: give more images, or "
+            f"{counted(num_images, 'image')} cannot fill a batch of {batch_size}: give more images, or "
             f"--batch_size={max(num_images, 1)} or less"
         )
     return num_images // batch_size

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 logger = logging.getLogger("histogan_tf")
 
@@ -79,8 +79,8 @@ def _warn_of_shared_patients(groups: np.ndarray | None, train: np.ndarray, other
     num_shared = len(np.intersect1d(groups[train], groups[others]))
     if num_shared:
         logger.warning(
-            "the split has %d of %d patients on both sides, which flatters every score; %s",
+            "the split has %d of %s on both sides, which flatters every score; %s",
             num_shared,
-            len(np.unique(groups)),
+            counted(len(np.unique(groups)), "patient"),
             remedy,
         )

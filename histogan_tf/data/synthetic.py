@@ -16,7 +16,7 @@ from histogan_tf.data.decoding import read_images
 from histogan_tf.data.given_images import check_pixels
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.sources.file_search import list_images, readable_name
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 from histogan_tf.runs.npz_file import NpzFileError, read_npz
 
@@ -218,7 +218,7 @@ def _read_archive(path: Path, num_classes: int, label: int | None, needs_labels:
             f"from 0 to 255"
         )
     if labels is not None and (labels.shape != images.shape[:1] or not np.isin(labels, range(num_classes)).all()):
-        raise UserError(f"{path}: labels have to be {len(images)} whole numbers from 0 to {num_classes - 1}")
+        raise UserError(f"{path}: labels have to be {counted(len(images), 'whole number')} from 0 to {num_classes - 1}")
     return images, labels, np.array([f"synthetic/{path.name}/{index}" for index in range(len(images))])
 
 
@@ -237,9 +237,9 @@ def refuse_copies(synthetic: ImageSet, validation: ImageSet) -> None:
     if found:
         name, original = found[0]
         raise UserError(
-            f"{len(found)} of {len(synthetic)} synthetic images are copies of validation images, the first {name!r} of "
-            f"{original!r}: make them with a generator that was trained on the training part only, with the same "
-            f"--split_seed and --split_by"
+            f"{len(found)} of {counted(len(synthetic), 'synthetic image')} copied from validation images, the first "
+            f"{name!r} of {original!r}: make them with a generator that was trained on the training part only, with "
+            "the same --split_seed and --split_by"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from histogan_tf.errors import counted
 from histogan_tf.machine.console import details_logger, package_logger, terminal_columns
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Progress:
 
     def __init__(self, total: int, initial: int, unit: str, describe: Callable[[int], str] = lambda count: "") -> None:
         self._total, self._unit, self._describe = total, unit, describe
+        self._units = counted(total, unit).partition(" ")[2]
         self._count = self._initial = initial
         self._on_terminal = sys.stderr.isatty()
         self._has_bar = self._on_terminal or _in_notebook()
@@ -47,7 +49,7 @@ class Progress:
             if self._on_terminal and any(_is_console(handler) for handler in package_logger.handlers):
                 stack.enter_context(logging_redirect_tqdm([package_logger]))
             options = {"total": self._total, "initial": self._initial, "miniters": 1, "disable": not self._has_bar}
-            self._bar = stack.enter_context(_Bar(self._describe(self._count), f" {self._unit}s", **options))
+            self._bar = stack.enter_context(_Bar(self._describe(self._count), f" {self._units}", **options))
             self._stack = stack.pop_all()
         return self
 
@@ -69,7 +71,7 @@ class Progress:
         done, self._count = count - self._count, count
         self._first_update = self._first_update or (now, count)
         pace = self._pace(now)
-        self._bar.show(self._describe(count), f", {pace}" if pace else f" {self._unit}s", values)
+        self._bar.show(self._describe(count), f", {pace}" if pace else f" {self._units}", values)
         self._bar.update(done)
         if now - self._last_line > _LINE_SECONDS or count == self._total:
             self._last_line = now

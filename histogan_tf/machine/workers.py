@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import histogan_tf
 from histogan_tf.config import Config
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ def _strategy(distribution: str, num_replicas: int | None) -> tf.distribute.Stra
             strategy = _mirrored(num_replicas)
     else:
         strategy = _multi_worker()
-    logger.info("--distribution=%s: %d replicas", distribution, strategy.num_replicas_in_sync)
+    logger.info("--distribution=%s: %s", distribution, counted(strategy.num_replicas_in_sync, "replica"))
     return strategy
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 
 def check_images(real_images: np.ndarray, synthetic_images: np.ndarray) -> None:
@@ -40,8 +40,8 @@ def checked_features(features: np.ndarray, noun: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         raise UserError(
-            f"the {noun} features of {len(bad)} of {len(features)} images are not finite, the first those of image "
-            f"{bad[0]}: choose other --features, or other weights for their network"
+            f"the {noun} features of {len(bad)} of {counted(len(features), 'image')} are not finite, the first those "
+            f"of image {bad[0]}: choose other --features, or other weights for their network"
         )
     return features
 
@@ -60,13 +60,13 @@ def checked_pair(real: np.ndarray, synthetic: np.ndarray, minimum: int = 1) -> t
     real, synthetic = checked_features(real, "real"), checked_features(synthetic, "synthetic")
     if real.shape[1] != synthetic.shape[1]:
         raise UserError(
-            f"real features have {real.shape[1]} dimensions and synthetic ones {synthetic.shape[1]}: extract both with "
-            f"the same --features"
+            f"real features have {counted(real.shape[1], 'dimension')} and synthetic ones {synthetic.shape[1]}: "
+            "extract both with the same --features"
         )
     if min(len(real), len(synthetic)) < minimum:
         raise UserError(
-            f"{len(real)} real and {len(synthetic)} synthetic images are too few to compare: give at least {minimum} "
-            f"of each"
+            f"{len(real)} real and {counted(len(synthetic), 'synthetic image')} are too few to compare: give at least "
+            f"{minimum} of each"
         )
     return real, synthetic
 

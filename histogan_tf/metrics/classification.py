@@ -18,7 +18,7 @@ import dataclasses
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.measured import Metric, measured_run, with_honest_interval
 from histogan_tf.metrics.ranking import PRECISION_TO_REACH, Ranking, ratio
@@ -305,8 +305,8 @@ def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
     bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))  # nan fails both comparisons
     if len(bad):
         raise UserError(
-            f"{len(bad)} of {len(probabilities)} probabilities are not in [0, 1], the first {probabilities[bad[0]]} at "
-            f"index {bad[0]}: give the probability of label 1, not a logit."
+            f"{len(bad)} of {counted(len(probabilities), 'probability')} not in [0, 1], the first "
+            f"{probabilities[bad[0]]} at index {bad[0]}: give the probability of label 1, not a logit."
         )
     return labels, probabilities
 

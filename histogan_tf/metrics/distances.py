@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 # Elements of one block of pairs: 32 MiB of float64.
 BLOCK_ELEMENTS = 2**22
@@ -58,7 +58,7 @@ def nearest(queries: np.ndarray, references: np.ndarray | None, num_neighbours: 
     num_others = len(others) - (references is None)
     if num_others < num_neighbours:
         raise UserError(
-            f"{len(others)} images are too few for {num_neighbours} neighbours each: give at least "
+            f"too few images, {len(others)}, for {counted(num_neighbours, 'neighbour')} each: give at least "
             f"{num_neighbours + len(others) - num_others}"
         )
     # The brute force of scikit-learn's NearestNeighbors, by inner products, put 10 of 100 copies among 1,200 phantom

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.metrics.distances import Neighbours, row_blocks
 from histogan_tf.metrics.symmetries import apply_symmetry, symmetries_that_fit
 
@@ -71,7 +71,7 @@ class PoseMatcher:
 
         num_others = len(self._coarse) - (own_indices is not None)
         if num_others < num_neighbours:
-            raise UserError(f"{num_others} other images are too few for {num_neighbours} neighbours each")
+            raise UserError(f"too few other images, {num_others}, for {counted(num_neighbours, 'neighbour')} each")
         num_candidates = min(_NUM_CANDIDATES, num_others)
         squares = np.empty((len(images), num_neighbours))
         indices = np.empty((len(images), num_neighbours), np.int64)

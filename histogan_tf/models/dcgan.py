@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 from keras import layers, ops
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.dcgan_layers import DCGANLayers, SpectralLayers
 
@@ -31,9 +31,9 @@ def feature_sizes(size: int, strides: Sequence[int]) -> list[int]:
     num_layers, least = len(strides), 2 ** len(strides)
     if size < least:
         raise UserError(
-            f"images of {size} pixels are too small: the discriminator halves them {num_layers} times, once for each "
-            f"number in --strides={_listed(strides)}, so they need {least} pixels or more; set --output_height={least} "
-            f"or more, or give --strides fewer numbers"
+            f"images of {size} pixels are too small: the discriminator halves them {counted(num_layers, 'time')}, once "
+            f"for each number in --strides={_listed(strides)}, so they need {least} pixels or more; set "
+            f"--output_height={least} or more, or give --strides fewer numbers"
         )
     sizes = [size]
     for stride in reversed(strides):

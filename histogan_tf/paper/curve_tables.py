@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from histogan_tf.errors import counted
 from histogan_tf.paper.curve_plots import WAYS
 from histogan_tf.paper.report_tables import NONE, number_text
 from histogan_tf.paper.rows import BASELINE
@@ -68,4 +69,4 @@ def _cell(point: Mapping[str, Any], columns: str, form: str) -> Cell:
     cell, draws = point[columns]["roc_auc"], point["num_draws"]
     ends = [number_text(cell[end], form) for end in ("low", "high")]
     interval = "no interval" if cell["low"] is None else " to ".join(ends)
-    return Cell(number_text(cell["value"], form), f"{interval}\n{draws} {'draw' if draws == 1 else 'draws'}")
+    return Cell(number_text(cell["value"], form), f"{interval}\n{counted(draws, 'draw')}")

@@ -27,6 +27,7 @@ from histogan_tf.classifier.metric_tables import to_json
 from histogan_tf.config import Config
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.errors import counted
 from histogan_tf.metrics.differences import mean_differences
 from histogan_tf.metrics.random_draws import metrics_over_draws
 from histogan_tf.metrics.repeats import mean_metrics
@@ -186,7 +187,7 @@ def _over_patients(measuring: _Measuring, images: StudyImages, sources: CurveSou
             draw: np.flatnonzero(np.isin(real.ids, images.whole.ids[drawn.indices])) for draw, drawn in found.items()
         }
         if not chosen:
-            logger.warning("no draw of %d patients has enough images of both labels: it is left out", number)
+            logger.warning("no draw of %s has enough images of both labels: it is left out", counted(number, "patient"))
             continue
         alone = {draw: measuring.probabilities(features[BASELINE], indices) for draw, indices in chosen.items()}
         about = {"num_patients": number, "num_images": float(np.mean([len(indices) for indices in chosen.values()]))}
@@ -203,7 +204,7 @@ def _over_patients(measuring: _Measuring, images: StudyImages, sources: CurveSou
         if runs:
             point = measuring.point(runs, [alone[draw] for draw in few])
             yield {**about, "way": "tissue", "num_draws": len(runs), **point}
-        logger.info("%d patients: measured with %d draws", number, len(chosen))
+        logger.info("%s: measured with %s", counted(number, "patient"), counted(len(chosen), "draw"))
 
 
 def _ways(real: ImageSet) -> dict[str, tuple[str, ...]]:
@@ -230,4 +231,4 @@ def _over_ratio(measuring: _Measuring, sources: CurveSources) -> Iterator[dict[s
             run = measuring.probabilities(features, everything, (extra[chosen], made.labels[chosen]))
             point = measuring.point([run], [alone])
             yield {"ratio": ratio, "images": name, "num_synthetic": len(chosen), **point}
-        logger.info("%s: measured with up to %d images", name, len(made))
+        logger.info("%s: measured with up to %s", name, counted(len(made), "image"))

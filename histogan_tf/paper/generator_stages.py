@@ -11,6 +11,7 @@ from pathlib import Path
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
+from histogan_tf.errors import counted
 from histogan_tf.paper.configs import FEW, MOST_SYNTHETIC, STUDY_GENERATORS, decisive_settings
 from histogan_tf.paper.estimate import Cost, sampling_cost, training_cost
 from histogan_tf.paper.few_patients import FewPatients, draw_patients, write_few_patients
@@ -74,7 +75,8 @@ class GeneratorStages(StageMaker):
     def _train_on_cluster(self, config: Config) -> None:
         size = self._cluster_size(config.cluster)
         if size < config.batch_size:
-            logger.warning("the cluster has only %d images: %s is trained in batches of that size", size, config.model)
+            number = counted(size, "image")
+            logger.warning("the cluster has only %s: %s is trained in batches of that size", number, config.model)
             config = dataclasses.replace(config, batch_size=size)
         self._perform(config)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from histogan_tf.classifier.results import THRESHOLD
 from histogan_tf.data.positive_class import positive_note
+from histogan_tf.errors import counted
 from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.paper.table1 import AT_RECALL, PUBLISHED, TABLE1_COLUMNS
 from histogan_tf.paper.table_plots import column_title
@@ -55,7 +56,7 @@ def _notes(name: str, cell: Mapping[str, Any], form: str = "{:.3f}") -> Iterator
     if cell["spread"] is not None:
         yield f"spread {cell['spread']:.3f}"
     if name in _RATES:
-        patients = "" if cell["num_patients"] is None else f", {cell['num_patients']} patients"
+        patients = "" if cell["num_patients"] is None else f", {counted(cell['num_patients'], 'patient')}"
         yield f"n = {cell['num_images']}{patients}"
     if cell["num_undefined"]:
         yield f"undefined in {cell['num_undefined']} of 2000 resamples"
@@ -85,13 +86,18 @@ def _table1(table: Mapping[str, Any], names: Sequence[str]) -> ReportTable:
     for row in table["rows"]:
         images = row["training_images"][0]
         empty = row["num_repeats_without_images"]
-        of = f"\nno image passed in {empty} of {table['num_repeats']} repeats" if empty and row["metrics"] else ""
+        of = (
+            f"\nno image passed in {empty} of {counted(table['num_repeats'], 'repeat')}"
+            if empty and row["metrics"]
+            else ""
+        )
         trained_on = Cell(f"{images['real']} real", f"{images['synthetic']} synthetic{of}")
         rows[row["title"]] = [trained_on, *_values(row, PUBLISHED)]
     text = (
         f"{_over_repeats(table)}: the interval ({table['intervals']}); the number n of images that the rate rests on, "
-        f"for precision those called {names[1]}; and the paper's value. Measured on {table['num_validation']} "
-        f"validation images; {positive_note(names)}. An image is called positive from a probability of {THRESHOLD} on."
+        f"for precision those called {names[1]}; and the paper's value. Measured on "
+        f"{counted(table['num_validation'], 'validation image')}; {positive_note(names)}. An image is called "
+        f"positive from a probability of {THRESHOLD} on."
     )
     return ReportTable("Table 1", text, ["row", "trained on", *map(column_title, PUBLISHED)], rows, (TABLE1,))
 

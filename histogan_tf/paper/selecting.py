@@ -17,6 +17,7 @@ from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_parts
 from histogan_tf.data.synthetic import load_synthetic
+from histogan_tf.errors import counted
 from histogan_tf.models.feature_extractors import feature_extractor
 from histogan_tf.runs import files
 from histogan_tf.runs.csv_cells import original_text
@@ -101,7 +102,9 @@ def _sources(index: Path, real: ImageSet, synthetic: ImageSet) -> np.ndarray | N
 
 def _write(directory: Path, label: int, images: ImageSet, chosen: Selection) -> None:
     selection.write_selection(directory / f"label-{label}", chosen, images.ids, images.images)
-    logger.info("%s: keeps %d of %d images of label %d", chosen.rule, chosen.is_kept.sum(), len(images), label)
+    logger.info(
+        "%s: keeps %d of %s of label %d", chosen.rule, chosen.is_kept.sum(), counted(len(images), "image"), label
+    )
     if chosen.is_kept.any():
         write_class_file(directory, images.class_names)
         with files.written_aside(directory / f"{label}.npz") as aside, aside.open("wb") as file:

@@ -10,6 +10,7 @@ from typing import Any
 from histogan_tf.classifier.prediction import backbone_note, is_untrained
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
+from histogan_tf.errors import counted
 from histogan_tf.metrics.rates import FEW_IMAGES
 from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
@@ -73,7 +74,7 @@ def write_study_report(directory: Path, config: Config, synthetic: Sequence[str]
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
             f"({'; '.join(counts)}). Everything but the split was done with "
-            f"{len(folders)} {'seed' if len(folders) == 1 else 'seeds'}. Classifier: {network}"
+            f"{counted(len(folders), 'seed')}. Classifier: {network}"
             f"{backbone_note(configs.data(model='resnet18'))}. Precision and recall are about the "
             f"positive class, {names[1]}; specificity is about {names[0]}.",
         ),
@@ -116,8 +117,8 @@ def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, An
         is_own_split = dataset["split_seed"] is None
         remedy = "put each one's images into one part" if is_own_split else "--split_by=patient keeps them apart"
         yield (
-            f"{dataset['patients_on_both_sides']} patients have images on both sides of the split, which flatters "
-            f"every number here; {remedy}."
+            f"Images of {counted(dataset['patients_on_both_sides'], 'patient')} are on both sides of the split, which "
+            f"flatters every number here; {remedy}."
         )
     patients = table["num_validation_patients"]
     if patients == 1:
@@ -143,11 +144,11 @@ def _gallery(directory: Path, names: Sequence[str], synthetic: Sequence[str]) ->
 def _forest(table: Mapping[str, Any], names: Sequence[str]) -> PlotSection:
     """Returns the forest plot of the differences to Real."""
     patients = table["num_validation_patients"]
-    of = "" if patients is None else f" of {patients} {'patient' if patients == 1 else 'patients'}"
+    of = "" if patients is None else f" of {counted(patients, 'patient')}"
     text = (
         f"Each row's metric minus that of the classifier trained on real patches alone, with its 95 % interval, on "
-        f"{table['num_validation']} validation images{of}; {positive_note(names)}. An interval that crosses the dark "
-        f"line shows no clear difference; an arrow points to what lies beyond the axis."
+        f"{counted(table['num_validation'], 'validation image')}{of}; {positive_note(names)}. An interval that crosses "
+        f"the dark line shows no clear difference; an arrow points to what lies beyond the axis."
     )
     legend = {
         "raises": "clearly higher than Real",
@@ -236,7 +237,7 @@ def _of_runs(pictures: Path, runs: Sequence[Path]) -> Iterator[Picture]:
         for sheet in sheets:
             name, step = sheet.stem.rsplit("_", 1)
             if step == last:
-                text = f"{run.name}: {name.replace('_', ' ')} after {int(step)} steps"
+                text = f"{run.name}: {name.replace('_', ' ')} after {counted(int(step), 'step')}"
                 yield Picture(sheet, text, is_pixelated=True)
     for run in runs:
         yield Picture(pictures / f"losses-{run.name}.svg", f"{run.name}: losses")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from histogan_tf.errors import counted
 from histogan_tf.reporting.embedded_pictures import data_uri
 from histogan_tf.reporting.interval_plot import IntervalPlot, draw_interval_plot
 from histogan_tf.runs import files
@@ -200,5 +201,6 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     )
     environment.filters["below"] = lambda file: file.relative_to(path.parent).as_posix()
     environment.filters["data_uri"] = data_uri
+    environment.filters["counted"] = counted
     environment.filters["svg"] = lambda plot, narrow: Markup(draw_interval_plot(plot, is_narrow=narrow))  # noqa: S704
     files.write_text(path, environment.get_template(template).render(**content))

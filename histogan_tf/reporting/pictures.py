@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from histogan_tf.errors import counted
 from histogan_tf.runs.files import written_aside
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Seque
         (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
         means = np.convolve(values, np.ones(window) / window, mode="valid")
         axes.plot(steps[window - 1 :], means, color=line.get_color(), label=name)
-    axes.set(xlabel="step", ylabel=f"loss (bold: mean of {window} steps)", title=title)
+    axes.set(xlabel="step", ylabel=f"loss (bold: mean of {counted(window, 'step')})", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(path, figure)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from histogan_tf.errors import counted
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,9 +33,9 @@ def warn_of_seen_patients(patients: Iterable[str] | None, seen: Iterable[str] | 
     patients = set(patients or ())
     if shared := patients.intersection(seen or ()):
         logger.warning(
-            "%s has seen %d of the %d patients of these images: whatever is measured on those patients will look too "
+            "%s has seen %d of the %s of these images: whatever is measured on those patients will look too "
             "good; measure on patients that it has not seen (its config.json lists the others)",
             run,
             len(shared),
-            len(patients),
+            counted(len(patients), "patient"),
         )

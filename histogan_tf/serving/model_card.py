@@ -11,7 +11,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, family_of
 from histogan_tf.config.parsing import as_text
-from histogan_tf.errors import escaped, listing
+from histogan_tf.errors import counted, escaped, listing
 from histogan_tf.reporting.text_tables import markdown_table
 from histogan_tf.runs.provenance import seen_patients
 from histogan_tf.runs.run_directory import read_metrics
@@ -76,7 +76,9 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
     }
     for name, part in _parts(trained):
         counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
-        facts[name] = f"{counts or part.get('num_images', 'no')} images, fingerprint {part['fingerprint'][:16]}"
+        number = sum(part["images_per_class"].values()) or part.get("num_images", "no")
+        of_classes = f" ({counts})" if counts else ""
+        facts[name] = f"{counted(number, 'image')}{of_classes}, fingerprint {part['fingerprint'][:16]}"
     return facts
 
 
@@ -100,7 +102,7 @@ def _patients(trained: TrainedNetwork, all_patients: bool) -> dict[str, str]:
         facts["patients seen"] = f"{len(seen)} ({shown})" if seen else "none"
     if origin := trained.record.get("initialized_from"):
         facts["started from"] = (
-            f"the weights of {origin['run']} ({origin['model']}, {origin['step']} steps on "
+            f"the weights of {origin['run']} ({origin['model']}, {counted(origin['step'], 'step')} on "
             f"{origin['dataset']['name']}); its patients, if they are known, are among those seen"
         )
     return facts
@@ -140,7 +142,7 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
     family = family_of(config.model)
     facts = {"run": trained.output_directory.name}
     if epochs is not None:
-        facts["steps made"] = f"{trained.step}, which is {epochs:.3g} epochs"
+        facts["steps made"] = f"{trained.step}, which is {counted(f'{epochs:.3g}', 'epoch')}"
     facts["begun"] = trained.record.get("begun", "")
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record.get("versions", {}).items())
     listed = [
@@ -199,7 +201,7 @@ def _class_truth(path: Path, measured: dict[str, Any], class_names: Sequence[str
             lines.append([title, *(_shown_metric(found[key]) if key in found else "–" for key in keys)])
     text = (
         f"{path}, accuracies of linear classifiers on features {measured['features']}, measured on "
-        f"{measured['num_real']} real and {measured['num_synthetic']} synthetic images."
+        f"{measured['num_real']} real and {counted(measured['num_synthetic'], 'synthetic image')}."
     )
     if measured["num_real_seen"]:
         text += f" The generator may have seen {measured['num_real_seen']} of the real ones."

@@ -17,7 +17,7 @@ from histogan_tf.config.families import CLASSIFIER, GENERATOR, TRANSLATOR
 from histogan_tf.data.image_set import label_number
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.idc import PATCH_SIZE, pad_to_patch
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.reporting.single_page import render_page
 from histogan_tf.runs.pretrained import PRETRAINED_FOLDER
 from histogan_tf.serving.model_card import NOT_A_MEDICAL_DEVICE, data_facts, epochs_made, model_card
@@ -157,7 +157,7 @@ def _description(run: TrainedNetwork, networks: Sequence[TrainedNetwork]) -> dic
     of_kind = {GENERATOR: _generator_facts, TRANSLATOR: _image_facts, CLASSIFIER: _image_facts}[run.kind]
     facts = {"model": run.config.model, **{name: fact for name, fact in data_facts(run).items() if fact}}
     if epochs is not None:
-        facts["trained for"] = f"{epochs:.3g} epochs, {run.step} steps"
+        facts["trained for"] = f"{counted(f'{epochs:.3g}', 'epoch')}, {counted(run.step, 'step')}"
     return {
         "name": run.name,
         "kind": run.kind,

@@ -15,7 +15,7 @@ from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.splits import OWN_PARTS, split_indices
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.console import Lines
 from histogan_tf.models.feature_extractors import FeatureExtractor
 from histogan_tf.runs import files
@@ -197,20 +197,20 @@ def _features(
 
 def _tell(truth: ClassTruth, result: Mapping[str, Any], class_names: Sequence[str]) -> None:
     number = truth.num_patients
-    patients = "" if number is None else f" of {number} {'patient' if number == 1 else 'patients'}"
+    patients = "" if number is None else f" of {counted(number, 'patient')}"
     facts = [f"split by {result['split_by']}"]
     if result["num_real_seen"]:
         facts.append(f"the generator may have seen {result['num_real_seen']}")
     if result["num_real_of_seen_patients"] > result["num_real_seen"]:
         facts.append(f"it may have seen patients of {result['num_real_of_seen_patients']}")
     logger.info(
-        "do images belong to their label? Linear classifiers on features %s, trained on %d images of each label, "
-        "measured on %d real images%s (%s) and %d synthetic ones:\n%s",
+        "do images belong to their label? Linear classifiers on features %s, trained on %s of each label, "
+        "measured on %s%s (%s) and %s:\n%s",
         result["features"],
-        truth.num_trained_on,
-        truth.num_real,
+        counted(truth.num_trained_on, "image"),
+        counted(truth.num_real, "real image"),
         patients,
         "; ".join(facts),
-        truth.num_synthetic,
+        counted(truth.num_synthetic, "synthetic one"),
         Lines(class_truth_table(truth, class_names)),
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.metrics import artefacts, generative
 from histogan_tf.metrics.checks import check_images, checked_features
 from histogan_tf.metrics.memorization import Copies, find_copies
@@ -134,8 +134,8 @@ def _check_sets(real_images: np.ndarray, synthetic_images: np.ndarray) -> None:
     check_images(real_images, synthetic_images)
     if len(real_images) < MIN_REAL_IMAGES or len(synthetic_images) < MIN_SYNTHETIC_IMAGES:
         raise UserError(
-            f"{len(real_images)} real and {len(synthetic_images)} synthetic images are too few to measure: give at "
-            f"least {MIN_REAL_IMAGES} real and {MIN_SYNTHETIC_IMAGES} synthetic ones"
+            f"{len(real_images)} real and {counted(len(synthetic_images), 'synthetic image')} are too few to measure: "
+            f"give at least {MIN_REAL_IMAGES} real and {MIN_SYNTHETIC_IMAGES} synthetic ones"
         )
 
 

@@ -17,7 +17,7 @@ from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.image_set import ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.synthetic import load_synthetic
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.metrics.checks import check_images
 from histogan_tf.runs import files
@@ -142,8 +142,8 @@ def _drawn(images: ImageSet, labels: np.ndarray | None, number: int, rng: np.ran
         wanted = len(range(place, number, len(groups)))  # the numbers differ by one at most
         if len(group) < wanted:
             raise UserError(
-                f"{images.name!r} has {len(group)} images{words}, and the quiz needs {wanted}: give a smaller "
-                f"--num_questions{', or one --label' if len(groups) > 1 else ', or more images'}"
+                f"{images.name!r} has {counted(len(group), 'image')}{words}, and the quiz needs {wanted}: give a "
+                f"smaller --num_questions{', or one --label' if len(groups) > 1 else ', or more images'}"
             )
         drawn.append(rng.choice(group, wanted, replace=False))
     return np.concatenate(drawn)

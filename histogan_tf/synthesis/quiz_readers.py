@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.config import Config
-from histogan_tf.errors import UserError, escaped
+from histogan_tf.errors import UserError, counted, escaped
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.estimates import Estimate, proportion
 from histogan_tf.metrics.reading import guessed_right, kappa, rating_auc
@@ -154,8 +154,9 @@ def _check_one_quiz(readers: Sequence[QuizAnswers]) -> None:
         is_same = reader.quiz == first.quiz and np.array_equal(reader.truth, first.truth)
         if not is_same or not np.array_equal(reader.sizes, first.sizes):
             raise UserError(
-                f"--quiz: {first.path} answers quiz {first.quiz} ({len(first.truth)} patches), and {reader.path} "
-                f"answers quiz {reader.quiz} ({len(reader.truth)} patches): compare readers of one page"
+                f"--quiz: {first.path} answers quiz {first.quiz} ({counted(len(first.truth), 'patch')}), and "
+                f"{reader.path} answers quiz {reader.quiz} ({counted(len(reader.truth), 'patch')}): compare readers of "
+                "one page"
             )
 
 
@@ -186,8 +187,8 @@ def _report(reader: QuizAnswers, measures: _Measures, agreement: _Agreement) -> 
     rows += [[name, *(estimate.text() for estimate in found.values())] for name, found in measures.items()]
     rows += [["chance", *["0.50"] * len(names)]]
     lines = [
-        f"Quiz {escaped(reader.quiz)}: {num_patches} patches, {num_synthetic} of them synthetic. 95 % intervals: "
-        f"Wilson's of shares, Newcombe's (method 5) of the AUC, 2000 resamples of the patches of kappa.",
+        f"Quiz {escaped(reader.quiz)}: {counted(num_patches, 'patch')}, {num_synthetic} of them synthetic. 95 % "
+        f"intervals: Wilson's of shares, Newcombe's (method 5) of the AUC, 2000 resamples of the patches of kappa.",
         "",
         markdown_table(rows, right=range(1, len(names) + 1)),
         "",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.metrics.checks import checked_pair
 from histogan_tf.metrics.distances import nearest
 from histogan_tf.metrics.generative import REALISM_NEIGHBOURS, realism_scores
@@ -102,7 +102,10 @@ def select_changed(
     """
     source, translated = checked_pair(source_features, translated_features)
     if len(source) != len(translated):
-        raise UserError(f"{len(source)} source images and {len(translated)} translated ones: give one for each")
+        raise UserError(
+            f"{counted(len(source), 'source image')} and {counted(len(translated), 'translated one')}: give one for "
+            "each"
+        )
     if minimum is None:
         minimum = float(np.median(np.sqrt(nearest(source, None, 1).squares)))
     scores = np.linalg.norm(source - translated, axis=1)

@@ -14,7 +14,7 @@ from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR
 from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.image_set import label_number
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.progress import Progress
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.reporting import pictures
@@ -48,7 +48,8 @@ def generate_images(config: Config) -> None:
     made_by = {"run": str(source.directory), "step": source.step, "checkpoint": config.checkpoint, "label": label}
     made_by |= {name: getattr(config, name) for name in ("num_images", "seed", "format")}
     if finish_earlier(output_directory) == made_by:
-        logger.info("%d images were written to %s when the program was stopped", config.num_images, output_directory)
+        number = counted(config.num_images, "image")
+        logger.info("%s written to %s before the program was stopped", number, output_directory)
         return
     labels = sampler.numbered_labels(0, config.num_images, label)
     is_labelled = label is not None or source.config.conditional
@@ -71,7 +72,7 @@ def generate_images(config: Config) -> None:
                 writer.write(images, labels[num_written : num_written + len(images)])
             num_written += len(images)
             progress.update(num_written)
-    logger.info("wrote %d images to %s", config.num_images, output_directory)
+    logger.info("wrote %s to %s", counted(config.num_images, "image"), output_directory)
 
 
 def images_in_turn(sampler: Sampler, num_images: int, seed: int, label: int | None) -> Iterator[np.ndarray]:

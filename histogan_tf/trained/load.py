@@ -12,7 +12,7 @@ import keras
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import Family, family_of, models_of_kind
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.restoring import restore_networks
 from histogan_tf.runs.run_directory import read_record, read_run, results_directory
@@ -123,5 +123,5 @@ def load_networks(
             )
         )
     origin = f"{config.run}, which comes with the program" if is_pretrained(config.run) else str(directory)
-    logger.info("%s, trained for %d steps", origin, found[0].step)
+    logger.info("%s, trained for %s", origin, counted(found[0].step, "step"))
     return found

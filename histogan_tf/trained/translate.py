@@ -18,7 +18,7 @@ from histogan_tf.data.class_file import write_class_file
 from histogan_tf.data.decoding import SUFFIXES, decode_image
 from histogan_tf.data.image_set import ImageSet, find_class
 from histogan_tf.data.loading import load_dataset
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.progress import Progress
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.csv_cells import neutral_cells
@@ -113,7 +113,8 @@ def translate_dataset(config: Config) -> None:
         if not num_kept:
             raise UserError(f"--min_distance={config.min_distance:g} keeps no translation: {_summary(rows)}")
         _write_index(aside / "index.csv", rows)
-    logger.info("wrote %d translations of %d images to %s", num_kept, len(rows), output_directory)
+    translations = counted(num_kept, "translation")
+    logger.info("wrote %s of %s to %s", translations, counted(len(rows), "image"), output_directory)
 
 
 def _images_config(config: Config, run_config: Config) -> Config:
@@ -173,7 +174,12 @@ def _jobs(config: Config, image_set: ImageSet, dataset: dict[str, Any]) -> list[
         if tells_domain:
             indices = np.flatnonzero(image_set.labels == numbers[source])
         logger.info(
-            "%s: %d of %d images from %s to %s", direction, len(indices), len(image_set), names[source], names[target]
+            "%s: %d of %s from %s to %s",
+            direction,
+            len(indices),
+            counted(len(image_set), "image"),
+            names[source],
+            names[target],
         )
         folder = labels[source if config.keep_labels else target]
         files = [f"{folder}/{name}" for name in file_names(image_set.ids[indices])]

@@ -24,7 +24,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.stain import check_stainable
 from histogan_tf.data.synthetic import synthetic_of
-from histogan_tf.errors import UserError, doing
+from histogan_tf.errors import UserError, counted, doing
 from histogan_tf.machine import workers
 from histogan_tf.machine.console import details_logger
 from histogan_tf.machine.device import prepare
@@ -184,7 +184,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
             checkpoints.save(0)  # from now on the run does not need the other one
         workers.check_same("the steps made and in all", [start_step, total_steps])
         if start_step >= total_steps:
-            logger.info("%s is finished: %d of %d steps; raise --epoch to go on", directory, start_step, total_steps)
+            of_all = counted(total_steps, "step")
+            logger.info("%s is finished: %d of %s; raise --epoch to go on", directory, start_step, of_all)
             return
         record_settings(directory, config, start_step)
         schedule = loop.Schedule(
@@ -205,7 +206,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
             title = f"{config.model} on {config.dataset}"
             pictures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
         seconds = time.monotonic() - started
-        logger.info("trained %d steps in %.0f s: %s", total_steps - start_step, seconds, directory)
+        made = counted(total_steps - start_step, "step")
+        logger.info("trained %s in %.0f s: %s", made, seconds, directory)
 
 
 def _generator_job(
@@ -314,6 +316,6 @@ def _tell_settings(
     logger.info("model: %s; parameters: %s", config.model, parameters)
     begin = f"going on after step {start_step}" if start_step else "starting"
     logger.info("run: %s, %s, up to step %d; settings in its log.txt", directory, begin, schedule.total_steps)
-    often = "step" if schedule.sample_freq == 1 else f"{schedule.sample_freq} steps"
+    often = "step" if schedule.sample_freq == 1 else counted(schedule.sample_freq, "step")
     logger.info("samples: %s, one sheet every %s", directory / config.sample_dir, often)
     logger.info("stop: Ctrl-C saves a checkpoint; the same command goes on from there")

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from histogan_tf.config import Config
+from histogan_tf.errors import counted
 from histogan_tf.machine.memory import available_bytes
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,9 @@ def warn_of_memory(networks: Sequence[keras.Model], config: Config) -> None:
     if needed > left:
         height, width = networks[0].output.shape[1:3]
         logger.warning(
-            "steps of %d images of %dx%d will take about %.1f GB of memory, and %.1f GB are left: if the training "
+            "steps of %s of %dx%d will take about %.1f GB of memory, and %.1f GB are left: if the training "
             "stops for want of memory, give a smaller --batch_size, --gf_dim or --output_height",
-            config.batch_size,
+            counted(config.batch_size, "image"),
             height,
             width,
             needed / 1e9,

@@ -18,7 +18,7 @@ import keras
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import family_of
 from histogan_tf.config.parsing import as_text
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.runs.checkpoints import checkpoint_folders
 from histogan_tf.runs.pretrained import find_directory
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
@@ -49,7 +49,7 @@ class Start:
     def tell(self) -> None:
         """Logs where the weights come from, and warns if that run has seen patients of the new images."""
         name, model, step = (self.record[key] for key in ("run", "model", "step"))
-        logger.info("start: the weights of %s (%s, trained for %d steps)", name, model, step)
+        logger.info("start: the weights of %s (%s, trained for %s)", name, model, counted(step, "step"))
         if self.begun_anew:
             logger.info("start: %s has no weights for %s, which start anew", name, ", ".join(self.begun_anew))
         warn_of_seen_patients(self.patients, self.record["patients"], name)
@@ -125,9 +125,9 @@ def _check_kind(config: Config, source: Config, dataset: Mapping[str, Any], sour
     labels, source_labels = dataset["class_names"], source_dataset["class_names"]
     if config.conditional and source.conditional and len(labels) != len(source_labels):
         raise UserError(
-            f"--init_from={config.init_from} makes images of {len(source_labels)} labels ({', '.join(source_labels)}), "
-            f"and these images have {len(labels)} ({', '.join(labels)}): start from a run with as many labels, or sort "
-            f"the images into as many"
+            f"--init_from={config.init_from} makes images of {counted(len(source_labels), 'label')} "
+            f"({', '.join(source_labels)}), and these images have {len(labels)} ({', '.join(labels)}): start from a "
+            "run with as many labels, or sort the images into as many"
         )
 
 

@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_finite_is_told(train_config, classifier, tmp_path, m
 
 
 def test_fewer_images_than_a_batch_are_told(train_config, classifier):
-    with pytest.raises(UserError, match="28 images are fewer than a batch of 64"):
+    with pytest.raises(UserError, match="28 images cannot fill a batch of 64"):
         make_tuner(train_config, classifier, "--batch_size=64")
 
 

@@ -131,7 +131,7 @@ def test_only_real_images_are_held_out_if_there_are_any():
 def test_a_label_with_one_image_is_told():
     training = make_training(num_images=5)
     training.labels[:] = [0, 0, 1, 0, 0]
-    with pytest.raises(UserError, match="only 1 images of a label"):
+    with pytest.raises(UserError, match="only 1 image of a label"):
         make_folds(training, seed=0)
 
 

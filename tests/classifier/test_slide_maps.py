@@ -87,7 +87,7 @@ def test_the_page_holds_its_pictures_and_says_what_it_leaves_out(tmp_path: Path)
     page = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert page.count('src="data:image/png;base64,') == 2 * SLIDES_ON_PAGE
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert f"{SLIDES_ON_PAGE} of {SLIDES_ON_PAGE + 2} slides" in page and "1 patches are left out" in page
+    assert f"{SLIDES_ON_PAGE} of {SLIDES_ON_PAGE + 2} slides" in page and "Left out: 1 patch without a place" in page
     assert "trained &lt;here&gt;" in page and "3 patches, 1 of them idc; 3 called idc; 33 % right." in page
     assert "<h2>0</h2>" not in page and (tmp_path / "0-truth.png").exists()
     with Image.open(tmp_path / "1-probability.png") as picture:

@@ -109,7 +109,7 @@ def test_training_on_synthetic_images_alone_holds_some_of_them_out(train_config,
 def test_copies_of_validation_images_are_refused(train_config, tmp_path):
     validation = load_parts(train_config())[1]
     np.savez(tmp_path / "1.npz", images=np.rot90(validation.images[:2], axes=(1, 2)))
-    with pytest.raises(UserError, match="2 of 2 synthetic images are copies of validation images"):
+    with pytest.raises(UserError, match="2 of 2 synthetic images copied from validation images"):
         load_data(train_config("--train_on=both", f"--synthetic_dir={tmp_path}"))
 
 

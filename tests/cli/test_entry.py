@@ -136,7 +136,7 @@ def test_closed_streams_change_nothing(tmp_path: Path):
     command = f"{sys.executable} main.py --model=dcgan1 --train_size=4 {tiny} <&- >&- 2>&-"
     assert subprocess.run(command, shell=True, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
     (log,) = tmp_path.rglob("log.txt")
-    assert "trained 1 steps" in log.read_text()
+    assert "trained 1 step in" in log.read_text()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp932"])
@@ -160,7 +160,7 @@ def test_an_unreadable_image_is_named_skipped_and_counted(tiny_config, tmp_path,
     flags = ["--dataset=mine", f"--data_path={tmp_path / 'images'}", "--max_steps=1", "--train_size=6"]
     commands.run_command(tiny_config("--model=dcgan1", *flags))
     assert "broken.png" in caplog.text
-    assert "1 files skipped" in caplog.text
+    assert "1 file skipped" in caplog.text
 
 
 @pytest.mark.parametrize(

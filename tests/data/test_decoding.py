@@ -383,5 +383,5 @@ class TestReadImages:
 
     def test_no_usable_file(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"junk")
-        with pytest.raises(UserError, match=r"none of the 1 images .* 'a\.png': not a PNG"):
+        with pytest.raises(UserError, match=r"none of 1 image .* 'a\.png': not a PNG"):
             read_images(str(tmp_path), ["a.png"], prepare=keep)

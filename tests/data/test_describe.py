@@ -63,7 +63,7 @@ class TestDescription:
         assert description["sizes"] == {"50x50 RGB": 5, "50x31 RGB": 1}
         assert description["unreadable"] == {"2/1/2_idx5_x7_y1_class1.png": "not a PNG, JPEG, TIFF, BMP or WebP image"}
         assert description["patients"] == {"1": {"non-idc": 2, "idc": 1}, "2": {"non-idc": 1, "idc": 3}}
-        assert "unreadable: 1 images: 2/1/2_idx5_x7" in log and "sizes: 5 of 50x50 RGB, 1 of 50x31 RGB" in log
+        assert "unreadable: 1 image: 2/1/2_idx5_x7" in log and "sizes: 5 of 50x50 RGB, 1 of 50x31 RGB" in log
         assert "class idc: 4 images of 2 patients" in log and "patient 2: 1 non-idc, 3 idc" in log
 
     def test_mean_colours(self, description):
@@ -127,7 +127,7 @@ def test_flags_that_choose_images(tiny_config, untouched_config, flag):
 def test_nothing_readable(untouched_config, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.png").write_bytes(b"junk")
-    with pytest.raises(UserError, match="none of the 1 images can be read: not a PNG"):
+    with pytest.raises(UserError, match="none of 1 image can be read: not a PNG"):
         commands.run_command(untouched_config("--mode=describe", "--dataset=set", f"--data_path={tmp_path / 'set'}"))
     assert not (tmp_path / "set-description").exists()
 
@@ -205,7 +205,7 @@ def test_a_set_that_comes_split_with_files_left_out(untouched_config, tmp_path, 
     assert found["left_out"] == {"files .txt": 1, "folders of a storage system or desktop": 1}
     assert found["duplicates"]["groups_across_parts"] == 1
     assert "split by own parts: train 1 a, 2 b; validation 3 a, 4 b; test 5 a, 0 b" in caplog.text
-    assert "left out: 1 files .txt" in caplog.text
+    assert "left out: files .txt (1)" in caplog.text
     assert "unreadable, by reason: 2 not a PNG, JPEG, TIFF, BMP or WebP image" in caplog.text
 
 

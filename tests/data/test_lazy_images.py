@@ -107,7 +107,7 @@ class TestUnusable:
             _ = write([1, 2], shapes=[(2, 3), (4, 3)]).shape
 
     def test_none_is_usable(self, write):
-        with pytest.raises(UserError, match=r"none of the 3 images tried, of 3, can be used; the last, '02\.png': not"):
+        with pytest.raises(UserError, match=r"none of 3 images tried, of 3, can be used; the last, '02\.png': not"):
             _ = write([None] * 3).shape
 
     def test_all_files_vanish(self, write, tmp_path):

@@ -118,7 +118,7 @@ class TestSources:
         (tmp_path / "data" / "animals" / "cat" / "00.png").write_bytes(b"junk")
         image_set = load_with(**animals, part="all")
         assert len(image_set) == 29 and image_set.num_skipped == 1
-        assert "1 files skipped; 29 images (18 Dog, 11 cat) are left" in caplog.text
+        assert "1 file skipped; left: 29 images (18 Dog, 11 cat)" in caplog.text
         with pytest.raises(UserError, match=r"cat/00\.png"):
             load_with(**animals, part="all", strict=True)
 
@@ -250,7 +250,7 @@ class TestLabel:
 
     def test_class_without_images(self, tmp_path):
         write(tmp_path / "0" / "a.png", 0, (50, 50))
-        with pytest.raises(UserError, match=r"--label=idc: none of the 1 images \(1 non-idc, 0 idc\) has this label"):
+        with pytest.raises(UserError, match=r"--label=idc: none of 1 image \(1 non-idc, 0 idc\) has this label"):
             load_with(dataset="idc", data_path=str(tmp_path), label="idc", part="all")
 
 

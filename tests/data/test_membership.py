@@ -65,7 +65,7 @@ def test_missing_file_and_folder(tmp_path):
 
 
 def test_ids_of_another_dataset(patches):
-    with pytest.raises(UserError, match=r"2 of 3 ids are not in the dataset patches: x\.png, y\.png"):
+    with pytest.raises(UserError, match=r"2 of 3 ids not in the dataset patches: x\.png, y\.png"):
         restrict(patches, np.array(["x.png", "4.png", "y.png"]))
 
 
@@ -73,9 +73,9 @@ def test_a_part_needs_only_its_own(patches):
     part = patches.select(np.arange(0, 10, 2))
     ids = np.array(["3.png", "4.png", "9.png"])
     assert restrict(part, ids, whole=patches).ids.tolist() == ["4.png"]
-    with pytest.raises(UserError, match="2 of 3 ids are not in the dataset"):
+    with pytest.raises(UserError, match="2 of 3 ids not in the dataset"):
         restrict(part, ids)
-    with pytest.raises(UserError, match="none of the 1 images of the cluster is in the chosen part"):
+    with pytest.raises(UserError, match="none of 1 image of the cluster is in the chosen part"):
         restrict(part, ids[:1], whole=patches)
 
 

@@ -61,9 +61,9 @@ class TestStepsPerEpoch:
         assert [steps_per_epoch(num_images, 20) for num_images in (20, 39, 40)] == [1, 1, 2]
 
     def test_fewer_images_than_a_batch(self):
-        with pytest.raises(UserError, match="19 images are fewer than a batch of 20: .*--batch_size=19"):
+        with pytest.raises(UserError, match="19 images cannot fill a batch of 20: .*--batch_size=19"):
             steps_per_epoch(19, 20)
-        with pytest.raises(UserError, match="19 images are fewer than a batch of 20"):
+        with pytest.raises(UserError, match="19 images cannot fill a batch of 20"):
             batches(make_set(19), batch_size=20, seed=0, start_step=0, stop_step=1)
 
 
@@ -193,5 +193,5 @@ class TestTwoDomainBatches:
 
     def test_a_domain_smaller_than_a_batch(self):
         for sizes in ((19, 30), (30, 19)):
-            with pytest.raises(UserError, match="19 images are fewer than a batch of 20"):
+            with pytest.raises(UserError, match="19 images cannot fill a batch of 20"):
                 two_domain_batches(*map(make_set, sizes), 20, 0, 0, 1)

@@ -192,9 +192,7 @@ def test_an_unreadable_image_is_skipped_unless_strict(tmp_path, write_images):
 def test_a_copy_of_a_validation_image_is_refused_however_it_is_turned(turn):
     validation, synthetic = random_images(5), random_images(4, seed=1)
     synthetic[2] = turn(validation[3])
-    with pytest.raises(
-        UserError, match="1 of 4 synthetic images are copies of validation images, the first '2' of '3'"
-    ):
+    with pytest.raises(UserError, match="1 of 4 synthetic images copied from validation images, the first '2' of '3'"):
         refuse_copies(image_set(synthetic), image_set(validation))
 
 

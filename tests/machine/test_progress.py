@@ -77,7 +77,8 @@ def test_on_a_terminal_lines_go_to_the_log_file_only(clock, monkeypatch, details
         logging.getLogger("histogan_tf.data").info("a word")
         bar.update(1)
     assert details.messages == ["image 1/1"]
-    assert "a word\n" in screen.getvalue() and "1/1 images" in screen.getvalue()
+    assert "a word\n" in screen.getvalue() and "1/1 image" in screen.getvalue()
+    assert "images" not in screen.getvalue()
     assert "image 1/1" not in screen.getvalue()
     assert [type(handler) for handler in package_logger.handlers] == [logging.StreamHandler]
 

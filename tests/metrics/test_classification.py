@@ -319,8 +319,8 @@ def test_reliability_bins_equal_scikit_learn():
         ([0, 1, 2, -1], [0.5] * 4, "2 of 4 labels are not 0 or 1, the first 2 at index 2"),
         ([0, np.nan], [0.5, 0.5], "the first nan at index 1"),
         (["0", "1"], [0.5, 0.5], "2 of 2 labels are not 0 or 1"),
-        ([0, 1, 1], [0.5, np.nan, 0.5], "1 of 3 probabilities are not in .* nan at index 1"),
-        ([0, 1], [-0.01, 1.01], "2 of 2 probabilities are not in .* -0.01 at index 0"),
+        ([0, 1, 1], [0.5, np.nan, 0.5], "1 of 3 probabilities not in .* nan at index 1"),
+        ([0, 1], [-0.01, 1.01], "2 of 2 probabilities not in .* -0.01 at index 0"),
         ([0, 1], [0.5, np.inf], "the first inf at index 1"),
     ],
 )

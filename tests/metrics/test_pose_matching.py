@@ -54,7 +54,7 @@ def test_an_image_that_is_left_out_is_not_its_own_neighbour():
     np.testing.assert_array_equal(kept.indices[:, 0], own)
     np.testing.assert_array_equal(left_out.indices, kept.indices[:, 1:])
     np.testing.assert_allclose(left_out.squares, kept.squares[:, 1:], atol=1e-5)
-    with pytest.raises(UserError, match="2 other images are too few for 3 neighbours"):
+    with pytest.raises(UserError, match="too few other images, 2, for 3 neighbours"):
         PoseMatcher(training[:3]).nearest(training[:1], 3, np.array([0]))
 
 

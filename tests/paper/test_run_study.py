@@ -256,7 +256,7 @@ def test_the_results_read_every_row_of_every_repeat(stages):
     ("flags", "words"),
     [
         (["--label=idc"], "--label: --mode=paper sets this flag itself"),
-        (["--batch_size=64"], "training images of non-idc: .* fewer than a batch of 64"),
+        (["--batch_size=64"], "training images of non-idc: .* cannot fill a batch of 64"),
         (["--output_height=24"], "too small for the study's CycleGAN: give --output_height=32"),
         (["--weights=NONE", "--classifier_size=32"], "NONE"),
         (["--backbone=resnet34", "--weights=NONE"], "add --stage_flags=tissue.weights=imagenet,few.weights=imagenet"),

@@ -157,8 +157,8 @@ def ask(client, tmp_path):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ([png_file()], "sent 1 images where 2 were asked for"),
-        ([png_file()] * 3, "sent 3 images where 2 were asked for"),
+        ([png_file()], "images asked for: 2, sent by the server: 1; "),
+        ([png_file()] * 3, "images asked for: 2, sent by the server: 3; "),
         ([png_file(), b"MZ\x90 a program"], "image 1 of the server is no PNG file (it does not begin"),
         ([png_file(), b""], "does not begin as a PNG"),
         ([png_file(), png_file() + b"<script>"], "something follows its end"),

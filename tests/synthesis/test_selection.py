@@ -103,7 +103,7 @@ def test_users_mistakes():
         with pytest.raises(UserError, match=r"numbers in \[0, 1\]"):
             select_confident(np.array([probability]), np.array([1]), threshold)
     features = np.zeros((3, 2))
-    with pytest.raises(UserError, match="3 images are too few for 3 neighbours"):
+    with pytest.raises(UserError, match="too few images, 3, for 3 neighbours"):
         select_realistic(features, features)
     with pytest.raises(UserError, match="3 source images and 2 translated"):
         select_changed(features, features[:2])

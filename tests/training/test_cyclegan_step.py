@@ -297,7 +297,7 @@ def test_a_run_logs_every_loss_and_draws_both_sheets(tmp_path):
     ("flags", "words"),
     [
         (["--train_size=1"], ["no image of", "--train_size"]),
-        (["--train_size=12", "--batch_size=20"], ["fewer than a batch of 20"]),
+        (["--train_size=12", "--batch_size=20"], ["cannot fill a batch of 20"]),
         (["--output_height=31"], ["31x31", "at least 32"]),
         (["--domain_b=2"], ["--domain_b=2", "0 (non-idc), 1 (idc)"]),
         (["--domain_a=idc"], ["--domain_a and --domain_b are both idc"]),

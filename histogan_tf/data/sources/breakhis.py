@@ -17,7 +17,7 @@ from histogan_tf.data.decoding import Prepare
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -74,8 +74,8 @@ def load_breakhis(
         facts = {file_name: fact for file_name, fact in facts.items() if fact["magnification"] in magnification}
         if not facts:
             raise UserError(
-                f"--magnification={','.join(magnification)}: none of the {len(paths)} images in {root!r} has it; leave "
-                f"it out"
+                f"--magnification={','.join(magnification)}: none of {counted(len(paths), 'image')} in {root!r} has "
+                "it; leave it out"
             )
         left_out["images of other magnifications"] = len(paths) - len(facts)
     kind, class_names = _labelling(classes)
@@ -106,7 +106,7 @@ def _by_file_name(root: str, found: Sequence[str], left_out: Counter, *, strict:
     if not paths:
         raise UserError(f"no image in {root!r} has a name of BreakHis, such as {_EXAMPLE}, as --dataset=breakhis needs")
     if strays:
-        words = f"{len(strays)} images in {root!r} have no name of BreakHis, such as {_EXAMPLE}"
+        words = f"{counted(len(strays), 'image')} in {root!r} without a name of BreakHis, such as {_EXAMPLE}"
         words = f"{words}: {listing(strays, most=3)}"
         if strict:
             raise UserError(f"{words} (without --strict they would be left out)")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from histogan_tf.data.decoding import SUFFIXES
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -79,7 +79,7 @@ def find_images_below(root: str, pattern: str = "*") -> FoundFiles:
     search.tell()
     if not search.names:
         matching = "" if pattern == "*" else f" that matches {pattern!r}"
-        others = f"; left out: {_counted(search.left_out)}" if search.left_out else ""
+        others = f"; left out: {_with_counts(search.left_out)}" if search.left_out else ""
         raise UserError(f"no image{matching} in {root!r} or its sub-folders; looked for {', '.join(SUFFIXES)}{others}")
     return FoundFiles(sorted(search.names), dict(search.left_out))
 
@@ -159,14 +159,13 @@ class _Search:
         """Logs which links were followed, and what was left out."""
         if self._followed:
             logger.info(
-                "followed %d symbolic link%s in %r: %s",
-                len(self._followed),
-                "" if len(self._followed) == 1 else "s",
+                "followed %s in %r: %s",
+                counted(len(self._followed), "symbolic link"),
                 self._root,
                 listing((f"{name} -> {target}" for name, target in sorted(self._followed.items())), most=3),
             )
         if self.left_out:
-            logger.info("left out in %r: %s", self._root, _counted(self.left_out))
+            logger.info("left out in %r: %s", self._root, _with_counts(self.left_out))
 
 
 def _parents(path: str) -> list[str]:
@@ -177,5 +176,5 @@ def _parents(path: str) -> list[str]:
     return parents
 
 
-def _counted(left_out: Mapping[str, int]) -> str:
-    return listing(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+def _with_counts(left_out: Mapping[str, int]) -> str:
+    return listing(f"{reason} ({count})" for reason, count in sorted(left_out.items()))

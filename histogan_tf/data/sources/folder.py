@@ -102,7 +102,7 @@ def _arrange(root: str, names: list[str], places: Mapping[str, Place] | None) ->
             logger.warning("images are in a part's folder itself and in its sub-folders: taken as a set without labels")
         classes = dict.fromkeys(classes, "")
     if left_out:
-        logger.warning("left out: %s", listing(f"{count} {reason}" for reason, count in left_out.items()))
+        logger.warning("left out: %s", listing(f"{reason} ({count})" for reason, count in left_out.items()))
     parts = {path: places[path.partition("/")[0]].part for path in classes}
     # What is left of a split may be its training part only: then the program splits it.
     return _Arranged(classes, parts if len(set(parts.values())) > 1 else None, left_out)

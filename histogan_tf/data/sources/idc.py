@@ -18,7 +18,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
 from histogan_tf.data.sources.layouts import patient_of, recognize_split
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -169,7 +169,9 @@ def _list_patches(root: str) -> tuple[list[_Patch], dict[str, int]]:
         )
     left_out = dict(found.left_out)
     if strays:
-        logger.warning("ignored %d images that are not in a folder 0 or 1: %s", len(strays), listing(strays, most=3))
+        logger.warning(
+            "ignored %s outside the folders 0 and 1: %s", counted(len(strays), "image"), listing(strays, most=3)
+        )
         left_out["images that are not in a folder 0 or 1"] = len(strays)
     return sorted(patches.values()), left_out
 

@@ -21,7 +21,7 @@ from histogan_tf.data.sources.file_search import find_images_below, readable_nam
 from histogan_tf.data.sources.folder import sort_class_names
 from histogan_tf.data.sources.layouts import patients_of, recognize_split, settled_parts
 from histogan_tf.data.sources.table_columns import ListedImage, read_listed_images
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger("histogan_tf")
 
@@ -117,7 +117,7 @@ def _load(
     names = sorted(images, key=lambda path: (class_names.index(labels[path]), path))
     groups, parts = ([getattr(images[path], column) for path in names] for column in ("group", "part"))
     if any(groups) and not all(groups):
-        logger.warning("%s names no patient for %d images: patients are unknown", table, groups.count(""))
+        logger.warning("%s names no patient for %s: patients are unknown", table, counted(groups.count(""), "image"))
     return ImageSet(
         images=LazyImages(FileSource(root, names, prepare)),
         labels=np.array([class_names.index(labels[path]) for path in names], np.int32),
@@ -156,10 +156,10 @@ def _match(
             )
         else:
             images.setdefault(path, image)
-    for files, what in ((missing, "that are not there"), (unlabelled, "that it does not label")):
+    for files, what in ((missing, "without a file"), (unlabelled, "that it does not label")):
         if not files:
             continue
-        words = f"{table} names {len(files)} images {what}: {listing(files, most=3)}"
+        words = f"{table} names {counted(len(files), 'image')} {what}: {listing(files, most=3)}"
         if strict:
             raise UserError(f"{words} (without --strict they would be left out)")
         logger.warning("left out: %s", words)
@@ -167,7 +167,7 @@ def _match(
     left_out["images that the table does not name"] = len(unnamed)
     if not images:
         raise UserError(
-            f"none of the {len(listed)} images that {table} names, such as {listed[0].file!r}, is in {root!r}"
+            f"none of {counted(len(listed), 'image')} that {table} names, such as {listed[0].file!r}, is in {root!r}"
         )
     return images
 

@@ -14,7 +14,7 @@ from histogan_tf.data.decoding import Prepare, prepare_array
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.layouts import settled_parts
 from histogan_tf.data.sources.medmnist_sets import MEDMNIST_SETS, SIDES, UNUSABLE_SETS, MedMNISTSet
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.runs.npz_file import NpzFileError, read_npz
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ def _checked_labels(path: str, name: str, labels: np.ndarray, num_images: int, m
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise UserError(f"{name} in {path} has {labels.shape[1]} labels for each image, and this program takes one")
     if labels.shape not in ((num_images,), (num_images, 1)):
-        raise UserError(f"{name} in {path} has shape {labels.shape}, and there are {num_images} images")
+        raise UserError(
+            f"{name} in {path} has shape {labels.shape}, and it needs one for each of {counted(num_images, 'image')}"
+        )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(medmnist_set.classes):
         raise UserError(
             f"{name} in {path} ({labels.dtype}) holds other values than the numbers 0 to "

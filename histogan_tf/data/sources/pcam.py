@@ -20,7 +20,7 @@ from histogan_tf.data.joined_source import JoinedSource
 from histogan_tf.data.lazy_images import LazyImages
 from histogan_tf.data.sources.hdf5_file import StoredArray, find_arrays, image_source, read_whole
 from histogan_tf.data.sources.layouts import settled_parts
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 from histogan_tf.runs.files import written_aside
 
 logger = logging.getLogger("histogan_tf")
@@ -101,8 +101,8 @@ def _read_labels(images: StoredArray, stored: StoredArray) -> np.ndarray:
     path, num_images = stored.path, images.shape[0]
     if stored.shape not in ((num_images, 1, 1, 1), (num_images,)):
         raise UserError(
-            f"y in {path} has shape {stored.shape}, and x in {images.path} holds {num_images} patches: it has to be "
-            f"({num_images}, 1, 1, 1)"
+            f"y in {path} has shape {stored.shape}, and x in {images.path} holds {counted(num_images, 'patch')}: it "
+            f"has to be ({num_images}, 1, 1, 1)"
         )
     labels = read_whole(stored).reshape(-1)
     if not np.isin(labels, (0, 1)).all():
@@ -125,7 +125,8 @@ def _read_slides(root: str, part: str, labels: np.ndarray) -> np.ndarray | None:
         logger.warning("%s cannot be used (%s): the slides of the patches are unknown", path, error)
         return None
     if len(slides) != len(labels) or not all(slides):
-        logger.warning("%s names %d slides for %d patches: they are unknown", path, len(slides), len(labels))
+        number = counted(len(slides), "slide")
+        logger.warning("%s names %s for %s: they are unknown", path, number, counted(len(labels), "patch"))
         return None
     # The files of valid and test have been exchanged at one of the places that offer them; their tables may not have.
     told = [{"true": 1, "1": 1, "false": 0, "0": 0}.get((centre or "").strip().casefold()) for centre in centres]

@@ -9,7 +9,7 @@ import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.sources.phantom_tissue import IDC, NON_IDC, draw_tissue
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, counted
 
 logger = logging.getLogger("histogan_tf")
 
@@ -98,8 +98,8 @@ def make_phantom(num_images: int = 1212, size: int = PHANTOM_SIZE, seed: int = 4
     """
     if num_images < 2 or size < MIN_PHANTOM_SIZE or seed < 0:
         raise UserError(
-            f"the phantom data set cannot have {num_images} images of {size}x{size} pixels from seed {seed}: give at "
-            f"least 2 images, a size of at least {MIN_PHANTOM_SIZE}, and a seed of at least 0"
+            f"the phantom data set cannot have {counted(num_images, 'image')} of {size}x{size} pixels from seed "
+            f"{seed}: give at least 2 images, a size of at least {MIN_PHANTOM_SIZE}, and a seed of at least 0"
         )
     labels = (np.arange(num_images) >= num_images // 2).astype(np.int32)
     patients = [_patient(seed, number) for number in range(NUM_PATIENTS)]

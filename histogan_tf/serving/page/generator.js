@@ -329,7 +329,7 @@ async function saveZip() {
     await zip.add("patches.csv", `${lines.join("\n")}\n`);
     if (isLabelled) await zip.add("classes.json", description.class_file);
     save(zip.blob(), `${description.name}-seed-${madeBy}.zip`);
-    say(`${made.length} patches are in the zip archive.`);
+    say(`In the zip archive: ${made.length} ${made.length === 1 ? "patch" : "patches"}.`);
   } catch (error) {
     say(`The zip archive was not made: ${error.message}`, true);
   } finally {

@@ -76,7 +76,7 @@ def test_magnifications(breakhis):
         find(breakhis, magnification=("50",))
     for name in ("SOB_M_LC-14-13412-200-003", "SOB_B_A-14-22549AB-100-001"):
         next(Path(breakhis).rglob(f"{name}.png")).unlink()
-    with pytest.raises(UserError, match="--magnification=100,200: none of the 3 images in .* has it"):
+    with pytest.raises(UserError, match="--magnification=100,200: none of 3 images in .* has it"):
         find(breakhis, magnification=("100", "200"))
 
 
@@ -92,7 +92,7 @@ def test_other_names_are_counted_and_strict_stops(breakhis, write, caplog):
     }
     assert (
         "3 images in" in caplog.text
-        and "have no name of BreakHis, such as SOB_B_A-14-22549AB-100-001.png" in caplog.text
+        and "without a name of BreakHis, such as SOB_B_A-14-22549AB-100-001.png" in caplog.text
     )
     with pytest.raises(UserError, match=r"3 images .* SOB_B_DC-14-2523-400-003.png, .* \(without --strict"):
         load(breakhis, strict=True)

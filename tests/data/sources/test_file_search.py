@@ -49,7 +49,7 @@ class TestListImages:
             "files .svs": 1,
             "neither files nor folders": 1,
         }
-        assert "left out in" in caplog.text and "2 files .txt" in caplog.text
+        assert "left out in" in caplog.text and "files .txt (2)" in caplog.text
 
     def test_spaces_and_letters_of_any_script(self, root, write):
         for name in ("zwei Wörter/á é.png", "乳腺/图.png"):

@@ -129,13 +129,13 @@ def test_what_is_missing_is_counted_and_strict_stops(folder, caplog):
     image_set = find(folder, table)
     assert rows(image_set) == {"a/0.png": "a", "b/1.png": "b", "b/3.png": "a"} and image_set.groups is None
     assert image_set.left_out == {
-        "images of the table that are not there": 2,
+        "images of the table without a file": 2,
         "images of the table that it does not label": 1,
         "images that the table does not name": 2,
     }
-    assert "names 2 images that are not there: 77, 78" in caplog.text
-    assert "names no patient for 1 images: patients are unknown" in caplog.text
-    with pytest.raises(UserError, match=r"names 2 images that are not there: 77, 78 \(without --strict"):
+    assert "names 2 images without a file: 77, 78" in caplog.text
+    assert "names no patient for 1 image: patients are unknown" in caplog.text
+    with pytest.raises(UserError, match=r"names 2 images without a file: 77, 78 \(without --strict"):
         find(folder, table, strict=True)
 
 
@@ -143,7 +143,7 @@ def test_what_is_missing_is_counted_and_strict_stops(folder, caplog):
     ("table", "message"),
     [
         ("id,label\n0,a\n0.png,b\n", "names '0.png' twice, in the lines 2 and 3, and says different things of it"),
-        ("id,label\n98,a\n99,b\n", "none of the 2 images that .* names, such as '98', is in"),
+        ("id,label\n98,a\n99,b\n", "none of 2 images that .* names, such as '98', is in"),
         ("id,label\n", "names no image: it needs a line for each"),
         ("", "has no column that is known to hold the file"),
         ("id,label\n0,a\n1\n", "line 3 of .* has 1 columns, and its first line names 2"),

@@ -130,7 +130,11 @@ def without(name: str) -> dict[str, np.ndarray]:
         ("pathmnist", without("val_labels"), "has no val_labels"),
         ("pathmnist", without("train_images"), "has no train_images"),
         ("pathmnist", {"data": np.zeros(3)}, "holds none of the arrays of MedMNIST"),
-        ("pathmnist", arrays() | {"val_labels": np.zeros((3, 1), int)}, r"has shape \(3, 1\), and there are 4 images"),
+        (
+            "pathmnist",
+            arrays() | {"val_labels": np.zeros((3, 1), int)},
+            r"has shape \(3, 1\), and it needs one for each of 4 images",
+        ),
         ("pathmnist", arrays() | {"val_labels": np.zeros((4, 14), int)}, "has 14 labels for each image"),
         ("pathmnist", arrays() | {"val_labels": np.full((4, 1), 9)}, "holds other values than the numbers 0 to 8"),
         ("pathmnist", arrays() | {"val_labels": np.full((4, 1), 0.5)}, r"\(float64\) holds other values"),

@@ -114,7 +114,7 @@ def test_stain_varies_by_patient(phantom):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "given"), [({"num_images": 1}, "1 images"), ({"size": 15}, "15x15"), ({"seed": -1}, "seed -1")]
+    ("arguments", "given"), [({"num_images": 1}, "1 image of"), ({"size": 15}, "15x15"), ({"seed": -1}, "seed -1")]
 )
 def test_impossible_requests_are_refused(arguments, given):
     with pytest.raises(UserError, match=given):
