@@ -74,7 +74,7 @@ def map_files(names: Sequence[str]) -> list[str]:
     if not patients:
         raise UserError(
             f"--map needs patches whose names say their place on the slide, such as 9290_idx5_x1101_y601_class0.png; "
-            f"none of the {len(names)} names does, the first {names[0]!r}: leave --map out"
+            f"none of {counted(len(names), 'name')} does, the first {names[0]!r}: leave --map out"
         )
     return [PAGE, *(f"{patient}-{kind}.png" for patient in sorted(patients) for kind in _KINDS)]
 

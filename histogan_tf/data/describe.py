@@ -240,7 +240,7 @@ def _log(description: dict[str, Any]) -> None:
         names = listing((f"{name} ({reason})" for name, reason in unreadable.items()), most=5)
         reasons = collections.Counter(unreadable.values()).most_common()
         logger.warning("unreadable: %s: %s", counted(len(unreadable), "image"), names)
-        logger.warning("unreadable, by reason: %s", listing(f"{reason} ({count})" for reason, count in reasons))
+        logger.warning("unreadable, by reason: %s", listing(f"{count} {reason}" for reason, count in reasons))
     for reason, count in description["left_out"].items():
         logger.info("  left out: %s (%d)", reason, count)
 

@@ -1,13 +1,14 @@
 """Runs the stages of a study: skips those whose inputs and outputs are unchanged, and redoes the others.
 
 Each stage has a record, stages/<name>.json below the study's directory. It holds the settings that decide what the
-stage makes, a digest of what it read from each earlier stage, and a digest of every file that it wrote. A stage that
-was stopped has a record without outputs. It goes on where it was stopped if it can; otherwise its outputs are removed
-and it begins anew.
+stage makes, a digest of what it read from each earlier stage, a digest of every file that it wrote, and the seconds of
+work that its outputs took. A stage that was stopped has a record without outputs. It goes on where it was stopped if it
+can, and then its seconds are the sum over all stretches of work; otherwise its outputs are removed and it begins anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from typing import Any
 from histogan_tf.config import flag_fields
 from histogan_tf.errors import UserError, doing, listing
 from histogan_tf.paper.estimate import Cost
+from histogan_tf.paper.stage_seconds import seconds_before, time_now
 from histogan_tf.runs import files
 
 logger = logging.getLogger(__name__)
@@ -143,20 +145,29 @@ class Stages:
                 raise UserError(f"the stage {stage.name} needs {need} ({reason}): add {kind} to --stages")
 
     def _do(self, stage: Stage, *, may_resume: bool) -> None:
-        if not may_resume:
+        before = 0.0
+        if may_resume:
+            before = seconds_before(self._record(stage), [self._directory / output for output in stage.outputs])
+        else:
             for output in stage.outputs:
                 files.remove(self._directory / output)
-        record = {"settings": stage.settings, "inputs": self._inputs(stage)}
-        files.write_json(self._record_path(stage), {**record, "outputs": None})
-        started = time.monotonic()
+        path, started = self._record_path(stage), time.monotonic()
+        record = {"settings": stage.settings, "inputs": self._inputs(stage), "outputs": None}
+        stretch = {"seconds": round(before, 2), "begun": time_now()} if stage.can_resume else {}
+        files.write_json(path, {**record, **stretch})
         try:
             with doing(f"the stage {stage.name}"):
                 stage.run()
-        except UserError as error:
-            raise UserError(f"in the stage {stage.name}: {error}") from error
-        seconds = time.monotonic() - started
-        outputs = {path: self._digest(path) for path in self._written(stage)}
-        files.write_json(self._record_path(stage), {**record, "outputs": outputs, "seconds": round(seconds, 2)})
+        except BaseException as error:
+            if stage.can_resume:
+                with contextlib.suppress(OSError):  # the first error says what is wrong
+                    files.write_json(path, {**record, "seconds": round(before + time.monotonic() - started, 2)})
+            if isinstance(error, UserError):
+                raise UserError(f"in the stage {stage.name}: {error}") from error
+            raise
+        seconds = round(before + time.monotonic() - started, 2)
+        outputs = {written: self._digest(written) for written in self._written(stage)}
+        files.write_json(path, {**record, "outputs": outputs, "seconds": seconds})
 
     def _reason(self, stage: Stage) -> str | None:
         """Says why a stage must run; None if it is done and its outputs are as it wrote them."""

@@ -202,7 +202,7 @@ def test_images_that_differ_in_one_grey_level_are_no_copies():
     synthetic[:, 0, 0, 0] ^= 1
     assert refuse_copies(image_set(synthetic), image_set(validation)) is None
     synthetic[4, 0, 0, 0] ^= 1
-    with pytest.raises(UserError, match="1 of 5 synthetic images are copies"):
+    with pytest.raises(UserError, match="1 of 5 synthetic images copied"):
         refuse_copies(image_set(synthetic), image_set(validation))
 
 

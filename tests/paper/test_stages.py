@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from histogan_tf.errors import UserError
+from histogan_tf.paper import stages as stages_module
+from histogan_tf.paper.stage_seconds import seconds_before
 from histogan_tf.paper.stages import Stage, Stages
+from histogan_tf.training.loop import Interrupted
 
 
 class Kitchen:
@@ -201,3 +205,70 @@ def test_a_mistake_in_a_stage_names_it_and_leaves_it_unfinished(kitchen):
         Stages(kitchen.directory, [stage]).run(("knead",))
     record = json.loads((kitchen.directory / "stages" / "dough.json").read_text())
     assert record == {"settings": {"yeast": 0}, "inputs": {}, "outputs": None}
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The seconds that have passed, which a test moves on by hand."""
+    now = [1000.0]
+    monkeypatch.setattr(stages_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def training(directory: Path, clock: list[float], seconds: float, error: BaseException | None = None) -> Stages:
+    """A stage that can go on and takes `seconds`, until it is done or an error stops it."""
+
+    def run() -> None:
+        clock[0] += seconds
+        (directory / "gan").mkdir(exist_ok=True)
+        (directory / "gan" / "weights.txt").write_text("heavy")
+        if error is not None:
+            raise error
+
+    return Stages(directory, [Stage("gan", "train", {}, (), ("gan",), run, can_resume=True)])
+
+
+def record_of_training(directory: Path) -> dict:
+    return json.loads((directory / "stages" / "gan.json").read_text())
+
+
+def test_the_seconds_of_a_stage_are_the_sum_over_its_stretches(tmp_path, clock):
+    for seconds, error in ((40.0, KeyboardInterrupt()), (3.5, UserError("full")), (7.0, Interrupted(signal.SIGTERM))):
+        with pytest.raises((KeyboardInterrupt, UserError, Interrupted)):
+            training(tmp_path, clock, seconds, error).run(("train",))
+    assert record_of_training(tmp_path) == {"settings": {}, "inputs": {}, "outputs": None, "seconds": 50.5}
+    training(tmp_path, clock, 10.0).run(("train",))
+    assert record_of_training(tmp_path)["seconds"] == 60.5
+    (tmp_path / "gan" / "weights.txt").write_text("light")  # it is made anew, which takes as long as it takes
+    training(tmp_path, clock, 25.0).run(("train",))
+    assert record_of_training(tmp_path)["seconds"] == 25.0
+
+
+def test_a_stretch_that_was_killed_lasted_until_the_last_line_of_its_log(tmp_path, clock):
+    with pytest.raises(KeyboardInterrupt):
+        training(tmp_path, clock, 40.0, KeyboardInterrupt()).run(("train",))
+    killed = {**record_of_training(tmp_path), "begun": "2026-03-01 23:59:00"}
+    (tmp_path / "stages" / "gan.json").write_text(json.dumps(killed))
+    lines = ["2026-03-01 22:00:00,000 INFO of an earlier stretch", "2026-03-02 00:01:30,999 INFO step 3/9", "  a table"]
+    (tmp_path / "gan" / "log.txt").write_text("\n".join(lines))
+    training(tmp_path, clock, 10.0).run(("train",))
+    record = record_of_training(tmp_path)
+    assert (record["seconds"], "begun" in record) == (40 + 150 + 10, False)
+
+
+@pytest.mark.parametrize(
+    ("record", "log", "seconds"),
+    [
+        (None, None, 0.0),
+        ({}, None, 0.0),  # of an earlier version
+        ({"seconds": 5.0}, "2026-03-01 10:00:00,000 INFO a\n", 5.0),  # it was stopped in order
+        ({"seconds": 5.0, "begun": "2026-03-01 09:59:00"}, "2026-03-01 10:00:00,000 INFO a\n", 65.0),
+        ({"seconds": 5.0, "begun": "2026-03-01 10:01:00"}, "2026-03-01 10:00:00,000 INFO a\n", 5.0),
+        ({"seconds": 5.0, "begun": "2026-03-01 10:01:00"}, "no date\n", 5.0),
+        ({"seconds": "many", "begun": "yesterday"}, "2026-03-01 10:00:00,000 INFO a\n", 0.0),
+    ],
+)
+def test_the_seconds_of_an_unfinished_stage_follow_from_its_record_and_its_log(tmp_path, record, log, seconds):
+    if log is not None:
+        (tmp_path / "log.txt").write_text(log)
+    assert seconds_before(record, [tmp_path, tmp_path / "missing"]) == seconds

@@ -36,7 +36,7 @@ def test_a_card_says_which_images_were_chosen_and_by_which_seed(networks, tmp_pa
 
 def test_translators_and_classifiers_say_their_own(networks, tmp_path):
     card = card_of(networks["translator-A2B"], tmp_path)
-    assert "- domain B (idc): 3 non-idc, 5 idc images" in card
+    assert "- domain B (idc): 8 images (3 non-idc, 5 idc)" in card
     assert "lambda_cycle=10.0" in card
     assert "generator_updates" not in card and "positive class" not in card
     card = card_of(networks["classifier"], tmp_path)
