@@ -77,8 +77,8 @@ def data_facts(trained: TrainedNetwork) -> dict[str, str]:
     for name, part in _parts(trained):
         counts = ", ".join(f"{count} {label}" for label, count in part["images_per_class"].items() if count)
         number = sum(part["images_per_class"].values()) or part.get("num_images", "no")
-        of_classes = f" ({counts})" if counts else ""
-        facts[name] = f"{counted(number, 'image')}{of_classes}, fingerprint {part['fingerprint'][:16]}"
+        shown, _, noun = counted(number, "image").partition(" ")
+        facts[name] = f"{counts or shown} {noun}, fingerprint {part['fingerprint'][:16]}"
     return facts
 
 
