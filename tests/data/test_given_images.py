@@ -51,7 +51,7 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("labels", "class_names", "words"),
         [
-            ([0, 1], None, r"labels are int64 \(2,\): .* each of the 6 images"),
+            ([0, 1], None, r"labels are int64 \(2,\): .* each of 6 images"),
             ([0.0] * 6, None, "labels are float64"),
             ([0, 1, -1, 0, 0, 0], None, "from 0 on"),
             ([0, 1, 2, 0, 0, 0], ["a", "b"], "no name for label 2"),

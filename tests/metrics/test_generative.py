@@ -166,7 +166,7 @@ def test_what_cannot_be_compared_is_the_users_mistake(metric):
         metric(good, gaussian(2, 8, 4))
     with pytest.raises(UserError, match=r"shape \(0, 3\)"):
         metric(good[:0], good)
-    with pytest.raises(UserError, match="1 synthetic images are too few"):
+    with pytest.raises(UserError, match="1 synthetic image are too few"):
         metric(good, good[:1])
 
 
