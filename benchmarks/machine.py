@@ -6,10 +6,9 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 from histogan_tf.machine.cores import num_usable_cores
-from histogan_tf.machine.processor import has_bfloat16, vector_instructions
+from histogan_tf.machine.processor import has_bfloat16, processor_name, vector_instructions
 
 _PACKAGES = ("histogan_tf", "tensorflow", "keras", "torch", "opencv-python-headless", "scikit-learn", "numpy")
 
@@ -18,7 +17,7 @@ def describe_machine() -> dict[str, object]:
     """Returns date, processor and what it can, usable cores, memory, and the versions of the measured packages."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": processor_name(),
         "instructions": list(vector_instructions() or ()),
         "num_cores": num_usable_cores(),
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
@@ -43,12 +42,3 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -33,6 +33,16 @@ def vector_instructions(cpu_info: Path = _CPU_INFO) -> tuple[str, ...] | None:
     return tuple(name for name in _VECTOR_INSTRUCTIONS if name in found)
 
 
+def processor_name(cpu_info: Path = _CPU_INFO) -> str:
+    """Returns the name of the processor, such as "AMD EPYC 9B14"; outside of Linux that of its architecture."""
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def has_bfloat16() -> bool:
     """Returns whether the processor has instructions for bfloat16; False where that is unknown, outside of Linux."""
     return bool(_BFLOAT16.intersection(vector_instructions() or ()))

@@ -62,7 +62,8 @@ RUN = Kind(
     record="config.json",
     keys=frozenset({"settings", "dataset", "versions"}),
     entries=frozenset(
-        {"config.json", "metrics.jsonl", _LOG, "logs", "samples", "ckpt", "initial", "features", "fine_tuning"}
+        {"config.json", "metrics.jsonl", "convolutions.json", _LOG, "logs", "samples", "ckpt", "initial"}
+        | {"features", "fine_tuning"}
         | {*_CLASSIFIER_FILES, *_PLOTS, *_RESULTS}
     ),
 )

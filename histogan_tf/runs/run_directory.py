@@ -1,13 +1,14 @@
 """The run directory, which holds all files of a training run, and in which the other modes find the trained network.
 
 <checkpoint_dir>/<run>/
-  config.json     all settings and how they changed, the dataset with its fingerprint, the patients, the run that it
-                  started from, versions
-  metrics.jsonl   the losses of each step
-  log.txt         the messages on the terminal, and all settings and the layers of each network
-  logs/           files for TensorBoard
-  samples/        reals.png, and sample sheets of the same latents from step 0 on
-  ckpt/           checkpoints
+  config.json        all settings and how they changed, the dataset with its fingerprint, the patients, the run that it
+                     started from, versions
+  metrics.jsonl      the losses of each step
+  convolutions.json  by which algorithm each convolution is computed on a CPU; see `training.recorded_algorithms`
+  log.txt            the messages on the terminal, and all settings and the layers of each network
+  logs/              files for TensorBoard
+  samples/           reals.png, and sample sheets of the same latents from step 0 on
+  ckpt/              checkpoints
 """
 
 from __future__ import annotations

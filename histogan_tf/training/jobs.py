@@ -28,6 +28,7 @@ from histogan_tf.errors import UserError, counted, doing
 from histogan_tf.machine import workers
 from histogan_tf.machine.console import details_logger
 from histogan_tf.machine.device import prepare
+from histogan_tf.models.cpu_kernels.algorithm_choice import algorithms_chosen_by
 from histogan_tf.models.tables import network_table, num_trainable
 from histogan_tf.reporting import pictures
 from histogan_tf.runs.checkpoints import Checkpoints
@@ -48,6 +49,7 @@ from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.generator_trainer import GeneratorTrainer
 from histogan_tf.training.memory_need import warn_of_memory
 from histogan_tf.training.projected_step import ProjectedTrainer
+from histogan_tf.training.recorded_algorithms import algorithms_of_run
 from histogan_tf.training.starting import start_from
 
 logger = logging.getLogger(__name__)
@@ -201,7 +203,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
                 loop.save_sheet(run, name, images)
         started = time.monotonic()
         batches = job.batches(start_step, total_steps, *workers.this_worker())
-        loop.run_loop(job.trainer, batches, run, checkpoints, schedule)
+        with algorithms_chosen_by(algorithms_of_run(config, directory, start_step)):
+            loop.run_loop(job.trainer, batches, run, checkpoints, schedule)
         if workers.is_chief():
             title = f"{config.model} on {config.dataset}"
             pictures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)

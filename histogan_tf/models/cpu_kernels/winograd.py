@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,6 @@ import numpy as np
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels.winograd_matrices import (
-    POINTS,
     Axis,
     ProductRows,
     Transforms,
@@ -34,13 +32,6 @@ from histogan_tf.models.cpu_kernels.winograd_matrices import (
     strided_filtering,
 )
 
-_TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, that are tried
-# Costs on a CPU with AVX-512, in units of one multiplication of a plain convolution: of one multiplication of ours, of
-# transforming one value along an axis for each pixel of that axis, and of transforming one value of the kernel. Strides
-# need more memory, which multiplies the total.
-_PRODUCT, _VALUE_AND_PIXEL, _KERNEL_VALUE, _STRIDED = 1.1, 2.0, 22.0, 1.5
-_LEAST_GAIN = 1.05  # a plain convolution must cost this many times as much
-_MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or products: 512 MB
 # float32 values of a kernel's factors, of inputs' factors or of products that are computed at a time. A forward pass is
 # fastest where they stay in the processor's cache; a backward pass where each part of the kernel is in one piece.
 _MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
@@ -64,38 +55,6 @@ def fixed_kernels() -> Iterator[None]:
         yield
     finally:
         _kernels_are_fixed.reset(token)
-
-
-@functools.cache
-def faster_than_plain(
-    axes: tuple[Axis, Axis], num_images: int, channels: int, filters: int
-) -> WinogradConvolution | None:
-    """Returns Winograd's algorithm with the fastest tile for a shape of convolution, by the costs above.
-
-    Args:
-        axes: the vertical and the horizontal axis.
-        num_images: the number of images in a batch.
-        channels: the number of channels of the inputs.
-        filters: the number of channels of the outputs.
-
-    Returns:
-        The algorithm; None if a plain convolution is faster.
-    """
-    plain = num_images * math.prod(axis.out_pixels * axis.taps for axis in axes) * channels * filters
-
-    def cost(tile: int) -> float:
-        factors = num_images * math.prod(axis.num_products(tile) * axis.num_tiles(tile) for axis in axes)
-        if factors * max(channels, filters) > _MOST_VALUES:
-            return math.inf
-        kernel_values = math.prod(axis.num_products(tile) for axis in axes) * channels * filters
-        values = factors * (channels + filters) * max(axis.pixels for axis in axes)
-        total = _PRODUCT * factors * channels * filters + _VALUE_AND_PIXEL * values + _KERNEL_VALUE * kernel_values
-        return total * (_STRIDED if max(axis.stride for axis in axes) > 1 else 1.0)
-
-    most_taps = max(max(axis.phases) for axis in axes)
-    tiles = [tile for tile in _TILES if tile + most_taps - 2 <= len(POINTS)]
-    best = min(tiles, key=cost, default=None)
-    return WinogradConvolution(axes, best) if best and cost(best) * _LEAST_GAIN < plain else None
 
 
 class WinogradConvolution:

@@ -91,7 +91,7 @@ def axes_of(
         padding: `SAME` or `VALID`, for both axes.
         reflection: the pixels of reflection, ((above, below), (left, right)).
     """
-    sides = map(tuple, reflection)
+    sides = [(int(before), int(behind)) for before, behind in reflection]
     fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
     vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
     return vertical, horizontal

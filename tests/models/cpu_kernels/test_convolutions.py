@@ -4,14 +4,8 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels import convolutions
-from histogan_tf.models.cpu_kernels.convolutions import (
-    FastConv2D,
-    FastConv2DTranspose,
-    kernel_gradient_by_convolution,
-    kernel_gradient_by_product,
-)
-from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
-from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
+from histogan_tf.models.cpu_kernels.algorithms import convolve
+from histogan_tf.models.cpu_kernels.convolutions import FastConv2D, FastConv2DTranspose
 
 PAIRS = [(FastConv2D, keras.layers.Conv2D), (FastConv2DTranspose, keras.layers.Conv2DTranspose)]
 
@@ -22,45 +16,15 @@ def _random(seed, shape):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Names of the ways that were taken."""
+    """Names of the algorithms that were taken, but for the plain one, and without the size of tiles."""
     made = []
-    for name in ("convolve", "convolve_transposed"):
-        plain = getattr(WinogradConvolution, name)
-        counted = lambda *args, name=name, plain=plain: made.append(name) or plain(*args)  # noqa: E731
-        monkeypatch.setattr(WinogradConvolution, name, counted)
-    for way in (kernel_gradient_by_convolution, kernel_gradient_by_product):
-        counted = lambda *args, way=way: made.append(way.__name__) or way(*args)  # noqa: E731
-        monkeypatch.setattr(convolutions, way.__name__, counted)
+
+    def counted(algorithm, *args):
+        made.extend([algorithm.rstrip("_0123456789")] if algorithm != "plain" else [])
+        return convolve(algorithm, *args)
+
+    monkeypatch.setattr(convolutions, "convolve", counted)
     return made
-
-
-@pytest.mark.parametrize(
-    ("size", "kernel_size", "stride", "padding"),
-    [
-        ((7, 9), (5, 5), 1, "VALID"),
-        ((8, 6), (1, 2), 1, "VALID"),
-        ((7, 9), (5, 5), 1, "SAME"),
-        ((8, 6), (4, 3), 1, "SAME"),  # more zeros behind than before
-        ((8, 6), (5, 5), 2, "SAME"),  # likewise, and every second place of the kernel
-        ((8, 6), (4, 3), 2, "VALID"),  # pixels that no output sees
-        ((7, 9), (5, 5), 3, "VALID"),  # likewise
-        ((7, 9), (1, 2), 3, "SAME"),  # pixels between the taps that no output sees
-    ],
-)
-def test_a_kernel_gradient_is_tensorflows(size, kernel_size, stride, padding):
-    inputs, kernel = _random(0, (4, *size, 3)), _random(1, (*kernel_size, 3, 5))
-    with tf.GradientTape() as tape:
-        tape.watch(kernel)
-        outputs = tf.nn.conv2d(inputs, kernel, stride, padding)
-    upstream = _random(2, outputs.shape)
-    expected = tape.gradient(outputs, kernel, output_gradients=upstream)
-    axes = axes_of(size, outputs.shape[1:3], kernel_size, (stride, stride), padding)
-    ways = [kernel_gradient_by_convolution]
-    if stride == 1 and padding == "VALID":
-        ways.append(kernel_gradient_by_product)
-    for way in ways:
-        found = way(inputs, upstream, axes)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def _pair(ours, keras_own, shape, **settings):
@@ -109,11 +73,11 @@ def test_float32_trains_with_fewer_products(ours, keras_own, padding, is_compile
         run(mine, inputs, upstream), _outputs_and_gradients(theirs, inputs, upstream), strict=True
     ):
         assert float(tf.norm(found - expected) / tf.norm(expected)) < 1e-4
-    assert calls == ["convolve" if ours is FastConv2D else "convolve_transposed"]
+    assert calls == ["winograd"]
     np.testing.assert_array_equal(mine(inputs, training=False), theirs(inputs))
     halved, _ = _pair(ours, keras_own, inputs.shape, dtype="mixed_bfloat16", **settings)
     halved(inputs, training=True)
-    assert len(calls) == 1
+    assert "winograd" not in calls[1:]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +111,7 @@ def test_bfloat16_is_as_near_to_float32_as_keras_is(num_images, settings, way, c
     ("shape", "settings", "way"),
     [
         ((16, 7, 7, 32), {}, "kernel_gradient_by_convolution"),
-        ((8, 15, 15, 96), {"filters": 96, "strides": 1}, "convolve"),
+        ((8, 15, 15, 96), {"filters": 96, "strides": 1}, "winograd"),
     ],
 )
 def test_a_penalty_on_gradients_can_be_differentiated(shape, settings, way, calls):
@@ -192,7 +156,7 @@ def test_sizes_may_be_unknown(ours, keras_own, training, calls):
 @pytest.mark.parametrize(
     ("shape", "filters", "ways"),
     [
-        ((8, 13, 12, 96), 96, ["convolve"]),
+        ((8, 13, 12, 96), 96, ["winograd"]),
         ((16, 6, 5, 32), 4, ["kernel_gradient_by_convolution"]),
         ((8, 13, 12, 96), 3, []),
     ],

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import math
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels import winograd as algorithm
-from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution, faster_than_plain
+from histogan_tf.models.cpu_kernels.algorithms import ConvolutionShape, convolve, estimated_algorithm
+from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
 from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 
 RESIDUAL_BLOCK = {"size": (15, 15), "kernel_size": (3, 3), "stride": 1, "padding": "VALID"}
@@ -75,28 +77,15 @@ def test_it_is_the_convolution_and_its_transpose(tile, size, kernel_size, stride
     ],
 )
 def test_where_it_is_faster_float32_comes_as_near_as_documented(shape, num_images, channels, filters):
-    winograd = faster_than_plain(_axes(**shape), num_images, channels, filters)
+    whole = ConvolutionShape(_axes(**shape), num_images, channels, filters, "float32")
+    algorithm = estimated_algorithm(whole)
+    assert algorithm.startswith("winograd_")
     inputs = _random(0, (num_images, *shape["size"], channels), tf.float32)
     kernel = 0.02 * _random(1, (*shape["kernel_size"], channels, filters), tf.float32)
-    plain = lambda inputs, kernel: tf.nn.conv2d(inputs, kernel, shape["stride"], shape["padding"])  # noqa: E731
-    of_outputs, of_inputs_gradient, of_kernel_gradient = _differences(winograd.convolve, plain, inputs, kernel)
+    winograd, plain = (functools.partial(convolve, name, whole) for name in (algorithm, "plain"))
+    of_outputs, of_inputs_gradient, of_kernel_gradient = _differences(winograd, plain, inputs, kernel)
     assert 0 < max(of_outputs, of_inputs_gradient) < 1e-5
     assert 0 < of_kernel_gradient < 5e-5
-
-
-@pytest.mark.parametrize(
-    ("shape", "num_images", "channels", "filters"),
-    [
-        (RESIDUAL_BLOCK, 16, 16, 16),
-        (RESIDUAL_BLOCK, 1, 512, 3),
-        (RESIDUAL_BLOCK | {"size": (514, 514)}, 4, 256, 256),  # it would hold some gigabytes
-        (RESIDUAL_BLOCK | {"kernel_size": (9, 9)}, 16, 256, 256),
-        (RESIDUAL_BLOCK | {"kernel_size": (1, 1)}, 16, 256, 256),
-        ({"size": (25, 25), "kernel_size": (5, 5), "stride": 2, "padding": "SAME"}, 64, 64, 128),
-    ],
-)
-def test_elsewhere_a_plain_convolution_is_left_alone(shape, num_images, channels, filters):
-    assert faster_than_plain(_axes(**shape), num_images, channels, filters) is None
 
 
 def _both_directions(size, kernel_size, stride, padding, dtype=tf.float32):
