@@ -226,7 +226,8 @@ class TrainingFlags:
     cpu_kernels: bool = flag(
         True,
         "Build networks from layers that compute the same as Keras's, to within rounding, in less time: on a CPU all "
-        "layers, on a GPU the normalizations and the optimizer. If it is off, from plain Keras layers.",
+        "layers, of which the convolutions are measured once to find the fastest way on this processor; on a GPU the "
+        "normalizations and the optimizer. If it is off, from plain Keras layers.",
         section="training",
     )
     deterministic: bool = flag(

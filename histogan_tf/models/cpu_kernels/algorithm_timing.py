@@ -2,7 +2,7 @@
 
 Which algorithm is fastest depends on the processor as much as on the shape: on its caches, on the width of its vectors,
 and on whether it multiplies in bfloat16. A step of training takes each layer's convolution forth and back, so a
-convolution and its gradients are timed together, at the size that the training has.
+convolution and its gradients are timed together, at the size that the training has; of large maps, on fewer images.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import concurrent.futures
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -34,13 +35,16 @@ logger = logging.getLogger(__name__)
 
 # Smaller convolutions take less than about a millisecond; their algorithm makes no difference to a step.
 _LEAST_MULTIPLICATIONS = 2**26
+# Images are measured until they have this many places of outputs together: then what is done once for a kernel takes a
+# few percent at most, and more images would only take more time and memory.
+_MOST_POSITIONS = 2**15
 # After each round of measurements, an algorithm that took this many times as long as the fastest is left out of the
 # next ones: at first only one that cannot have been unlucky.
 _MOST_SLOWER = (3.0, 1.5, 1.3, 1.3, 1.3)
 _MOST_SECONDS = 1.0  # of processor time, after which no other round begins: long times vary little
 # Another algorithm than the estimated one must be this many times as fast: so the noise of a busy machine does not
 # decide between two that take the same time, and equal machines mostly choose alike.
-_LEAST_GAIN = 1.1
+_LEAST_GAIN = 1.15
 
 
 def time_algorithms(shape: ConvolutionShape, algorithms: Sequence[str]) -> dict[str, float]:
@@ -52,7 +56,8 @@ def time_algorithms(shape: ConvolutionShape, algorithms: Sequence[str]) -> dict[
     Returns:
         The shortest of up to five times by algorithm, in milliseconds of all cores together.
     """
-    runs = {algorithm: _run_of(algorithm, shape) for algorithm in algorithms}
+    tensors = _tensors_of(shape)
+    runs = {algorithm: _run_of(algorithm, shape, tensors) for algorithm in algorithms}
     for run in runs.values():
         run()  # it is compiled now
     begun = time.process_time()
@@ -70,14 +75,20 @@ def time_algorithms(shape: ConvolutionShape, algorithms: Sequence[str]) -> dict[
     return shortest
 
 
-def _run_of(algorithm: str, shape: ConvolutionShape) -> Callable[[], Any]:
-    """Returns a function that computes a convolution of zeros and ones with its gradients."""
+def _tensors_of(shape: ConvolutionShape) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns maps, a kernel and the gradient of what is computed from them: ones of the right shapes."""
     dtype = tf.as_dtype(shape.dtype)
     vertical, horizontal = shape.axes
     inputs = tf.ones((shape.num_images, vertical.pixels, horizontal.pixels, shape.channels), dtype)
     outputs = tf.ones((shape.num_images, vertical.out_pixels, horizontal.out_pixels, shape.filters), dtype)
     kernel = tf.ones((vertical.taps, horizontal.taps, shape.channels, shape.filters), dtype)
-    maps, upstream = (outputs, inputs) if shape.is_transposed else (inputs, outputs)
+    return (outputs, kernel, inputs) if shape.is_transposed else (inputs, kernel, outputs)
+
+
+def _run_of(
+    algorithm: str, shape: ConvolutionShape, tensors: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+) -> Callable[[], Any]:
+    """Returns a function that computes a convolution of `_tensors_of` a shape, and its gradients."""
 
     @tf.function(autograph=False)
     def compute(maps: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -88,8 +99,8 @@ def _run_of(algorithm: str, shape: ConvolutionShape) -> Callable[[], Any]:
         assert None not in gradients
         return [result, *gradients]
 
-    graph = compute.get_concrete_function(maps, kernel, upstream)
-    return lambda: graph(maps, kernel, upstream)
+    graph = compute.get_concrete_function(*tensors)
+    return lambda: graph(*tensors)
 
 
 class MeasuredAlgorithms:
@@ -130,11 +141,13 @@ class MeasuredAlgorithms:
 
     def _measure(self, shape: ConvolutionShape) -> dict[str, Any]:
         self._tell(logging.INFO, "measuring which convolutions are fastest on this processor, kept in %s")
+        positions = math.prod(axis.out_pixels for axis in shape.axes)
+        fewer = shape._replace(num_images=min(shape.num_images, -(-_MOST_POSITIONS // positions)))
         estimated = estimated_algorithm(shape)
         algorithms = dict.fromkeys([*possible_algorithms(shape), estimated])
         # In a thread of its own, because this one is tracing a step: its graph and its gradient tapes are of that step.
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            times = executor.submit(time_algorithms, shape, list(algorithms)).result()
+            times = executor.submit(time_algorithms, fewer, list(algorithms)).result()
         fastest = min(times, key=times.get)
         chosen = fastest if times[estimated] > _LEAST_GAIN * times[fastest] else estimated
         return {"algorithm": chosen, "milliseconds": {name: round(value, 3) for name, value in times.items()}}

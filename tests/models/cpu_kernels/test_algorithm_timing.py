@@ -53,7 +53,7 @@ def test_an_algorithm_that_cannot_be_the_fastest_is_measured_once(monkeypatch):
     calls, clock = [], [0.0]
     costs = {"plain": 0.1, "winograd_4": 0.02, "winograd_2": 0.025, "winograd_3": 0.032}
 
-    def run_of(algorithm, shape):
+    def run_of(algorithm, shape, tensors):
         def run():
             calls.append(algorithm)
             clock[0] += costs[algorithm]
@@ -92,6 +92,15 @@ def test_a_shape_is_measured_once_on_a_processor(times, tmp_path, monkeypatch, c
     monkeypatch.setattr(algorithm_timing, "processor_name", lambda: "another")
     MeasuredAlgorithms(tmp_path)(SHAPE)
     assert len(measured) == 3
+
+
+def test_large_maps_are_measured_on_fewer_images(times, tmp_path):
+    _, measured = times
+    large = ConvolutionShape(axes_of((50, 50), (50, 50), (5, 5), (1, 1), "SAME"), 64, 64, 32, "float32")
+    MeasuredAlgorithms(tmp_path)(large)
+    assert measured == [large._replace(num_images=14)]
+    (path,) = tmp_path.glob("*.json")
+    assert list(json.loads(path.read_text())["convolutions"]) == [str(large)]
 
 
 def test_small_convolutions_are_estimated(times, tmp_path):
