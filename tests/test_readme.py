@@ -86,6 +86,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "--epoch=400",
         "python main.py --flagfile=flags/dcgan_small.cfg --data_path=data/idc --gf_dim=32 --df_dim=32",
         "python -m benchmarks --output=bench --seconds=4",
+        "python -m benchmarks.operations",
         "python -m benchmarks.learning_curves --output=curves --minutes=2,4,8,15,30,60",
         ".venv/bin/python -m benchmarks --output=bench --workloads=dcgan1",
     ),
