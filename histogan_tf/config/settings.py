@@ -47,6 +47,12 @@ _PATHS = (
     *("checkpoint_dir", "data_dir", "data_path", "dataset", "output_dir", "export_dir", "synthetic_dir", "clusters"),
     *("vocabulary", "weights", "init_from", "labels_csv"),
 )
+# Where the results of the modes go that take no --output_dir.
+_FOLDERS = {
+    "train": "--run in --checkpoint_dir",
+    "export": "--export_dir",
+    "download": "--data_path, or <dataset> in --data_dir",
+}
 _BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -227,6 +233,13 @@ def _check_heeded(config: Config, family: Family) -> None:
             f"--center_crop is for {', '.join(models_of_kind(CLASSIFIER))}, and for --features=backbone with "
             f"--mode=evaluate, not for {config.model}: leave --center_crop out"
         )
+    if config.output_dir is not None and config.mode in _FOLDERS:
+        raise UserError(
+            f"--output_dir has no effect with --mode={config.mode}, whose results go to {_FOLDERS[config.mode]}: "
+            f"leave --output_dir out"
+        )
+    if config.export_dir is not None and config.mode != "export":
+        raise UserError(f"--export_dir is for --mode=export, not --mode={config.mode}: leave --export_dir out")
     if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export", "quiz"):
         raise UserError(
             f"--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode={config.mode}"
