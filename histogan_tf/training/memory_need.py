@@ -1,4 +1,4 @@
-"""Tells before a training begins whether it will take more memory than this machine has left."""
+"""Tells before a training begins whether it may take more memory than this machine has left."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from histogan_tf.machine.memory import available_bytes
 
 logger = logging.getLogger(__name__)
 
-# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 2 and 4 were measured, for
-# dcgan1 and dcgan3 at 50, 96 and 224 pixels, on a CPU: the peak of two steps less what there was before.
+# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 1.4 and 3.3 were measured in
+# float32, for dcgan1 and dcgan3 at 50, 96 and 224 pixels, on a CPU, and 1.0 for dcgan3 in bfloat16: the peak of two steps
+# less what there was before.
 _COPIES_OF_OUTPUTS = 3
 
 
 def warn_of_memory(networks: Sequence[keras.Model], config: Config) -> None:
-    """Warns if the steps of a DCGAN's training will probably take more memory than this machine has left.
+    """Warns if the steps of a DCGAN's training may take more memory than this machine has left.
 
     Nothing is said where TensorFlow computes on a GPU, whose memory is its own.
 
@@ -36,7 +37,7 @@ def warn_of_memory(networks: Sequence[keras.Model], config: Config) -> None:
     if needed > left:
         height, width = networks[0].output.shape[1:3]
         logger.warning(
-            "steps of %s of %dx%d will take about %.1f GB of memory, and %.1f GB are left: if the training "
+            "steps of %s of %dx%d can take up to %.1f GB of memory, and %.1f GB are left: if the training "
             "stops for want of memory, give a smaller --batch_size, --gf_dim or --output_height",
             counted(config.batch_size, "image"),
             height,
@@ -47,7 +48,7 @@ def warn_of_memory(networks: Sequence[keras.Model], config: Config) -> None:
 
 
 def step_bytes(networks: Sequence[keras.Model], batch_size: int, bytes_per_number: int) -> int:
-    """Returns about how many bytes of memory a training step takes, beside the weights and the optimizers' moments.
+    """Returns about how many bytes of memory a training step takes at most, beside the weights and the optimizers' moments.
 
     They are the gradients of the weights, and copies of the outputs of all layers.
 
