@@ -15,9 +15,9 @@ from histogan_tf.machine.memory import available_bytes
 
 logger = logging.getLogger(__name__)
 
-# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 1.4 and 3.3 were measured in
-# float32, for dcgan1 and dcgan3 at 50, 96 and 224 pixels, on a CPU, and 1.0 for dcgan3 in bfloat16: the peak of two steps
-# less what there was before.
+# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 1.4 and 3.3 were measured
+# in float32, for dcgan1 and dcgan3 at 50, 96 and 224 pixels, on a CPU, and 1.0 for dcgan3 in bfloat16: the peak of two
+# steps less what there was before.
 _COPIES_OF_OUTPUTS = 3
 
 
@@ -48,7 +48,7 @@ def warn_of_memory(networks: Sequence[keras.Model], config: Config) -> None:
 
 
 def step_bytes(networks: Sequence[keras.Model], batch_size: int, bytes_per_number: int) -> int:
-    """Returns about how many bytes of memory a training step takes at most, beside the weights and the optimizers' moments.
+    """Returns how many bytes of memory a training step takes at most, beside the weights and the optimizers' moments.
 
     They are the gradients of the weights, and copies of the outputs of all layers.
 
