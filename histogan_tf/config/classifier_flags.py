@@ -6,7 +6,6 @@ import dataclasses
 
 from histogan_tf.config.flag import Table, flag
 
-_BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 _FEATURE_NETWORKS = Table("histogan_tf.models.feature_extractors:FEATURE_NETWORKS")
 
 
@@ -20,14 +19,6 @@ class ClassifierFlags:
         section="classifier",
         minimum=32,
         maximum=1024,
-    )
-    backbone: str = flag(
-        "resnet18",
-        "Network whose features the classifier and --features=backbone use. {entries}. It sees whole images: the "
-        "crop_pct of its weights' config.json counts with --center_crop alone.",
-        section="classifier",
-        choices=_BACKBONES,
-        described=_BACKBONES,
     )
     feature_layer: str | None = flag(
         None,

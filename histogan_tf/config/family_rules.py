@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from histogan_tf.config.flag import Table
 from histogan_tf.config.training_flags import ADVERSARIAL_LOSSES, DIFFAUGMENT_POLICIES
 from histogan_tf.errors import UserError
 
 if TYPE_CHECKING:
     from histogan_tf.config.settings import Config
 
+_BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 _LAYERS, _CONDITIONAL_LAYERS = 4, 2  # transposed convolutions in the original's generators
 
 
@@ -56,16 +58,15 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in _UNUSED_BY_PROJECTED:
         if name in config.given:
             raise UserError(f"--{name} has no effect on --model=projected: leave it out")
-    if config.mode == "train" and config.backbone != "resnet18":
-        raise UserError(
-            f"--backbone={config.backbone}: the discriminators of projected see the features of a resnet18; leave "
-            f"--backbone out, and give --weights of a resnet18"
-        )
-    stages = config.feature_stages
+    stages, num_stages = config.feature_stages, _BACKBONES[config.backbone].num_stages
+    shown = f"--feature_stages={','.join(map(str, stages))}"
     if not stages or list(stages) != sorted(set(stages)):
+        raise UserError(f"{shown}: give one or more stages in rising order, each once, such as 1,2,3")
+    # Of other commands, --backbone is the network that measures images.
+    if config.mode == "train" and stages[-1] > num_stages:
         raise UserError(
-            f"--feature_stages={','.join(map(str, stages))}: give one or more stages in rising order, each once, such "
-            f"as 1,2,3"
+            f"{shown}: --backbone={config.backbone} has {num_stages} stages; give numbers from 1 to {num_stages}, such "
+            f"as 1,2,3, or another --backbone"
         )
     return _generator_filled_in(config, preset)
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 
-from histogan_tf.config.flag import flag
+from histogan_tf.config.flag import Table, flag
+
+_BACKBONES = Table("histogan_tf.models.backbones:BACKBONES")
 
 
 @dataclasses.dataclass(frozen=True)
 class BackboneFlags:
     """The pretrained network whose features the classifier and the projected discriminators use."""
 
+    backbone: str = flag(
+        "resnet18",
+        "Network whose features the classifier, the discriminators of projected and --features=backbone use. "
+        "{entries}. It sees whole images: the crop_pct of its weights' config.json counts with --center_crop alone.",
+        section="backbone",
+        choices=_BACKBONES,
+        described=_BACKBONES,
+    )
     weights: str = flag(
         "imagenet",
-        "Weights of the classifier's --backbone, and of the ResNet-18 whose features the discriminators of projected "
-        "use: imagenet (pretrained, from Hugging Face), random (untrained, to try things out), or a folder with a timm "
-        "checkpoint of that network (config.json, model.safetensors).",
+        "Weights of the --backbone: imagenet (pretrained, from Hugging Face), random (untrained, to try things out), "
+        "or a folder with a timm checkpoint of that network (config.json, model.safetensors).",
         section="backbone",
     )
 
@@ -33,7 +42,7 @@ class ProjectedFlags:
     )
     num_modes: int = flag(
         128,
-        "Number of groups of similar images, found by clustering the pretrained network's features, of which the "
+        "Number of groups of similar images, found by clustering the --backbone's features, of which the "
         "discriminators are told each image's, so that the generator cannot leave out a kind of image. Groups of "
         "4 images are the smallest: of few images, fewer groups are made. 1 turns it off.",
         section="projected",
@@ -42,15 +51,17 @@ class ProjectedFlags:
     )
     feature_size: int = flag(
         96,
-        "Shorter side in pixels to which images are resized for the pretrained network of the discriminators.",
+        "Shorter side in pixels to which images are resized for the --backbone of the discriminators.",
         section="projected",
         minimum=32,
         maximum=1024,
     )
     feature_stages: tuple[int, ...] = flag(
         (1, 2, 3),
-        "Stages of the pretrained network whose features the discriminators see, from fine to coarse.",
+        "Stages of the --backbone whose features the discriminators see, from fine to coarse: from 1 to 4 of a ResNet "
+        "or DenseNet, whose first stage halves the side of images twice; from 1 to 5 of the others, whose first stage "
+        "halves it once.",
         section="projected",
         minimum=1,
-        maximum=4,
+        maximum=5,
     )

@@ -10,22 +10,23 @@ from keras import layers, ops
 from histogan_tf.models.backbones import Backbone
 
 
-def build_network(entry: Backbone, size: int, precision: str) -> keras.Model:
+def build_network(entry: Backbone, size: int | tuple[int, int], precision: str) -> keras.Model:
     """Builds a backbone's network; its weights are Keras's initial ones.
 
     Args:
         entry: the backbone.
-        size: the side of the input images, in pixels.
+        size: the side of the input images, or their height and width, in pixels.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
 
     Returns:
-        A model from RGB images, float (batch, size, size, 3), to feature maps. Its layers have keras-hub's names.
+        A model from RGB images, float (batch, height, width, 3), to feature maps. Its layers have keras-hub's names.
     """
     import keras_hub
 
+    height, width = (size, size) if isinstance(size, int) else size
     converter = importlib.import_module(f"keras_hub.src.utils.timm.{entry.converter}")
     options = converter.convert_backbone_config({"architecture": entry.architecture.removeprefix("tf_")})
-    options |= {**entry.options, entry.shape_argument: (size, size, 3)}
+    options |= {**entry.options, entry.shape_argument: (height, width, 3)}
     # EfficientNet's layers take no precision from the network's argument, so it is set for all that are built.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

@@ -26,7 +26,7 @@ def load_backbone(
     weights: str,
     *,
     seed: int,
-    size: int,
+    size: int | tuple[int, int],
     precision: str = "float32",
     backbone: str = "resnet18",
     last_stage: int | None = None,
@@ -37,15 +37,15 @@ def load_backbone(
         weights: `imagenet`, which is downloaded from Hugging Face and kept in its cache; `random`, drawn with `seed`;
             or a folder with a timm checkpoint of the network, config.json and model.safetensors.
         seed: the seed of random weights.
-        size: the side of the input images, in pixels.
+        size: the side of the input images, or their height and width, in pixels.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
         backbone: a name in `BACKBONES`.
         last_stage: the number of the last stage whose features are used, from 1; None for the network's last. A
             folder's convolutions up to there must not be zeros.
 
     Returns:
-        A model from normalized RGB images, float (batch, size, size, 3), to feature maps, (batch, size / 32, size / 32,
-        num_features), rounded up or down as the network does.
+        A model from normalized RGB images, float (batch, height, width, 3), to feature maps, (batch, height / 32,
+        width / 32, num_features), rounded up or down as the network does.
 
     Raises:
         UserError: if Hugging Face cannot be reached, the folder does not exist, or its files are damaged or hold

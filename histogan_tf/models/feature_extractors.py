@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from histogan_tf.config import Config
 
 INCEPTION_SIZE = 299
-RESNET_FEATURES = "resnet18"  # how the names of the features of a ResNet-18 begin
 # The address from which keras.applications downloads the weights, and the digest by which it checks them.
 INCEPTION_WEIGHTS_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
@@ -242,6 +241,11 @@ def backbone_extractor(config: Config, image_shape: tuple[int, int, int]) -> Fea
         function=lambda images: compute(images).numpy(),
         batch_size=INFERENCE_BATCH,
     )
+
+
+def network_of_features(name: str) -> str:
+    """Returns the network whose features have a name: a key of `BACKBONES`, `random` or `inception`."""
+    return name.split("-")[0]
 
 
 def resnet_extractor(config: Config, image_shape: tuple[int, int, int]) -> FeatureExtractor:

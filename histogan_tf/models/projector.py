@@ -17,18 +17,18 @@ from keras import layers, ops
 
 from histogan_tf.machine.gpu import has_gpu
 from histogan_tf.machine.randomness import Purpose, weight_seeds
+from histogan_tf.models.backbone_networks import build_network, stage_outputs
 from histogan_tf.models.backbone_weights import load_backbone, preparation_of
-from histogan_tf.models.backbones import BACKBONES, Preparation
+from histogan_tf.models.backbones import BACKBONES, Backbone, Preparation
 from histogan_tf.models.cpu_kernels import layer_classes
 from histogan_tf.models.reflection import ReflectedConv2D
 
-NUM_STAGES = BACKBONES["resnet18"].num_stages
-_CHANNELS = (64, 128, 256, 512)  # of the stages
 _SEED = 42  # the same for all runs, so that discriminators can start from those of another run
+_CUBIC = -0.5  # the parameter of the kernel of bicubic interpolation (Keys 1981), TensorFlow's
 
 
 class FeatureProjector(keras.Model):
-    """Maps images to mixed features of a ResNet-18, one map for each stage that is used; nothing in it is trained.
+    """Maps images to mixed features of a backbone, one map for each stage that is used; nothing in it is trained.
 
     Its weights are the backbone's, with batch normalization merged into the convolutions, and the random mixing's.
 
@@ -39,8 +39,9 @@ class FeatureProjector(keras.Model):
     Args:
         image_shape: the (height, width, channels) of the images, with 1 or 3 channels.
         feature_size: the shorter side in pixels to which images are resized for the backbone.
-        stages: the numbers of the backbone's stages, from 1 to 4, in rising order.
+        stages: the numbers of the backbone's stages, from 1, in rising order.
         weights: the backbone's weights: `imagenet`, `random` or a folder, see `backbone_weights.load_backbone`.
+        backbone: a name in `BACKBONES`.
         precision: a Keras dtype policy, `float32` or `mixed_bfloat16`.
         cpu_kernels: whether to build from layers that are faster on a CPU, instead of plain Keras layers.
 
@@ -55,20 +56,21 @@ class FeatureProjector(keras.Model):
         feature_size: int,
         stages: Sequence[int],
         weights: str,
+        backbone: str,
         precision: str = "float32",
         cpu_kernels: bool = False,
     ) -> None:
         super().__init__(name="feature_projector", dtype=precision, trainable=False)
-        self._sizes = list(zip(image_shape[:2], _resized_sides(image_shape, feature_size), strict=True))
-        seeds = iter(weight_seeds(_SEED, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * NUM_STAGES))
-        backbone = load_backbone(
-            weights, seed=next(seeds), size=feature_size, precision=precision, last_stage=max(stages)
+        entry, sides = BACKBONES[backbone], _resized_sides(image_shape, feature_size)
+        self._sizes = list(zip(image_shape[:2], sides, strict=True))
+        seeds = iter(weight_seeds(_SEED, Purpose.PROJECTOR_WEIGHTS, 1 + 2 * entry.num_stages))
+        network = load_backbone(
+            weights, seed=next(seeds), size=sides, precision=precision, backbone=backbone, last_stage=max(stages)
         )
-        self._preparation = preparation_of(weights)
+        self._preparation = preparation_of(weights, backbone)
         conv = functools.partial(layer_classes(cpu_kernels).conv, dtype=precision)
         first_conv = functools.partial(BlockConv2D, dtype=precision) if cpu_kernels and not has_gpu() else conv
-        size = tuple(target for _, target in self._sizes)
-        self.stages = _stages_of(backbone, max(stages), conv, first_conv, size)
+        self.stages = _stages_of(entry, network, max(stages), conv, first_conv)
         self._is_used = [number in stages for number in range(1, max(stages) + 1)]
         used = [stage for stage, is_used in zip(self.stages, self._is_used, strict=True) if is_used]
         self._channel_mixing, self._scale_mixing = (
@@ -80,7 +82,7 @@ class FeatureProjector(keras.Model):
         )
         self._scale_mixing.pop()  # nothing is coarser than the last stage
         self(np.zeros((1, *image_shape), np.float32))  # builds the mixing's kernels
-        self.feature_shapes = feature_shapes(image_shape, feature_size, stages)
+        self.feature_shapes = _shapes_of([stage.output for stage in used])
         self.trainable = False
 
     def call(self, images: tf.Tensor) -> list[tf.Tensor]:
@@ -90,10 +92,10 @@ class FeatureProjector(keras.Model):
             images: float32 (batch, height, width, channels) in [-1, 1].
 
         Returns:
-            For each used stage, from fine to coarse: (batch, ceil(height / s), ceil(width / s), channels), where s is
-            4, 8, 16 or 32 and the sizes are those of the resized images; of the precision's type.
+            For each used stage, from fine to coarse, a map of the precision's type, (batch, height, width, channels):
+            the last three as in `feature_shapes`.
         """
-        hidden = _normalized(_resized(images, self._sizes), self._preparation)
+        hidden = _normalized(_resized(images, self._sizes, self._preparation.interpolation), self._preparation)
         features = []
         for stage, is_used in zip(self.stages, self._is_used, strict=True):
             hidden = stage(hidden, training=True)
@@ -110,92 +112,130 @@ class FeatureProjector(keras.Model):
         return mixed
 
 
+@functools.lru_cache
 def feature_shapes(
-    image_shape: tuple[int, int, int], feature_size: int, stages: Sequence[int]
-) -> list[tuple[int, int, int]]:
+    image_shape: tuple[int, int, int], feature_size: int, stages: tuple[int, ...], backbone: str
+) -> tuple[tuple[int, int, int], ...]:
     """Returns the (height, width, channels) of a projector's features, from fine to coarse.
+
+    The backbone's network is built for them, because each network rounds the sizes of its maps in its own way.
 
     Args:
         image_shape: the (height, width, channels) of the images.
         feature_size: the shorter side in pixels to which images are resized.
-        stages: the numbers of the backbone's stages, from 1 to 4.
+        stages: the numbers of the backbone's stages, from 1.
+        backbone: a name in `BACKBONES`.
     """
-    sides = _resized_sides(image_shape, feature_size)
-    return [(*(-(-pixels // 2 ** (stage + 1)) for pixels in sides), _CHANNELS[stage - 1]) for stage in stages]
+    entry = BACKBONES[backbone]
+    network = build_network(entry, _resized_sides(image_shape, feature_size), "float32")
+    return tuple(_shapes_of(stage_outputs(entry, network, stages)))
 
 
-def _resized_sides(image_shape: tuple[int, int, int], feature_size: int) -> list[int]:
-    shorter = min(image_shape[:2])
-    return [round(pixels * feature_size / shorter) for pixels in image_shape[:2]]
+def _shapes_of(maps: Sequence[keras.KerasTensor]) -> list[tuple[int, int, int]]:
+    return [tuple(of_stage.shape[1:]) for of_stage in maps]
+
+
+def _resized_sides(image_shape: tuple[int, int, int], feature_size: int) -> tuple[int, int]:
+    """Returns the height and the width in pixels of images resized for the backbone."""
+    height, width, _ = image_shape
+    shorter = min(height, width)
+    return round(height * feature_size / shorter), round(width * feature_size / shorter)
 
 
 def _stages_of(
-    backbone: keras.Model,
+    entry: Backbone,
+    network: keras.Model,
     num_stages: int,
     conv: Callable[..., layers.Conv2D],
     first_conv: Callable[..., layers.Conv2D],
-    size: tuple[int, int],
 ) -> list[keras.Model]:
-    """Returns the first stages of a ResNet as networks that follow one another, with batch normalization merged in.
+    """Returns the first stages of a backbone as networks that follow one another, frozen, as `_merge_batch_norms` does.
 
     Args:
-        backbone: keras-hub's ResNet.
+        entry: the backbone.
+        network: its network.
         num_stages: the number of stages, counted from the image.
         conv: makes a convolution from the arguments of Keras's.
-        first_conv: makes the first one, which the images enter.
-        size: the height and width of the images.
+        first_conv: makes the first one, which the images enter, if it has a stride of 2 and no padding.
     """
-    names = [tensor._keras_history.operation.name for tensor in backbone.pyramid_outputs.values()]
-    merged = _merge_batch_norms(backbone, conv, first_conv, size)
-    ends = [merged.get_layer(name).output for name in names[:num_stages]]
-    return [keras.Model(begin, end) for begin, end in zip([merged.inputs[0], *ends[:-1]], ends, strict=True)]
+    image, clones = _merge_batch_norms(network, conv, first_conv)
+    names = [
+        tensor._keras_history.operation.name for tensor in stage_outputs(entry, network, (*range(1, num_stages + 1),))
+    ]
+    ends = [clones[name].output for name in names]
+    return [keras.Model(begin, end) for begin, end in zip([image, *ends[:-1]], ends, strict=True)]
 
 
 def _merge_batch_norms(
-    network: keras.Model,
-    conv: Callable[..., layers.Conv2D],
-    first_conv: Callable[..., layers.Conv2D],
-    size: tuple[int, int],
-) -> keras.Model:
-    """Returns a network that computes what `network` does in inference, without its batch normalizations.
+    network: keras.Model, conv: Callable[..., layers.Conv2D], first_conv: Callable[..., layers.Conv2D]
+) -> tuple[keras.KerasTensor, dict[str, keras.Layer]]:
+    """Returns the input and the layers of a network that computes what `network` does in inference.
 
-    With fixed statistics, a batch normalization multiplies each channel by a number and adds another. Both are merged
-    into the kernel and the bias of the convolution before it, which saves a pass over all activations.
+    With fixed statistics, a batch normalization multiplies each channel by a number and adds another. Where it follows
+    a convolution, both are merged into the convolution's kernel and bias, which saves a pass over all activations. The
+    other batch normalizations, and those within blocks that keras-hub made one layer, keep their fixed statistics.
 
     Args:
-        network: a functional network in which each batch normalization follows a convolution without activation.
+        network: a functional network.
         conv: makes a convolution from the arguments of Keras's.
-        first_conv: makes the first one, which the images enter.
-        size: the height and width of the new network's images.
+        first_conv: makes the first one, which the images enter, if it has a stride of 2 and no padding.
+
+    Returns:
+        The input, and the layers by the names that they have in `network`. Nothing in them is trained.
     """
     norms = {
         layer.input._keras_history.operation.name: layer
         for layer in network.layers
-        if isinstance(layer, layers.BatchNormalization)
+        if isinstance(layer, layers.BatchNormalization) and _is_linear_conv(layer.input._keras_history.operation)
     }
+    left_out = {norm.name for norm in norms.values()}
+    clones: dict[str, keras.Layer] = {}
 
     def cloned(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, layers.BatchNormalization):
-            return _Unchanged(name=layer.name, dtype=layer.dtype_policy)
         config = layer.get_config()
-        if layer.name in norms:
-            is_first = layer.kernel.shape[2] == network.inputs[0].shape[-1]
-            return (first_conv if is_first else conv)(**{**config, "use_bias": True})
-        return type(layer).from_config(config)
+        if layer.name in left_out or isinstance(layer, layers.Dropout):
+            clone = _Unchanged(name=layer.name, dtype=layer.dtype_policy)
+        elif type(layer) is layers.Conv2D:
+            is_first = layer.kernel.shape[2] == network.input.shape[-1]
+            is_plain = layer.padding == "valid" and layer.strides == (2, 2)
+            make = first_conv if is_first and is_plain else conv
+            clone = make(**{**config, "use_bias": layer.use_bias or layer.name in norms})
+        elif layer.name in norms:
+            clone = type(layer).from_config({**config, "use_bias": True})
+        else:
+            clone = type(layer).from_config(config)
+        clones[layer.name] = clone
+        return clone
 
-    image = keras.Input((*size, network.inputs[0].shape[-1]))
-    merged = keras.models.clone_model(network, input_tensors=image, clone_function=cloned)
-    for name, norm in norms.items():
-        before = network.get_layer(name)
-        scale = ops.convert_to_numpy(norm.gamma) / np.sqrt(ops.convert_to_numpy(norm.moving_variance) + norm.epsilon)
-        bias = ops.convert_to_numpy(before.bias) if before.use_bias else 0.0
-        offset = ops.convert_to_numpy(norm.beta) + (bias - ops.convert_to_numpy(norm.moving_mean)) * scale
-        merged.get_layer(name).set_weights([ops.convert_to_numpy(before.kernel) * scale, offset])
-    return merged
+    image = keras.Input(network.input.shape[1:])
+    keras.models.clone_model(network, input_tensors=image, clone_function=cloned)
+    for name, clone in clones.items():
+        layer = network.get_layer(name)
+        if name in norms:
+            clone.set_weights(_merged_weights(layer, norms[name]))
+        elif name not in left_out:
+            clone.set_weights(layer.get_weights())
+        clone.trainable = False
+    return image, clones
+
+
+def _is_linear_conv(layer: keras.Operation) -> bool:
+    return isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D) and layer.activation is keras.activations.linear
+
+
+def _merged_weights(conv: keras.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
+    """Returns the kernel and the bias of a convolution that does what `conv` and then `norm` do in inference."""
+    scale = ops.convert_to_numpy(norm.gamma) / np.sqrt(ops.convert_to_numpy(norm.moving_variance) + norm.epsilon)
+    bias = ops.convert_to_numpy(conv.bias) if conv.use_bias else 0.0
+    offset = ops.convert_to_numpy(norm.beta) + (bias - ops.convert_to_numpy(norm.moving_mean)) * scale
+    kernel = ops.convert_to_numpy(conv.kernel)
+    # The last two axes of a depthwise kernel are the channels of the inputs and the filters of each of them.
+    of_kernel = scale.reshape(kernel.shape[2:]) if isinstance(conv, layers.DepthwiseConv2D) else scale
+    return [kernel * of_kernel, offset]
 
 
 class BlockConv2D(ReflectedConv2D):
-    """The first convolution of a ResNet, with kernels of 7x7 pixels and 3 channels and a stride of 2.
+    """The first convolution of a backbone, of images of 3 channels, with a stride of 2, such as a ResNet's of 7x7.
 
     In training it takes each block of 2x2 pixels for one pixel of 12 channels, so that its stride becomes 1. On a CPU,
     TensorFlow's gradient by images of 3 channels takes several times as long as all else that the layer does.
@@ -251,8 +291,8 @@ def _normalized(images: tf.Tensor, preparation: Preparation) -> tf.Tensor:
     return images * (0.5 / stddev) + (0.5 - mean) / stddev
 
 
-def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]]) -> tf.Tensor:
-    """Returns maps (batch, height, width, channels) resized bilinearly, with antialiasing where they shrink.
+def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]], interpolation: str = "bilinear") -> tf.Tensor:
+    """Returns maps (batch, height, width, channels) resized, with antialiasing where they shrink.
 
     Resizing is a product with a matrix for each axis, because the gradient of TensorFlow's own resizing is not
     deterministic on a GPU.
@@ -260,8 +300,9 @@ def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]]) -> tf.Tensor:
     Args:
         maps: the maps.
         sizes: the old and the new size, in pixels, of height and width.
+        interpolation: one of those of `Preparation`.
     """
-    rows, columns = (tf.constant(_resizing_matrix(*pixels), maps.dtype) for pixels in sizes)
+    rows, columns = (tf.constant(_resizing_matrix(*pixels, interpolation), maps.dtype) for pixels in sizes)
     (height, new_height), (width, new_width) = sizes
     channels = maps.shape[-1]
     # Two products in this layout move no axis, as an einsum of all three factors would.
@@ -270,9 +311,19 @@ def _resized(maps: tf.Tensor, sizes: Sequence[tuple[int, int]]) -> tf.Tensor:
     return tf.reshape(maps, (-1, new_height, new_width, channels))
 
 
-def _resizing_matrix(size: int, new_size: int) -> np.ndarray:
-    """Returns the matrix (new_size, size) that resizes one axis by linear interpolation between pixel centres."""
+def _resizing_matrix(size: int, new_size: int, interpolation: str) -> np.ndarray:
+    """Returns the matrix (new_size, size) that resizes one axis by interpolation between pixel centres."""
     ratio = size / new_size
     centres = (np.arange(new_size)[:, None] + 0.5) * ratio - 0.5
-    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size) - centres) / max(1.0, ratio))
+    if interpolation == "nearest":  # without antialiasing, as in TensorFlow
+        return (np.arange(size) == np.floor(centres + 0.5)).astype(float)
+    distances = np.abs(np.arange(size) - centres) / max(1.0, ratio)
+    if interpolation == "bicubic":
+        weights = np.where(
+            distances < 1,
+            (_CUBIC + 2) * distances**3 - (_CUBIC + 3) * distances**2 + 1,
+            np.where(distances < 2, _CUBIC * (distances**3 - 5 * distances**2 + 8 * distances - 4), 0.0),
+        )
+    else:
+        weights = np.maximum(0.0, 1.0 - distances)
     return weights / weights.sum(axis=1, keepdims=True)

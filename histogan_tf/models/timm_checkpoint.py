@@ -216,8 +216,13 @@ def _refuse_zeros(
     first = min(empty, default=entry.num_stages + 1)
     if first > last_stage:
         return
-    known = [f"stage{stage}" for stage in range(1, first)]
-    remedy = f"use an earlier stage: --feature_layer={'+'.join(known[-2:])}" if known else "give other weights"
+    known = range(1, first)
+    remedy = (
+        f"use earlier stages: --feature_layer={'+'.join(f'stage{stage}' for stage in known[-2:])} or, for "
+        f"--model=projected, --feature_stages={','.join(map(str, known))}"
+        if known
+        else "give other weights"
+    )
     raise UserError(
         f"--weights={folder}: the convolutions of stage {first} hold zeros only, so that its features are the same for "
         f"every image; {remedy}"

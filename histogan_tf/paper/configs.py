@@ -57,6 +57,7 @@ STUDY_GENERATORS = {
     "conditional": StudyGenerator("dcgan3-conditional", {"conditional": True}),
     "tissue": StudyGenerator("tissue", TISSUE),
 }
+_TISSUE_BACKBONE = "resnet18"
 _OF_ANY_NETWORK = ("random", "imagenet")  # values of --weights that every network has
 _SET_BY_THE_STUDY = {*OWN_FLAGS, *_NOT_PASSED_ON} - {"epoch", "batch_size"} | {
     field.name for field in flag_fields() if field.metadata["section"] in ("paper", "data")
@@ -72,7 +73,8 @@ class StudyConfigs:
         config: the resolved Config of --mode=paper.
 
     Raises:
-        UserError: if --stage_flags make no sense, or it is not told where the tissue GAN's ResNet-18 comes from.
+        UserError: if --stage_flags make no sense, or it is not told where the weights of the network come from that the
+            tissue GANs are trained against.
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,16 +86,21 @@ class StudyConfigs:
         self._given = {name: getattr(config, name) for name in config.given.difference(_NOT_PASSED_ON, paper)}
 
     def _check_tissue_weights(self) -> None:
-        """Refuses a folder of another network's weights for the ResNet-18 that the tissue GANs are trained against."""
+        """Refuses a folder of another network's weights for the network that the tissue GANs are trained against."""
         config = self._config
-        if "tissue" not in config.generators or config.backbone == "resnet18" or config.weights in _OF_ANY_NETWORK:
+        if "tissue" not in config.generators or config.weights in _OF_ANY_NETWORK:
             return
-        missing = [kind for kind in TISSUE_KINDS if "weights" not in self._stage_flags.get(kind, {})]
-        if missing:
-            flags = ",".join(f"{kind}.weights=imagenet" for kind in missing)
+        own = {kind: self._stage_flags.get(kind, {}) for kind in TISSUE_KINDS}
+        networks = {
+            kind: flags.get("backbone", _TISSUE_BACKBONE) for kind, flags in own.items() if "weights" not in flags
+        }
+        others = {kind: network for kind, network in networks.items() if network != config.backbone}
+        if others:
+            flags = ",".join(f"{kind}.weights=imagenet" for kind in others)
+            names = listing(dict.fromkeys(others.values()))
             raise UserError(
                 f"--weights={config.weights} is of --backbone={config.backbone}, and the tissue GAN is trained against "
-                f"a resnet18: add --stage_flags={flags} (or a folder of resnet18), or leave tissue out of --generators"
+                f"{names}: add --stage_flags={flags} (or a folder of {names}), or leave tissue out of --generators"
             )
 
     @property
@@ -152,9 +159,9 @@ class StudyConfigs:
         settings = STUDY_GENERATORS[kind].settings if kind in STUDY_GENERATORS else {}
         if kind == FEW:
             settings = {**TISSUE, "max_steps": min(self._config.max_steps or FEW_STEPS, FEW_STEPS)}
-        if kind in TISSUE_KINDS and self._config.backbone != "resnet18":
-            # Its discriminators see a ResNet-18 beside any classifier.
-            settings = {**settings, "backbone": "resnet18", "feature_layer": None}
+        if kind in TISSUE_KINDS and self._config.backbone != _TISSUE_BACKBONE:
+            # Its discriminators see a ResNet-18 beside any classifier, unless --stage_flags name another network.
+            settings = {**settings, "backbone": _TISSUE_BACKBONE, "feature_layer": None}
         return self._train(kind, seed, **{"model": "dcgan3", **batch_size, **settings, **changes})
 
     def cyclegan(self, seed: int) -> Config:
@@ -219,7 +226,7 @@ def _stage_flags(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
-    """Returns the settings that decide what a run makes; paths of files are left out.
+    """Returns the settings that decide what a run makes; paths of files and the network of --backbone are left out.
 
     Args:
         config: the Config of the run.
@@ -230,7 +237,7 @@ def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:
         for field in flag_fields()
         if field.metadata["section"] in ("command", "data", *sections)
         and (field.metadata["fixed"] or field.name in _DECISIVE)
-        and field.name not in ("clusters", "restart")
+        and field.name not in ("clusters", "restart", "backbone")
         and getattr(config, field.name) is not None
     }
 

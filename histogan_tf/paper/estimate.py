@@ -112,7 +112,7 @@ def projected_step_cost(config: Config, image_set: ImageSet) -> StepCost:
     """
     shape, num_classes = image_set.image_shape, image_set.num_classes if config.conditional else 0
     generator = projected_generator(config, shape, num_classes)
-    frozen = _projector_multiply_adds(shape, config.feature_size, config.feature_stages)
+    frozen = _projector_multiply_adds(shape, config.feature_size, config.feature_stages, config.backbone)
     record = {"image_shape": shape, "class_names": image_set.class_names}
     discriminator = projected_discriminators(config, record)["discriminator"]
     parts = multiply_adds(generator), frozen, multiply_adds(discriminator)
@@ -122,9 +122,11 @@ def projected_step_cost(config: Config, image_set: ImageSet) -> StepCost:
 
 
 @functools.lru_cache
-def _projector_multiply_adds(shape: tuple[int, int, int], feature_size: int, stages: tuple[int, ...]) -> float:
+def _projector_multiply_adds(
+    shape: tuple[int, int, int], feature_size: int, stages: tuple[int, ...], backbone: str
+) -> float:
     """Counts the multiply-adds of one image in the frozen network of a projected GAN, which takes a second to build."""
-    projector = FeatureProjector(shape, feature_size=feature_size, stages=stages, weights="random")
+    projector = FeatureProjector(shape, feature_size=feature_size, stages=stages, weights="random", backbone=backbone)
     return sum(map(multiply_adds, projector.stages))
 
 

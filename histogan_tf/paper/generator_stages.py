@@ -218,8 +218,11 @@ class GeneratorStages(StageMaker):
         """Returns the stage that trains a GAN; `num_images` is an epoch's length where the flags do not tell it."""
         own_section = family_of(config.model).section
         sections = ["network", "training", *([own_section] if own_section else [])]
+        network = {}
         if "backbone" in family_of(config.model).card_sections:
             sections.append("backbone")
+            # Not recorded of a ResNet-18, so that stages that were done before there was a choice stay done.
+            network = {} if config.backbone == "resnet18" else {"trained_against": config.backbone}
         counts = [self._images.num_training(label) for label in LABELS]
         # A CycleGAN's epoch is as long as its larger domain.
         of_flags = max(counts) if config.label is None and not config.conditional else sum(counts)
@@ -227,7 +230,7 @@ class GeneratorStages(StageMaker):
         return Stage(
             name,
             kind,
-            decisive_settings(config, *sections),
+            decisive_settings(config, *sections) | network,
             needs,
             (run,),
             functools.partial(train or self._perform, config),

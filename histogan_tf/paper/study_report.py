@@ -12,7 +12,6 @@ from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import counted
 from histogan_tf.metrics.rates import FEW_IMAGES
-from histogan_tf.models.feature_extractors import RESNET_FEATURES
 from histogan_tf.paper.class_truths import class_truth_report
 from histogan_tf.paper.configs import StudyConfigs, command_line
 from histogan_tf.paper.curve_tables import CURVES, curves_text, few_patients_table
@@ -86,7 +85,9 @@ def write_study_report(directory: Path, config: Config, synthetic: Sequence[str]
         plots=(_forest(table, names),),
         tables=result_tables(table, names),
         figures=list(_figures(directory, folders[0], names, synthetic, configs.gan_runs)),
-        details=_details(directory, folders[0], names, synthetic),
+        details=_details(
+            directory, folders[0], names, synthetic, configs.generator("tissue", configs.seeds[0]).backbone
+        ),
         settings=_settings(study),
         settings_made_from=_STUDY,
         command=command_line(config),
@@ -253,19 +254,30 @@ def _selected(folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> I
                         yield Picture(path, f"{SYNTHETIC[name]}, {names[label]}: {sort} by {rule}", is_pixelated=True)
 
 
-def _details(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> tuple[ReportTable, ...]:
+def _details(
+    directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str], tissue_backbone: str
+) -> tuple[ReportTable, ...]:
     """Returns the tables that measure the images of GANs, and that of few patients, each if the study has its numbers.
 
     A study that trains no GAN but those of Figure 5 has none of the first, one of unknown patients none of the last.
     """
-    measures = (_synthesis, class_truth_report) if [name for name in synthetic if name != STAIN] else ()
     few_patients = few_patients_table(_read(directory / CURVES))
-    of_images = [table(directory, folder, names, synthetic) for table in measures]
+    of_images = []
+    if any(name != STAIN for name in synthetic):
+        of_images = [
+            _synthesis(directory, folder, names, synthetic, tissue_backbone),
+            class_truth_report(directory, folder, names, synthetic),
+        ]
     return (*of_images, *([few_patients] if few_patients else []))
 
 
-def _synthesis(directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str]) -> ReportTable:
-    """Returns the table of the synthesis metrics of each set of images in `folder`, that of the first repeat."""
+def _synthesis(
+    directory: Path, folder: Path, names: Sequence[str], synthetic: Sequence[str], tissue_backbone: str
+) -> ReportTable:
+    """Returns the table of the synthesis metrics of each set of images in `folder`, that of the first repeat.
+
+    `tissue_backbone` is the network that the tissue GAN was trained against.
+    """
     paths = {
         f"{SYNTHETIC[name]}, {names[label]}": folder / "synthesis" / f"{name}-{label}" / "synthesis.json"
         for name in synthetic
@@ -286,10 +298,10 @@ def _synthesis(directory: Path, folder: Path, names: Sequence[str], synthetic: S
         "the value of other real images (that of a perfect generator), and that of white noise, or for checkerboards "
         "of real images whose pixels are repeated."
     )
-    if "tissue" in synthetic and any(RESNET_FEATURES in name for name in metrics):
+    if "tissue" in synthetic and any(tissue_backbone in name.split("-") for name in metrics):
         text += (
-            f" The {SYNTHETIC['tissue']} was trained against the features of a ResNet-18, so distances of "
-            f"{RESNET_FEATURES} flatter it: trust those of other features."
+            f" The {SYNTHETIC['tissue']} was trained against the features of {tissue_backbone}, so "
+            f"distances of these flatter it: trust those of other features."
         )
     made_from = [path.relative_to(directory).as_posix() for path in paths.values()]
     return ReportTable("Synthesis metrics", text, ["images", *metrics, "suspected copies"], rows, made_from)

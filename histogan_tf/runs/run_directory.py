@@ -258,7 +258,8 @@ def _check_same(
     if config.positive_class is None:  # the names of the classes, in their order, are compared below
         was = dataclasses.replace(was, positive_class=None)
     # A study gives the flags of all its networks to each of them; those of another family change nothing here.
-    of_others = {family.section for family in FAMILIES.values()} - {family_of(was.model).section}
+    family = family_of(was.model)
+    of_others = {"backbone", *(other.section for other in FAMILIES.values())} - {family.section, *family.card_sections}
     differences = [
         f"{field.name} was {getattr(was, field.name)} and is now {getattr(config, field.name)}"
         for field in flag_fields()

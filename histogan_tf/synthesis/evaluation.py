@@ -22,7 +22,7 @@ from histogan_tf.machine.console import Lines
 from histogan_tf.machine.device import prepare
 from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.randomness import Purpose
-from histogan_tf.models.feature_extractors import RESNET_FEATURES, FeatureExtractor, feature_extractors
+from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractors, network_of_features
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
@@ -284,7 +284,9 @@ def _output_directory(config: Config, beside: Path) -> Path:
 
 def _is_trained_against(source: TrainedNetwork, extractor: FeatureExtractor) -> bool:
     """Returns whether a generator was trained against the network whose features an extractor extracts."""
-    if "backbone" not in family_of(source.config.model).card_sections or not extractor.name.startswith(RESNET_FEATURES):
+    if "backbone" not in family_of(source.config.model).card_sections:
+        return False
+    if network_of_features(extractor.name) != source.config.backbone:
         return False
     return (source.config.weights != "random") == ("untrained" not in extractor.name)
 
@@ -292,8 +294,8 @@ def _is_trained_against(source: TrainedNetwork, extractor: FeatureExtractor) -> 
 def _warnings(source: TrainedNetwork, extractors: list[FeatureExtractor]) -> tuple[str, ...]:
     """Returns a warning if a generator was trained against the network that its images are measured with."""
     return tuple(
-        f"{source.config.run} was trained against the features of a ResNet-18, so distances of {extractor.name} "
-        f"flatter it: trust those of other features"
+        f"{source.config.run} was trained against the features of {source.config.backbone}, so distances of "
+        f"{extractor.name} flatter it: trust those of other features"
         for extractor in extractors
         if _is_trained_against(source, extractor)
     )

@@ -82,6 +82,7 @@ class ProjectedTrainer(GeneratorTrainer):
             feature_size=config.feature_size,
             stages=config.feature_stages,
             weights=config.weights,
+            backbone=config.backbone,
             precision=dtype_policy(config.precision),
             cpu_kernels=config.cpu_kernels,
         )
@@ -242,7 +243,7 @@ def projected_discriminators(config: Config, dataset: Mapping[str, Any]) -> dict
         dataset: the run's record of its images; see `jobs.dataset_record`.
     """
     num_classes = len(dataset["class_names"]) if config.conditional else 0
-    shapes = feature_shapes(tuple(dataset["image_shape"]), config.feature_size, config.feature_stages)
+    shapes = feature_shapes(tuple(dataset["image_shape"]), config.feature_size, config.feature_stages, config.backbone)
     networks: dict[str, keras.Layer] = {"discriminator": _discriminator(config, shapes, num_classes)}
     if config.num_modes > 1:
         networks["mode_of_features"] = _empty_modes(config, shapes, num_classes)

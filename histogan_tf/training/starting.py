@@ -154,13 +154,14 @@ def _first_misfit(wanted: Mapping[str, keras.Variable], given: Mapping[str, kera
 
 def _remedy(config: Config, source: Config, dataset: Mapping[str, Any], source_dataset: Mapping[str, Any]) -> str:
     """Returns advice: the flags of the networks that differ, and the size of images if that differs."""
-    sections = {"network", family_of(config.model).section} - {None}
+    family = family_of(config.model)
+    sections = {"network", family.section, *({"backbone"} & set(family.card_sections))} - {None}
     differing = [
         (field.name, getattr(source, field.name))
         for field in flag_fields()
         if field.metadata["section"] in sections
         and field.metadata["fixed"]
-        and field.name != "z_dist"  # changes no shape
+        and field.name not in ("z_dist", "weights")  # which change no shape
         and getattr(source, field.name) != getattr(config, field.name)
     ]
     flags = [f"no --{name}" if there is None else f"--{name}={as_text(there)}" for name, there in differing]

@@ -371,6 +371,18 @@ def test_the_tissue_gan_keeps_its_network_beside_another_backbone():
     assert StudyConfigs(paper(*other, "--weights=vgg", "--generators=dcgan,ccan")).synthetic[:2] == ["dcgan", "ccan"]
 
 
+def test_the_tissue_gan_is_trained_against_the_network_that_stage_flags_name():
+    configs = StudyConfigs(paper("--stage_flags=tissue.backbone=vgg16,tissue.feature_stages=5"))
+    trained = configs.generator("tissue", 42)
+    assert (trained.backbone, trained.feature_stages) == ("vgg16", (5,))
+    assert configs.generator(FEW, 42).backbone == "resnet18"
+    assert configs.classifier(ROWS[0], 42, synthetic_dir=None).backbone == "resnet18"
+    same = ("--backbone=vgg16", "--weights=vgg", "--stage_flags=tissue.backbone=vgg16,few.backbone=vgg16")
+    assert StudyConfigs(paper(*same)).generator(FEW, 42).weights == "vgg"
+    with pytest.raises(UserError, match="trained against vgg16: add --stage_flags=tissue.weights=imagenet "):
+        StudyConfigs(paper("--weights=resnet", "--stage_flags=tissue.backbone=vgg16"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -48,9 +48,12 @@ def test_flags_of_other_families_may_change(tiny_config):
     flags = ("--model=projected", "--weights=random")
     directory = run_directory.begin_run(tiny_config(*flags), DATASET)
     assert run_directory.begin_run(tiny_config(*flags, "--views=2", "--num_blocks=1"), DATASET) == directory
-    for own in ("--num_modes=3", "--z_dim=9"):
+    for own in ("--num_modes=3", "--z_dim=9", "--backbone=resnet34"):
         with pytest.raises(UserError, match=f"{own[2:7]}.* was .* and is now"):
             run_directory.begin_run(tiny_config(*flags, own), DATASET)
+    without = ("--model=dcgan1", "--run=mine")  # no pretrained network has a part in it
+    directory = run_directory.begin_run(tiny_config(*without), DATASET)
+    assert run_directory.begin_run(tiny_config(*without, "--backbone=vgg16", "--weights=mine"), DATASET) == directory
 
 
 def test_other_settings_or_images_are_refused_by_name(tiny_config):

@@ -317,18 +317,22 @@ def test_two_feature_spaces_where_pretrained_weights_are_at_hand(monkeypatch, tm
 
 
 def test_distances_of_the_network_that_a_generator_was_trained_against_carry_a_warning():
-    resnet, untrained, random = (
+    resnet, untrained, lite, random = (
         FeatureExtractor(name, "0", lambda images: images)
-        for name in ("resnet18-bilinear224", "resnet18-untrained-bilinear32", "random")
+        for name in ("resnet18-bilinear224", "resnet18-untrained-bilinear32", "efficientnet_lite0-bicubic112", "random")
     )
 
     def warnings_of(*flags):
-        return evaluation._warnings(SimpleNamespace(config=parse("--run=mine", *flags)), [resnet, untrained, random])
+        source = SimpleNamespace(config=parse("--run=mine", *flags))
+        return evaluation._warnings(source, [resnet, untrained, lite, random])
 
     (warning,) = warnings_of("--model=projected", "--weights=some/folder")
-    assert warning.startswith("mine was trained against the features of a ResNet-18") and resnet.name in warning
+    assert warning.startswith("mine was trained against the features of resnet18,") and resnet.name in warning
     (warning,) = warnings_of("--model=projected", "--weights=random")
     assert untrained.name in warning
+    (warning,) = warnings_of("--model=projected", "--weights=some/folder", "--backbone=efficientnet_lite0")
+    assert warning.startswith("mine was trained against the features of efficientnet_lite0,") and lite.name in warning
+    assert warnings_of("--model=projected", "--weights=some/folder", "--backbone=tf_efficientnet_lite0") == ()
     assert warnings_of("--model=dcgan1") == ()
 
 

@@ -129,8 +129,9 @@ def run(tmp_path, *flags: str):
     return tmp_path / "p"
 
 
-def test_two_halves_equal_the_whole_to_the_byte(tmp_path):
-    flags = ("--sample_num=2", "--conditional")
+@pytest.mark.parametrize("of_network", [(), ("--backbone=efficientnet_lite0", "--feature_stages=2,3")])
+def test_two_halves_equal_the_whole_to_the_byte(tmp_path, of_network):
+    flags = ("--sample_num=2", "--conditional", *of_network)
     whole = run(tmp_path / "whole", *flags, "--max_steps=4")
     run(tmp_path / "halves", *flags, "--max_steps=2")
     halves = run(tmp_path / "halves", *flags, "--max_steps=4")
@@ -178,6 +179,12 @@ def test_flags_of_other_models_are_refused():
             command_line.parse(["main.py", "--model=projected", flag])
     with pytest.raises(UserError, match="--feature_stages=3,1: give one or more stages in rising order"):
         command_line.parse(["main.py", "--model=projected", "--feature_stages=3,1"])
+    with pytest.raises(UserError, match="--feature_stages=2,5: --backbone=resnet18 has 4 stages; give .* from 1 to 4"):
+        command_line.parse(["main.py", "--model=projected", "--feature_stages=2,5"])
+    deep = ["--feature_stages=2,5", "--backbone=vgg16"]
+    assert command_line.parse(["main.py", "--model=projected", *deep]).feature_stages == (2, 5)
+    # Here, --backbone is the network that measures the images.
+    command_line.parse(["main.py", "--model=projected", "--mode=evaluate", "--feature_stages=2,5"])
     with pytest.raises(UserError, match="the hinge loss has no target to smooth"):
         command_line.parse(["main.py", "--model=projected", "--label_smoothing=0.9"])
     for flag in ("--strides=2", "--kernel_size=3", "--upsampling=resize", "--instance_noise=0.1"):
