@@ -58,7 +58,10 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     for name in _UNUSED_BY_PROJECTED:
         if name in config.given:
             raise UserError(f"--{name} has no effect on --model=projected: leave it out")
-    stages, num_stages = config.feature_stages, _BACKBONES[config.backbone].num_stages
+    num_stages = _BACKBONES[config.backbone].num_stages
+    stages = config.feature_stages
+    if stages is None:
+        stages = tuple(range(num_stages - 3, num_stages))
     shown = f"--feature_stages={','.join(map(str, stages))}"
     if not stages or list(stages) != sorted(set(stages)):
         raise UserError(f"{shown}: give one or more stages in rising order, each once, such as 1,2,3")
@@ -68,7 +71,7 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
             f"{shown}: --backbone={config.backbone} has {num_stages} stages; give numbers from 1 to {num_stages}, such "
             f"as 1,2,3, or another --backbone"
         )
-    return _generator_filled_in(config, preset)
+    return _generator_filled_in(dataclasses.replace(config, feature_stages=stages), preset)
 
 
 def _generator_filled_in(config: Config, preset: Mapping[str, Any]) -> Config:

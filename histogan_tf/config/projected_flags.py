@@ -56,11 +56,11 @@ class ProjectedFlags:
         minimum=32,
         maximum=1024,
     )
-    feature_stages: tuple[int, ...] = flag(
-        (1, 2, 3),
+    feature_stages: tuple[int, ...] | None = flag(
+        None,
         "Stages of the --backbone whose features the discriminators see, from fine to coarse: from 1 to 4 of a ResNet "
         "or DenseNet, whose first stage halves the side of images twice; from 1 to 5 of the others, whose first stage "
-        "halves it once.",
+        "halves it once. The three before the last if left out: 1,2,3 or 2,3,4.",
         section="projected",
         minimum=1,
         maximum=5,

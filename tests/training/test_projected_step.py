@@ -129,7 +129,7 @@ def run(tmp_path, *flags: str):
     return tmp_path / "p"
 
 
-@pytest.mark.parametrize("of_network", [(), ("--backbone=efficientnet_lite0", "--feature_stages=2,3")])
+@pytest.mark.parametrize("of_network", [(), ("--backbone=efficientnet_lite0", "--feature_stages=1,3")])
 def test_two_halves_equal_the_whole_to_the_byte(tmp_path, of_network):
     flags = ("--sample_num=2", "--conditional", *of_network)
     whole = run(tmp_path / "whole", *flags, "--max_steps=4")
@@ -183,6 +183,9 @@ def test_flags_of_other_models_are_refused():
         command_line.parse(["main.py", "--model=projected", "--feature_stages=2,5"])
     deep = ["--feature_stages=2,5", "--backbone=vgg16"]
     assert command_line.parse(["main.py", "--model=projected", *deep]).feature_stages == (2, 5)
+    for backbone, stages in (("resnet18", (1, 2, 3)), ("vgg16", (2, 3, 4))):
+        config = command_line.parse(["main.py", "--model=projected", f"--backbone={backbone}"])
+        assert config.feature_stages == stages
     # Here, --backbone is the network that measures the images.
     command_line.parse(["main.py", "--model=projected", "--mode=evaluate", "--feature_stages=2,5"])
     with pytest.raises(UserError, match="the hinge loss has no target to smooth"):
