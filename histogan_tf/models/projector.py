@@ -158,11 +158,9 @@ def _stages_of(
         conv: makes a convolution from the arguments of Keras's.
         first_conv: makes the first one, which the images enter, if it has a stride of 2 and no padding.
     """
-    image, clones = _merge_batch_norms(network, conv, first_conv)
-    names = [
-        tensor._keras_history.operation.name for tensor in stage_outputs(entry, network, (*range(1, num_stages + 1),))
-    ]
-    ends = [clones[name].output for name in names]
+    outputs = stage_outputs(entry, network, tuple(range(1, num_stages + 1)))
+    image, clones = _merge_batch_norms(keras.Model(network.inputs[0], outputs[-1]), conv, first_conv)
+    ends = [clones[output._keras_history.operation.name].output for output in outputs]
     return [keras.Model(begin, end) for begin, end in zip([image, *ends[:-1]], ends, strict=True)]
 
 
