@@ -31,6 +31,11 @@ def _escaped_character(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
+def reason_of(error: Exception) -> str:
+    """Returns what an exception says, without the number and the path that Python adds to an error of the system."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def listing(names: Iterable[object], most: int = 8) -> str:
     """Returns the first `most` names, escaped and separated by commas, and the number of the others."""
     names = [escaped(str(name)) for name in names]

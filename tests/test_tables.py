@@ -74,7 +74,7 @@ def test_a_loss_and_a_penalty_are_lines_in_their_tables(tmp_path, monkeypatch):
     toy = AdversarialLoss(toy_discriminator_loss, toy_generator_loss, generator_sees_real=True)
     monkeypatch.setitem(LOSSES, "toy", toy)
     monkeypatch.setitem(DISCRIMINATOR_PENALTIES, "toy_penalty", Penalty(toy_penalty, weight_flag="r1_gamma"))
-    assert "hinge, relativistic, toy." in " ".join(command_line.help_text().split())
+    assert "hinge, relativistic, toy." in " ".join(command_line.help_text(columns=80).split())
     with pytest.raises(UserError, match="the toy loss has no target to smooth"):
         command_line.parse(["main.py", "--adversarial_loss=toy", "--label_smoothing=0.9"])
 
@@ -109,7 +109,7 @@ def test_a_dataset_reader_is_an_entry_in_its_table(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "patients.txt").write_text("ada bob cem dan eve fay")
     monkeypatch.setitem(READERS, "toy", Reader("dark and bright images of a list of patients", load_toy))
-    assert "list of patients" in " ".join(command_line.help_text().split())
+    assert "list of patients" in " ".join(command_line.help_text(columns=80).split())
 
     flags = ("--dataset=toy", f"--data_path={folder}", "--label=bright", "--part=all", "--train_size=6")
     trained_two_steps(tmp_path, "--model=dcgan1", *flags)

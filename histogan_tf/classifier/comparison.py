@@ -135,7 +135,7 @@ def _compare_into(directory: Path, config: Config, runs: list[ComparedRun], feat
 
 
 def _read(config: Config, name: str) -> ComparedRun:
-    directory, run_config, dataset = read_run(dataclasses.replace(config, run=name))
+    directory, run_config, dataset = read_run(dataclasses.replace(config, run=name), flag="compare")
     require_classifier(directory, run_config)
     class_names = tuple(dataset["class_names"])
     return ComparedRun(name, run_config, class_names, read_predictions(directory / "predictions.csv"))

@@ -8,13 +8,16 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
+import histogan_tf
 from histogan_tf.cli import command_line
 from histogan_tf.cli.failures import exit_with
 from histogan_tf.errors import doing
-from histogan_tf.machine.console import log_to_console, quiet_tensorflow, ready_streams
+from histogan_tf.machine.console import log_to_console, quiet_tensorflow, ready_streams, terminal_columns
 from histogan_tf.machine.keras_settings import start_keras
 
 _HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "-?"}
+_SHORT_HELP_FLAGS = {"--helpshort", "-helpshort"}
+_VERSION_FLAGS = {"--version", "-version"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
-    if _HELP_FLAGS.intersection(argv):
-        with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
-            text = command_line.help_text()
+    if (text := _asked_text(argv)) is not None:
         print(text)
         return
     log_to_console()
@@ -59,6 +60,19 @@ def _run(argv: Sequence[str]) -> None:
             commands.run_command(config)
     except Interrupted as stop:
         sys.exit(stop.exit_code)
+
+
+def _asked_text(argv: Sequence[str]) -> str | None:
+    """Returns the help or the version if one of the arguments asks for it, and None otherwise."""
+    if _VERSION_FLAGS.intersection(argv):
+        return f"histogan_tf {histogan_tf.__version__}"
+    columns = terminal_columns(sys.stdout)
+    with quiet_tensorflow():  # a flag's choices may be read from a module that imports TensorFlow
+        if _HELP_FLAGS.intersection(argv):
+            return command_line.help_text(columns)
+        if _SHORT_HELP_FLAGS.intersection(argv):
+            return command_line.short_help_text(columns)
+    return None
 
 
 @contextlib.contextmanager

@@ -135,6 +135,11 @@ def check(field: dataclasses.Field, value: Any) -> None:
         if isinstance(number, float) and not math.isfinite(number):
             raise UserError(f"--{field.name}={number}: give a finite number")
         if minimum is not None and number < minimum:
-            raise UserError(f"--{field.name}={number}: the smallest allowed value is {minimum:g}")
+            raise UserError(f"--{field.name}={number}: the smallest allowed value is {_as_given(minimum)}")
         if maximum is not None and number > maximum:
-            raise UserError(f"--{field.name}={number}: the largest allowed value is {maximum:g}")
+            raise UserError(f"--{field.name}={number}: the largest allowed value is {_as_given(maximum)}")
+
+
+def _as_given(limit: float) -> str:
+    """Returns a limit as one would give it: a whole number with all its digits, any other in its shortest form."""
+    return str(int(limit)) if limit == int(limit) else f"{limit:g}"

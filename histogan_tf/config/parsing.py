@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,16 @@ from histogan_tf.config.settings import Config, flag_fields, resolve
 from histogan_tf.errors import UserError
 
 _TYPES = typing.get_type_hints(Config)
+# What absl says of a text that is no value of a flag's type: "flag --epoch=ten: invalid literal for int() …".
+_NO_VALUE = re.compile(
+    r"flag (?P<given>--(?P<name>\w+)=.*?): (invalid literal|could not convert|Exceeds the limit|\('Non-boolean).*",
+    re.DOTALL,
+)
+_WANTED = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false, or --{name} or --no{name} without a value",
+}
 
 
 def base_type(name: str) -> Any:
@@ -55,7 +66,7 @@ def _read(arguments: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
         stray = flag_values(["", *expand_flagfiles(arguments)])[1:]
     # absl raises a ValueError for --nocrop=true, and a TypeError for --nocrop=1
     except (flags.Error, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{error} (--help lists the flags)") from error
+        raise UserError(f"{_in_words(str(error))} (--help lists the flags)") from error
     if stray:
         raise UserError(f"unexpected argument {stray[0]!r}: every setting is a flag, --name=value; see --help")
     values = {field.name: flag_values[field.name].value for field in flag_fields()}
@@ -63,6 +74,14 @@ def _read(arguments: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
         if isinstance(value, list):
             values[name] = _integers(name, value) if base_type(name) == tuple[int, ...] else tuple(value)
     return values, frozenset(name for name in values if flag_values[name].present)
+
+
+def _in_words(message: str) -> str:
+    """Returns what absl says of a mistake, with Python's reason why a text is no value replaced by what to give."""
+    found = _NO_VALUE.fullmatch(message)
+    if found is None or found["name"] not in _TYPES:
+        return message
+    return f"{found['given']}: give {_WANTED[base_type(found['name'])].format(name=found['name'])}"
 
 
 def parse_keywords(keywords: Mapping[str, Any]) -> Config:

@@ -149,9 +149,9 @@ class ResultFlags:
     )
     format: str | None = flag(
         None,
-        "With --mode=generate: a PNG file for each image (png, if left out), one npz file, or both. With "
-        "--mode=export: a SavedModel for TF Serving (saved_model, if left out), ONNX, or a page for the browser "
-        "(web), or a run that can be passed on, to sample from it or to train from it (safetensors).",
+        "What to write. With --mode=generate, png: a file for each image (the default); npz: one file of all; or "
+        "both. With --mode=export, saved_model: a SavedModel for TF Serving (the default); onnx: an ONNX file; web: a "
+        "page for the browser; safetensors: a run that can be passed on, to sample from it or to train from it.",
         section="generate and visualize",
         choices=FORMATS + EXPORT_FORMATS,
     )

@@ -146,6 +146,7 @@ def resolve(config: Config) -> Config:
     """
     for field in flag_fields():
         check(field, getattr(config, field.name))
+    _check_not_empty(config)
     config = dataclasses.replace(config, dataset=_known_dataset(config.dataset))
     _check_names(config)
     if (config.run or "").startswith(PRETRAINED_PREFIX) and config.mode in ("train", "paper"):
@@ -169,6 +170,13 @@ def resolve(config: Config) -> Config:
     stage_numbers(config.feature_layer, _BACKBONES[config.backbone].num_stages)
     config = _resolve_format(_resolve_sizes(config))
     return family.check(config, family.presets[config.model])
+
+
+def _check_not_empty(config: Config) -> None:
+    """Refuses a text that is empty, as a variable of the shell that nobody has set leaves it."""
+    for field in flag_fields():
+        if field.name in config.given and getattr(config, field.name) == "":
+            raise UserError(f"--{field.name}= is empty: give a value, or leave --{field.name} out")
 
 
 def _check_names(config: Config) -> None:

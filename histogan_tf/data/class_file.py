@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.data.image_set import find_class
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, listing, reason_of
 from histogan_tf.runs.files import write_json
 
 CLASS_FILE = "classes.json"
@@ -62,7 +62,8 @@ def read_class_file(directory: Path) -> tuple[str, ...] | None:
         return None
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(
-            f'{path} cannot be read ({error}): it has to hold {{"class_names": ["name of label 0", "name of label 1"]}}'
+            f"{path} cannot be read ({reason_of(error)}): it has to hold "
+            f'{{"class_names": ["name of label 0", "name of label 1"]}}'
         ) from error
     return tuple(names)
 

@@ -15,7 +15,7 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.data import class_sheets, loading
 from histogan_tf.data.decoding import UnusableImageError
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.image_set import ImageSet, count_of_class
 from histogan_tf.data.splits import OWN_PARTS, split_indices
 from histogan_tf.errors import UserError, counted, listing
 from histogan_tf.machine.parallel import map_in_order
@@ -252,7 +252,7 @@ def _log_split(split: dict[str, Any] | None) -> None:
         logger.warning("no split: %s", split["impossible"])
         return
     parts = (
-        f"{part} {', '.join(f'{count} {name}' for name, count in split[part].items())}"
+        f"{part} {', '.join(count_of_class(count, name) for name, count in split[part].items())}"
         for part in ("train", "validation", "test")
         if part in split
     )

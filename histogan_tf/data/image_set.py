@@ -60,7 +60,7 @@ class ImageSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {name}" for name, count in self.counts().items()) or "without labels"
+        counts = ", ".join(count_of_class(count, name) for name, count in self.counts().items()) or "without labels"
         size = "on disk" if self.is_lazy else "x".join(map(str, self.image_shape))
         return f"<ImageSet {self.name}: {counted(len(self), 'image')} ({counts}), {size}>"
 
@@ -205,3 +205,8 @@ def label_number(label: str, class_names: Sequence[str], flag: str = "label") ->
         return numbers.index(label)
     known = listing((f"{number} ({name})" for number, name in enumerate(class_names)), most=20)
     raise UserError(f"--{flag}={label}: the labels are {known}; choose one, by its name or number")
+
+
+def count_of_class(count: int, name: str) -> str:
+    """Returns words such as "545 non-idc", or "545 of class 0" where the class is named by a number."""
+    return f"{count} of class {name}" if name.isdigit() else f"{count} {name}"

@@ -14,7 +14,7 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.data.choosing import choose
 from histogan_tf.data.decoding import sizing
-from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.image_set import ImageSet, count_of_class, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import Reader, reader_of, refuse_flags_of_others
@@ -234,7 +234,7 @@ def _counts(image_set: ImageSet) -> str:
     if image_set.labels is None:
         return f"{counted(len(image_set), 'image')} without labels"
     counts = np.bincount(image_set.labels, minlength=image_set.num_classes)
-    classes = listing(f"{count} {name}" for count, name in zip(counts, image_set.class_names, strict=True))
+    classes = listing(count_of_class(count, name) for count, name in zip(counts, image_set.class_names, strict=True))
     return f"{counted(len(image_set), 'image')} ({classes})"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError, counted, listing
+from histogan_tf.errors import UserError, counted, listing, reason_of
 from histogan_tf.runs.csv_cells import original_text
 
 CLUSTER_COLUMNS = ("id", "label", "patient", "cluster", "distance")
@@ -43,7 +43,7 @@ def read_cluster(csv_path: Path, cluster: int) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"no file {csv_path}; --mode=cluster writes it") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{csv_path} cannot be read as CSV: {error}") from error
+        raise UserError(f"{csv_path} cannot be read as CSV: {reason_of(error)}") from error
     ids = np.array([image_id for image_id, of_image in rows if of_image == cluster], dtype=str)
     if not len(ids):
         present = sorted({of_image for _, of_image in rows})

@@ -49,9 +49,13 @@ def require_run(directory: Path, flag: str = "run") -> Path:
         UserError: if it does not; the message lists the runs beside it.
     """
     if not (directory / "config.json").exists():
-        known = listing(_runs_in(directory.parent)) or "none"
+        known = listing(_runs_in(directory.parent))
+        remedy = f"choose one with --{flag}" if known else "train one first"
+        if not known and flag == "run":
+            name = _runs_in(PRETRAINED_FOLDER)[0]
+            remedy += f"; a generator that comes with the program is --run={PRETRAINED_PREFIX}{name}"
         raise UserError(
-            f"there is no run {directory.name} in {directory.parent} (it holds {known}): choose one with --{flag}"
+            f"there is no run {directory.name} in {directory.parent} (it holds {known or 'none'}): {remedy}"
         )
     return directory
 

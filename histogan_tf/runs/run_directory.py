@@ -30,7 +30,7 @@ import histogan_tf
 from histogan_tf.config import Config, flag_fields
 from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
 from histogan_tf.config.training_flags import MIXED_PRECISION, PRECISIONS
-from histogan_tf.errors import UserError, listing
+from histogan_tf.errors import UserError, listing, reason_of
 from histogan_tf.machine.processor import machine_record, warn_of_other_machine
 from histogan_tf.machine.workers import is_chief, of_all_workers
 from histogan_tf.runs import files
@@ -180,11 +180,12 @@ def is_exported_run(directory: Path) -> bool:
     return (directory / WEIGHTS_FILE).exists()
 
 
-def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
+def read_run(config: Config, flag: str = "run") -> tuple[Path, Config, dict[str, Any]]:
     """Reads the run that a command other than train works on.
 
     Args:
         config: the settings of the command; --run, or --model, --dataset and --label, name the run.
+        flag: the name of the flag that chose the run, for the message.
 
     Returns:
         The run directory, the settings with which the run was trained, and its record of its dataset.
@@ -192,7 +193,7 @@ def read_run(config: Config) -> tuple[Path, Config, dict[str, Any]]:
     Raises:
         UserError: if there is no such run, or a flag that was given contradicts the run's settings.
     """
-    directory = require_run(run_directory(config))
+    directory = require_run(run_directory(config), flag)
     saved = read_record(directory)
     run_config = _recorded_config(saved)
     # Flags of the classifier are not compared with a GAN's run, for a command may use them for itself: --weights, for
@@ -235,7 +236,9 @@ def read_record(directory: Path) -> dict[str, Any]:
         required = {"settings", "dataset"} | ({"step"} if is_exported_run(directory) else set())
         check_record(record, frozenset(required))
     except (OSError, ValueError, RecursionError, UserError) as error:
-        raise UserError(f"{path} cannot be read ({error}): put a good copy in its place, or --restart") from error
+        raise UserError(
+            f"{path} cannot be read ({reason_of(error)}): put a good copy in its place, or --restart"
+        ) from error
     return record
 
 

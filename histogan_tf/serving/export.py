@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from histogan_tf.config import Config
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, reason_of
 from histogan_tf.runs.checkpoints import is_path_for_tensorflow
 from histogan_tf.runs.files import written_aside
 from histogan_tf.serving.model_card import write_model_card
@@ -83,8 +83,8 @@ def _export_one(
             write_model_card(aside / "MODEL_CARD.md", trained, interface, all_patients=all_patients)
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise UserError(
-            f"{folder} cannot be written ({error}), and nothing of it is left behind: free disk space, or make the "
-            f"folder writable, and run the same command again"
+            f"{folder} cannot be written ({reason_of(error)}), and nothing of it is left behind: free disk space, or "
+            f"make the folder writable, and run the same command again"
         ) from error
     logger.info("exported %s to %s", trained.name, folder)
 

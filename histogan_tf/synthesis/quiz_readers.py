@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from histogan_tf.config import Config
-from histogan_tf.errors import UserError, counted, escaped
+from histogan_tf.errors import UserError, counted, escaped, reason_of
 from histogan_tf.machine.console import Lines
 from histogan_tf.metrics.estimates import Estimate, proportion
 from histogan_tf.metrics.reading import guessed_right, kappa, rating_auc
@@ -115,7 +115,7 @@ def read_answers(path: Path) -> QuizAnswers:
             missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
             rows = [] if missing else list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--quiz: {path} cannot be read ({error}): {remedy}") from error
+        raise UserError(f"--quiz: {path} cannot be read ({reason_of(error)}): {remedy}") from error
     if missing or not rows:
         what = f"no column {missing[0]!r}" if missing else "no answer"
         raise UserError(f"--quiz: {path} has {what}: {remedy}")

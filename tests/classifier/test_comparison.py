@@ -134,3 +134,8 @@ def test_bars_survive_undefined_metrics_and_values_outside_their_interval(tmp_pa
     plots.plot_comparison(tmp_path / "bars.png", rows, ("recall",), "title")
     with Image.open(tmp_path / "bars.png") as image:
         assert image.width > 400
+
+
+def test_a_run_that_is_not_there_is_looked_for_by_the_flag_that_names_it(make_config, tmp_path):
+    with pytest.raises(UserError, match=r"there is no run a in .* \(it holds none\): train one first$"):
+        commands.run_command(make_config("--mode=evaluate", "--compare=a,b", f"--checkpoint_dir={tmp_path}"))

@@ -29,7 +29,12 @@ def test_later_flags_override_a_flagfile(tmp_path: Path):
     [
         ("--modle=dcgan1", ["modle", "model"]),
         ("--model=dcgan4", ["--model=dcgan4", "dcgan1", "dcgan3"]),
-        ("--epoch=many", ["--epoch", "many"]),
+        ("--epoch=many", ["--epoch=many: give a whole number"]),
+        ("--learning_rate=quick", ["--learning_rate=quick: give a number"]),
+        ("--restart=maybe", ["--restart=maybe: give true or false, or --restart or --norestart without a value"]),
+        ("--seed=99999999999", ["the largest allowed value is 2147483647"]),
+        ("--checkpoint_dir=", ["--checkpoint_dir= is empty", "leave --checkpoint_dir out"]),
+        ("--label=", ["--label= is empty"]),
         ("--epoch=0", ["--epoch=0", "1"]),
         ("--strides=2,x", ["--strides=2,x", "2,2,2,2"]),
         ("--strides=", ["--strides="]),
@@ -51,10 +56,29 @@ def test_a_bad_argument_is_one_line_that_names_it(argument: str, words: list[str
 
 
 def test_help_names_every_flag_and_its_default():
-    text = command_line.help_text()
+    text = command_line.help_text(columns=80)
     for field in flag_fields():
-        assert f"--{field.name} " in text or f"--[no]{field.name} " in text
+        assert f"  --{field.name}" in text or f"  --[no]{field.name}" in text
     assert "[transposed]" in text
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_help_fits_the_terminal(columns: int):
+    texts = command_line.help_text(columns), command_line.short_help_text(columns)
+    lines = [line for text in texts for line in text.splitlines() if "main.py" not in line and " " in line.strip()]
+    assert len(lines) > 200
+    assert max(map(len, lines)) <= min(columns, 113)
+    assert max(map(len, lines)) > min(columns, 113) - 3  # and uses its width
+
+
+def test_short_help_lists_every_flag_once_below_its_section():
+    words = command_line.short_help_text(columns=80).split("command:")[1].split()
+    assert [word[2:] for word in words if word.startswith("--")] == [field.name for field in flag_fields()]
+
+
+def test_the_first_commands_of_the_help_are_commands():
+    for command, _ in command_line._FIRST_COMMANDS:
+        assert command_line.parse(["main.py", *command.split()]).given
 
 
 def test_help_needs_no_tensorflow():

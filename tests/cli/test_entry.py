@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import histogan_tf
 from histogan_tf.cli import commands, entry
 from histogan_tf.errors import UserError, doing, listing
 
@@ -137,6 +138,10 @@ def test_closed_streams_change_nothing(tmp_path: Path):
     assert subprocess.run(command, shell=True, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
     (log,) = tmp_path.rglob("log.txt")
     assert "trained 1 step in" in log.read_text()
+
+
+def test_the_version_is_told(monkeypatch, capsys):
+    assert run_main(monkeypatch, capsys, "--version") == (0, f"histogan_tf {histogan_tf.__version__}\n", "")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp932"])

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from histogan_tf.config import Config, resolve
-from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.image_set import ImageSet, count_of_class, label_number
 from histogan_tf.data.loading import load_dataset, load_parts, load_with_parts
 from histogan_tf.data.splits import split_indices, warn_if_parts_share_patients
 from histogan_tf.errors import UserError
@@ -397,3 +397,7 @@ class TestSetsThatComeSplit:
             UserError, match="--part=test: these images of 'phantom' are all of other parts .train, val"
         ):
             load_with(part="test")
+
+
+def test_a_class_that_is_named_by_a_number_is_called_a_class():
+    assert (count_of_class(5, "0"), count_of_class(5, "non-idc")) == ("5 of class 0", "5 non-idc")

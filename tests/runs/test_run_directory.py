@@ -111,3 +111,16 @@ def test_a_missing_run_is_told_with_those_that_exist(tiny_config):
     run_directory.begin_run(tiny_config("--run=mine"), DATASET)
     with pytest.raises(UserError, match="no run other .*mine.*--run"):
         run_directory.read_run(tiny_config("--run=other"))
+
+
+def test_where_there_is_no_run_at_all_the_one_that_comes_with_the_program_is_named(tiny_config):
+    with pytest.raises(UserError, match=r"\(it holds none\): train one first; .* is --run=pretrained:idc$"):
+        run_directory.read_run(tiny_config("--run=other"))
+
+
+def test_what_the_system_says_of_a_file_is_told_without_its_number(tiny_config):
+    directory = run_directory.begin_run(tiny_config("--run=mine"), DATASET)
+    (directory / "config.json").unlink()
+    (directory / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"config\.json cannot be read \(Is a directory\): put a good copy"):
+        run_directory.read_run(tiny_config("--run=mine"))

@@ -18,7 +18,7 @@ from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import ArraySource, FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
 from histogan_tf.data.sources.layouts import patient_of, recognize_split
-from histogan_tf.errors import UserError, counted, listing
+from histogan_tf.errors import UserError, counted, listing, reason_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -211,4 +211,4 @@ def _open_array(root: str, file_name: str) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # a damaged header makes NumPy raise nearly everything, from OSError to SyntaxError
-        raise UserError(f"cannot read {file_name} in {root!r}: {error}") from error
+        raise UserError(f"cannot read {file_name} in {root!r}: {reason_of(error)}") from error

@@ -12,7 +12,7 @@ import numpy as np
 
 from histogan_tf.data.decoding import Prepare, prepare_array
 from histogan_tf.data.image_set import ImageSet
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, reason_of
 from histogan_tf.machine.memory import check_decoded_size
 
 DIGIT_NAMES = tuple("0123456789")
@@ -77,7 +77,7 @@ def _read_idx(root: str, file_name: str, num_dimensions: int) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"no {file_name} or {file_name}.gz in {root!r}, which --dataset=mnist needs") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {file_name} in {root!r}: {error}") from error
+        raise UserError(f"cannot read {file_name} in {root!r}: {reason_of(error)}") from error
     if len(content) != math.prod(shape):
         found = "more" if len(content) > math.prod(shape) else f"{len(content)} bytes"
         raise UserError(

@@ -40,7 +40,7 @@ def toy_flags(tmp_path, monkeypatch):
 
 
 def test_a_new_reader_takes_the_flags_of_its_line_and_is_in_the_help(tmp_path, toy_flags, tiny_config):
-    assert "toy: toys;" in " ".join(command_line.help_text().split())
+    assert "toy: toys;" in " ".join(command_line.help_text(columns=80).split())
     image_set = load_dataset(tiny_config(*toy_flags, "--label=odd", "--output_height=20"))
     pixels = np.load(tmp_path / "data" / "toy" / "toy.npy")
     np.testing.assert_array_equal(image_set.images, pixels[1:24:2] // 2)
