@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Iterator
 
@@ -12,11 +13,14 @@ import tensorflow as tf
 from keras import layers
 
 from histogan_tf.data.pipeline import to_uint8
+from histogan_tf.machine.progress import Progress
 from histogan_tf.metrics.appearance import measures_of
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.models.modes import ModeOfLatent
 from histogan_tf.trained.load import TrainedNetwork
+
+logger = logging.getLogger(__name__)
 
 _Compute = Callable[[np.ndarray, np.ndarray], Iterator[np.ndarray]]
 
@@ -85,15 +89,18 @@ def find_directions(trained: TrainedNetwork) -> list[Direction]:
     Returns:
         The directions; none if the images are the same for every latent, or if all of z chooses the mode.
     """
+    logger.info("finding directions of z, from %s latents and the images along each direction", f"{2 * _NUM_PAIRS:,}")
     held = sum(isinstance(layer, ModeOfLatent) for layer in trained.network.layers)
     vectors, images_of = _principal_directions(trained, held), _compiled(trained.network)
     found: list[Direction] = []
-    for number, vector in enumerate(vectors, start=1):
-        direction = _named(_direction(vector, trained.config.z_dist), number, trained, images_of)
-        num_alike = sum(other.name.partition(" (")[0] == direction.name for other in found)
-        if num_alike:
-            direction = dataclasses.replace(direction, name=f"{direction.name} ({num_alike + 1})")
-        found.append(direction)
+    with Progress(len(vectors), 0, "direction") as progress:
+        for number, vector in enumerate(vectors, start=1):
+            direction = _named(_direction(vector, trained.config.z_dist), number, trained, images_of)
+            num_alike = sum(other.name.partition(" (")[0] == direction.name for other in found)
+            if num_alike:
+                direction = dataclasses.replace(direction, name=f"{direction.name} ({num_alike + 1})")
+            found.append(direction)
+            progress.update(number)
     return found
 
 

@@ -111,16 +111,20 @@ class _Artist:
         pictures.save_gif(self._directory / "walk_merged.gif", frames + frames[::-1], _MERGED_GIF_SECONDS)
 
     def interpolation(self) -> None:
-        """Draws rows of images between two random latents.
+        """Draws rows of images between two random latents, of one label and one mode each.
 
-        The latents lie on an arc if --z_dist is normal01 (White 2016), and otherwise on a straight line.
+        The latents lie on an arc if --z_dist is normal01 (White 2016), and otherwise on a straight line. The first
+        number of z stays that of the row's beginning if it chooses a mode, since images jump from mode to mode.
         """
         num_rows = -(-self._num_images // _INTERPOLATION_STEPS)
         begin, end = self._draw(num_rows)[:, None], self._draw(num_rows)[:, None]
         fraction = np.linspace(0.0, 1.0, _INTERPOLATION_STEPS)[None, :, None]
         mix = _spherical if self._z_dist == "normal01" else _linear
-        latents = mix(begin, end, fraction).reshape(-1, self._z_dim)
-        sheet = pictures.tile(self._images(latents), _INTERPOLATION_STEPS)
+        latents = mix(begin, end, fraction)
+        latents[..., : self._num_for_modes] = begin[..., : self._num_for_modes]
+        labels = np.repeat(self._sampler.numbered_labels(0, num_rows, self._label), _INTERPOLATION_STEPS)
+        images = self._sampler.images(latents.reshape(-1, self._z_dim).astype(np.float32), labels)
+        sheet = pictures.tile(images, _INTERPOLATION_STEPS)
         pictures.save_png(self._directory / "interpolation.png", sheet)
 
     def directions(self) -> None:
@@ -152,9 +156,11 @@ class _Artist:
                 progress.update(count)
 
     def _along(self, dimension: int, origin: np.ndarray) -> np.ndarray:
+        """Returns the frames of a walk, all of one label: that of --label, or the first one."""
         latents = np.repeat(origin, self._num_images, axis=0)
         latents[:, dimension] = self._walk
-        return self._images(latents)
+        labels = np.repeat(self._sampler.numbered_labels(0, 1, self._label), self._num_images)
+        return self._sampler.images(latents.astype(np.float32), labels)
 
     def _draw(self, num_latents: int) -> np.ndarray:
         shape = (num_latents, self._z_dim)

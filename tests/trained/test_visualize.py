@@ -24,12 +24,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.latents: list[np.ndarray] = []
+        self.labels: list[np.ndarray] = []
 
     def numbered_labels(self, first: int, num_images: int, label: int | None) -> np.ndarray:
-        return np.zeros(num_images, np.int32)
+        return np.full(num_images, label) if label is not None else np.arange(first, first + num_images) % 2
 
     def images(self, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
         self.latents.append(latents)
+        self.labels.append(labels)
         levels = np.rint(255 * np.clip(latents[:, 0], 0, 1)).astype(np.uint8)
         return np.repeat(levels, 16).reshape(-1, 4, 4, 1)
 
@@ -49,6 +51,7 @@ def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(visualize, "sampler_of", lambda source: recorder)
         flags = [f"--visualize={picture}", f"--num_images={NUM_IMAGES}", f"--output_dir={tmp_path}"]
         visualize.visualize_latents(command_line.parse(["main.py", "--mode=visualize", *flags]))
+        visualized.labels = recorder.labels
         return recorder.latents
 
     return visualized
@@ -148,3 +151,19 @@ def test_interpolation_is_straight_for_uniform_latents_and_an_arc_for_normal_one
         angles = np.arccos(cosines)[:, None]
         arc = (np.sin(2 * angles / 3) * begin + np.sin(angles / 3) * end) / np.sin(angles)
         np.testing.assert_allclose(third, arc, rtol=1e-5)
+
+
+def test_a_row_of_an_interpolation_keeps_its_label_and_its_mode(draw):
+    (latents,) = draw("interpolation", "normal01", (ModeOfLatent(2, 0, "normal01"),))
+    (labels,) = draw.labels
+    assert labels.reshape(2, 10).tolist() == [[0] * 10, [1] * 10]
+    rows = latents.reshape(2, 10, Z_DIM)
+    assert (rows[:, :, 0] == rows[:, :1, 0]).all() and rows[0, 0, 0] != rows[1, 0, 0]
+    assert (rows[:, 0, 1:] != rows[:, 9, 1:]).all()
+
+
+@pytest.mark.parametrize("picture", ["walk_gifs", "walk_gifs_random", "walk_gif_merged"])
+def test_the_frames_of_an_animation_are_of_one_label(draw, picture):
+    draw(picture)
+    assert len(draw.labels) >= 1
+    assert not np.concatenate(draw.labels).any()  # all are of the first label; they would flicker between two
