@@ -102,7 +102,7 @@ def plot_class_confusion(path: Path, counts: np.ndarray, class_names: Sequence[s
     side = 2.4 + 0.55 * num_classes
     figure = Figure(figsize=(side, side))
     axes = figure.subplots()
-    axes.set_title(title, fontsize=9, wrap=True)
+    axes.set_title(f"Confusion matrix: images by class and prediction\n{title}", fontsize=9, wrap=True)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(num_classes, num_classes):
         colour = "white" if shares[row, column] > 0.5 else "black"
@@ -134,7 +134,8 @@ def plot_one_against_rest(
 
     figure = Figure(figsize=(8.2, 4.8))
     axes = figure.subplots()
-    axes.set_title(title, fontsize=9)
+    what = "ROC curve" if is_roc else "Precision and recall at every threshold"
+    axes.set_title(f"{what}, each class against the rest\n{title}", fontsize=9)
     axes.set_prop_cycle(color=[_colour(number, len(class_names)) for number in range(len(class_names))])
     for number, name in enumerate(class_names):
         is_class = (labels == number).astype(np.int32)

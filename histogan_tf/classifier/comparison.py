@@ -205,8 +205,9 @@ def _draw_neighbours(
     ]
     shown = other.class_names[1] if other.is_of_two else "the true class"
     title = (
-        f"probability of {shown}: {baseline.name} → {other.name}\n"
-        f"nearest training images as {other.name} sees them ({backbone_note(other.config)})"
+        f"Left: images that one classifier alone gets right, with the probability of {shown}: {baseline.name} → "
+        f"{other.name}\nBeside each: the training images nearest to it, at distance d in the features of {other.name}\n"
+        f"({backbone_note(other.config)})"
     )
     plots.plot_neighbours(directory / f"neighbours-{other.name}.png", rows, neighbours, title)
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 _REAL, _SYNTHETIC = "#1f77b4", "#d62728"
 
 
-def _new(title: str, size: tuple[float, float] = (5.2, 4.6)) -> tuple[Figure, Axes]:
+def _new(what: str, title: str, size: tuple[float, float] = (5.2, 4.6)) -> tuple[Figure, Axes]:
+    """Returns a figure under two lines: what is seen, and the title."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=9)
+    axes.set_title(f"{what}\n{title}", fontsize=9)
     return figure, axes
 
 
@@ -44,7 +45,7 @@ def plot_precision_recall(
 
     precision, recall, _ = classification.precision_recall_curve(labels, probabilities)
     average = average_precision_score(labels, probabilities)
-    figure, axes = _new(title)
+    figure, axes = _new("Precision and recall at every threshold", title)
     axes.step(recall, precision, where="post", label=f"average precision {average:.3f}")
     axes.axhline(np.mean(labels), color="0.6", linestyle=":", label=f"chance {np.mean(labels):.3f}")
     if point:
@@ -62,7 +63,7 @@ def plot_roc(
     from sklearn.metrics import roc_auc_score
 
     false_positive_rate, recall, _ = classification.roc_curve(labels, probabilities)
-    figure, axes = _new(title)
+    figure, axes = _new("ROC curve: recall against false alarms at every threshold", title)
     axes.plot(false_positive_rate, recall, label=f"area {roc_auc_score(labels, probabilities):.3f}")
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="chance 0.500")
     if point:
@@ -87,7 +88,7 @@ def plot_confusion_matrix(
     """Draws the numbers of images by true label (row) and predicted label (column), with their share of the row."""
     counts = classification.confusion_matrix(labels, predictions.astype(np.int32))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _new(title, (4.2, 4.0))
+    figure, axes = _new("Confusion matrix: images by label and prediction", title, (4.2, 4.0))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(2):
         for column in range(2):
@@ -125,7 +126,7 @@ def plot_reliability(
         bins.mean_probability[used], bins.fraction_positive[used], "o-", label=f"classifier, Brier score {brier:.3f}"
     )
     axes.set(ylabel=f"fraction of {positive_class}", ylim=(-0.02, 1.02))
-    axes.set_title(title, fontsize=9)
+    axes.set_title(f"Calibration: how often the predicted probability is right\n{title}", fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)
     histogram.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", edgecolor="white")
@@ -144,7 +145,9 @@ def plot_comparison(
         names: names of the metrics to draw.
         title: text above the plot.
     """
-    figure, axes = _new(title, (max(6.0, 1.2 + 0.55 * len(names) * len(metrics_of_runs)), 4.2))
+    figure, axes = _new(
+        "Measures with 95 % intervals", title, (max(6.0, 1.2 + 0.55 * len(names) * len(metrics_of_runs)), 4.2)
+    )
     width = 0.8 / len(metrics_of_runs)
     places = np.arange(len(names))
     for number, (run, metrics) in enumerate(metrics_of_runs.items()):

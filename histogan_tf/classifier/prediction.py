@@ -35,6 +35,7 @@ from histogan_tf.runs.checkpoints import Restorable
 from histogan_tf.runs.csv_cells import neutral_cells
 from histogan_tf.runs.files import written_aside
 from histogan_tf.runs.own_results import own_results
+from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import output_folder
 from histogan_tf.runs.together import require_free
 from histogan_tf.trained.load import TrainedNetwork, load_networks
@@ -194,7 +195,9 @@ def classify(config: Config) -> None:
             raise UserError(f"none of {counted(len(names), 'image')} in {root!r} can be used; see the warnings above")
     if config.map:
         with own_results(maps_directory, map_names):
-            write_slide_maps(maps_directory, maps, trained.class_names, note)
+            seen = seen_patients(trained.record) or ()
+            warn_of_seen_patients(maps.patients, seen, trained.name)
+            write_slide_maps(maps_directory, maps, trained.class_names, note, seen)
     logger.info("%s classified, %d skipped: %s", counted(num_done, "image"), len(names) - num_done, path)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +197,9 @@ class ShownSlide:
     pictures: dict[str, Path]
 
 
-def write_slide_maps(directory: Path, maps: SlideMaps, class_names: Sequence[str], note: str) -> None:
+def write_slide_maps(
+    directory: Path, maps: SlideMaps, class_names: Sequence[str], note: str, seen: Collection[str] = ()
+) -> None:
     """Writes maps.html, one page that holds all it shows, and PATIENT-KIND.png for each picture of each slide.
 
     Args:
@@ -206,9 +208,10 @@ def write_slide_maps(directory: Path, maps: SlideMaps, class_names: Sequence[str
             patches of their rarer class.
         class_names: the names of labels 0 and 1, of which 1 is the positive class.
         note: what the classifier is, for the page.
+        seen: the patients on whose patches the classifier was trained; the page says so of their slides.
     """
     on_page = set(maps.largest(SLIDES_ON_PAGE))
-    slides = [shown_slide(directory, maps, patient, class_names[1]) for patient in maps.patients]
+    slides = [shown_slide(directory, maps, patient, class_names[1], seen) for patient in maps.patients]
     write_page(
         directory / PAGE,
         "maps.html.j2",
@@ -223,7 +226,9 @@ def write_slide_maps(directory: Path, maps: SlideMaps, class_names: Sequence[str
     logger.info("maps of %s: %s", counted(len(slides), "slide"), directory / PAGE)
 
 
-def shown_slide(directory: Path, maps: SlideMaps, patient: str, positive_class: str) -> ShownSlide:
+def shown_slide(
+    directory: Path, maps: SlideMaps, patient: str, positive_class: str, seen: Collection[str] = ()
+) -> ShownSlide:
     """Writes the pictures of one slide, and returns what is to be shown of it.
 
     Args:
@@ -231,6 +236,7 @@ def shown_slide(directory: Path, maps: SlideMaps, patient: str, positive_class: 
         maps: the collected patches.
         patient: the name of the patient.
         positive_class: the name of label 1.
+        seen: the patients on whose patches the classifier was trained.
     """
     titles = {
         "tissue": "tissue",
@@ -244,6 +250,8 @@ def shown_slide(directory: Path, maps: SlideMaps, patient: str, positive_class: 
     )
     if numbers["accuracy"] is not None:
         text += f"; {100 * numbers['accuracy']:.0f} % right"
+    if patient in seen:
+        text += "; the classifier was trained on patches of this patient, which flatters the map"
     pictures = {}
     for kind, picture in maps.draw(patient).items():
         pictures[titles[kind]] = directory / f"{patient}-{kind}.png"

@@ -44,7 +44,7 @@ def draw(image_set: ImageSet, mean_colours: np.ndarray, seed: int) -> np.ndarray
         drawn = rng.choice(readable, min(across**2, len(readable)), replace=False)
         cells = [thumbnail(_decode(image_set, index)) for index in np.sort(drawn).tolist()]
         colour = mean_colours[readable].mean(axis=0) if len(readable) else np.full(3, _WHITE)
-        panels.append(_panel(f"{name}: {counted(chosen.sum(), 'image')}", colour, cells, across))
+        panels.append(_panel(f"{name}: {counted(chosen.sum(), 'image')}, mean colour", colour, cells, across))
     return _side_by_side(panels)
 
 
@@ -53,18 +53,19 @@ def _decode(image_set: ImageSet, index: int) -> np.ndarray:
 
 
 def _panel(title: str, colour: np.ndarray, cells: list[np.ndarray], across: int) -> Image.Image:
-    """Returns a sheet of thumbnails under a title, which stands beside a swatch of the class's mean colour."""
+    """Returns a sheet of thumbnails under a title, which ends in a swatch of the class's mean colour."""
     cells = cells or [np.full((_CELL_PIXELS, _CELL_PIXELS, 3), _WHITE, np.uint8)]
     height, width = (max(cell.shape[axis] for cell in cells) for axis in (0, 1))
     sheet = pictures.tile(np.stack([_center(cell, height, width) for cell in cells]), num_columns=across)
     font = ImageFont.load_default(_FONT_PIXELS)
-    text_pixels = math.ceil(font.getlength(title)) + _TITLE_PIXELS
+    text_pixels = math.ceil(font.getlength(title)) + _TITLE_PIXELS + 1
     panel = Image.new("RGB", (max(sheet.shape[1], text_pixels), _TITLE_PIXELS + sheet.shape[0]), "white")
     panel.paste(Image.fromarray(sheet), (0, _TITLE_PIXELS))
     draw_on = ImageDraw.Draw(panel)
-    swatch = (0, 0, _TITLE_PIXELS - 8, _TITLE_PIXELS - 8)
+    draw_on.text((0, 0), title, fill="black", font=font)
+    left = text_pixels - _TITLE_PIXELS + 8
+    swatch = (left, 0, left + _TITLE_PIXELS - 8, _TITLE_PIXELS - 8)
     draw_on.rectangle(swatch, fill=tuple(np.rint(colour).astype(int).tolist()), outline="black")
-    draw_on.text((_TITLE_PIXELS, 0), title, fill="black", font=font)
     return panel
 
 

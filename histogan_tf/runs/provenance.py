@@ -34,7 +34,7 @@ def warn_of_seen_patients(patients: Iterable[str] | None, seen: Iterable[str] | 
     if shared := patients.intersection(seen or ()):
         logger.warning(
             "%s has seen %d of the %s of these images: whatever is measured on those patients will look too "
-            "good; measure on patients that it has not seen (its config.json lists the others)",
+            "good; measure on patients that it has not seen (its config.json lists those that it has)",
             run,
             len(shared),
             counted(len(patients), "patient"),

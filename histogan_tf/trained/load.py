@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from histogan_tf.config import Config
-from histogan_tf.config.families import Family, family_of, models_of_kind
+from histogan_tf.config.families import CLASSIFIER, Family, family_of, models_of_kind
 from histogan_tf.errors import UserError, counted
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.restoring import restore_networks
@@ -123,5 +123,7 @@ def load_networks(
             )
         )
     origin = f"{config.run}, which comes with the program" if is_pretrained(config.run) else str(directory)
-    logger.info("%s, trained for %s", origin, counted(found[0].step, "step"))
+    # The head of a classifier is fitted as a whole, and counts as one step.
+    trained_for = "" if family.kind == CLASSIFIER else f", trained for {counted(found[0].step, 'step')}"
+    logger.info("%s%s", origin, trained_for)
     return found

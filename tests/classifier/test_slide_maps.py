@@ -83,12 +83,14 @@ def test_the_page_holds_its_pictures_and_says_what_it_leaves_out(tmp_path: Path)
         names = [name(str(number), place, 0, place % 2) for place in range(3 if number else 1)]
         maps.add(names, np.full(len(names), 0.7))
     maps.add(["scan.png"], np.zeros(1))
-    write_slide_maps(tmp_path, maps, CLASSES, "trained <here>")
+    write_slide_maps(tmp_path, maps, CLASSES, "trained <here>", seen={"2", "no patient of these"})
     page = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert page.count('src="data:image/png;base64,') == 2 * SLIDES_ON_PAGE
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert f"{SLIDES_ON_PAGE} of {SLIDES_ON_PAGE + 2} slides" in page and "Left out: 1 patch without a place" in page
     assert "trained &lt;here&gt;" in page and "3 patches, 1 of them idc; 3 called idc; 33 % right." in page
+    assert page.count("trained on patches of this patient") == 1
+    assert "trained on" in page.split("<h2>2</h2>")[1].split("<h2>")[0]
     assert "<h2>0</h2>" not in page and (tmp_path / "0-truth.png").exists()
     with Image.open(tmp_path / "1-probability.png") as picture:
         assert picture.size == (3 * CELL_PIXELS, CELL_PIXELS)
