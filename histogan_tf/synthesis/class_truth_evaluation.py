@@ -200,9 +200,11 @@ def _tell(truth: ClassTruth, result: Mapping[str, Any], class_names: Sequence[st
     patients = "" if number is None else f" of {counted(number, 'patient')}"
     facts = [f"split by {result['split_by']}"]
     if result["num_real_seen"]:
-        facts.append(f"the generator may have seen {result['num_real_seen']}")
+        facts.append(f"the generator may have seen {result['num_real_seen']} of them")
     if result["num_real_of_seen_patients"] > result["num_real_seen"]:
-        facts.append(f"it may have seen patients of {result['num_real_of_seen_patients']}")
+        facts.append(
+            f"{result['num_real_of_seen_patients']} of them are of patients whose other images the generator may have seen"
+        )
     logger.info(
         "do images belong to their label? Linear classifiers on features %s, trained on %s of each label, "
         "measured on %s%s (%s) and %s:\n%s",

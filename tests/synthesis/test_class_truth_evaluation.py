@@ -70,7 +70,7 @@ def test_patients_that_were_seen_are_left_out_as_far_as_others_are_left(tmp_path
     found = measure(tmp_path, *made, seen_ids=seen)
     num_left = len(test) - len(seen)
     assert (found["num_real"], found["num_real_seen"], found["num_real_of_seen_patients"]) == (num_left, 0, num_left)
-    assert f"it may have seen patients of {num_left}" in caplog.text
+    assert f"{num_left} of them are of patients whose other images the generator may have seen" in caplog.text
 
 
 def test_folders_of_a_split_are_not_called_a_split_by_patient(whole):
