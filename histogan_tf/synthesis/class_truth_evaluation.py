@@ -203,7 +203,8 @@ def _tell(truth: ClassTruth, result: Mapping[str, Any], class_names: Sequence[st
         facts.append(f"the generator may have seen {result['num_real_seen']} of them")
     if result["num_real_of_seen_patients"] > result["num_real_seen"]:
         facts.append(
-            f"{result['num_real_of_seen_patients']} of them are of patients whose other images the generator may have seen"
+            f"{result['num_real_of_seen_patients']} of them are of patients whose other images the generator may have "
+            f"seen"
         )
     logger.info(
         "do images belong to their label? Linear classifiers on features %s, trained on %s of each label, "
