@@ -14,6 +14,7 @@ from histogan_tf.errors import UserError, counted
 
 _CHOOSING = frozenset({"label", "part", "clusters", "cluster", "train_size"})  # flags that choose among loaded images
 _SPLITTING = frozenset({"split_seed", "split_by"})
+_LARGEST_LABEL = 9_999  # larger ones are numbers of something else, such as patients
 
 
 def as_image_set(
@@ -50,7 +51,15 @@ def as_image_set(
             f"labels are {labels.dtype} {labels.shape}: give one whole number from 0 on for each of "
             f"{counted(len(images), 'image')}"
         )
+    if labels.max() > _LARGEST_LABEL:
+        raise UserError(f"label {labels.max()} is larger than {_LARGEST_LABEL}: number the classes 0, 1, and so on")
+    if isinstance(class_names, str):
+        raise UserError(
+            f"class_names={class_names!r} is one text: give a name for each label, such as ('benign', 'idc')"
+        )
     names = tuple(map(str, range(labels.max() + 1) if class_names is None else class_names))
+    if len(set(names)) < len(names):
+        raise UserError(f"class_names={names} has a name twice: give each label a name of its own")
     if labels.max() >= len(names):
         raise UserError(f"class_names={names} has no name for label {labels.max()}: name the labels 0, 1, and so on")
     return ImageSet(images, labels.astype(np.int32), ids, None, name, names)
@@ -71,8 +80,23 @@ def check_pixels(images: Any, what: str) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise UserError(
             f"{what} is {images.dtype} {images.shape}: give at least one image, uint8 (num_images, height, width, 1 or "
-            f"3), values from 0 to 255"
+            f"3), values from 0 to 255{_way_to_uint8(images, what)}"
         )
+
+
+def _way_to_uint8(images: np.ndarray, what: str) -> str:
+    """Returns words about how to make an array what is asked for, where it is plain what it holds."""
+    if images.dtype.kind == "f" and images.size and 0 <= images.min() <= images.max() <= 1:
+        return f"; of values from 0 to 1, np.uint8(255 * {what} + 0.5) makes these"
+    if images.dtype == np.uint8 and images.ndim == 3 and images.size:
+        if images.shape[-1] in (1, 3):
+            return f"; {what}[np.newaxis] makes a set of one image"
+        return f"; {what}[..., np.newaxis] makes a set of grey images"
+    if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1] in (1, 3):
+        return f"; {what}.transpose(0, 2, 3, 1) puts channels last"
+    if images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] == 4:
+        return f"; {what}[..., :3] leaves the transparency out"
+    return ""
 
 
 def flags_of(*sections: str) -> frozenset[str]:

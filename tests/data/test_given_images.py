@@ -37,8 +37,16 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("images", "words"),
         [
-            (PIXELS / 255, r"images is float64 \(6, 20, 24, 3\): .*uint8"),
-            (PIXELS[..., 0], r"uint8 \(6, 20, 24\)"),
+            (
+                PIXELS / 255,
+                r"images is float64 \(6, 20, 24, 3\): .*from 0 to 1, np.uint8\(255 \* images \+ 0.5\) makes",
+            ),
+            (PIXELS / 25, r"images is float64 .* from 0 to 255$"),
+            (np.full(PIXELS.shape, np.nan), r"images is float64 .* from 0 to 255$"),
+            (PIXELS[..., 0], r"uint8 \(6, 20, 24\): .*images\[..., np.newaxis\] makes a set of grey images"),
+            (PIXELS[0], r"uint8 \(20, 24, 3\): .*images\[np.newaxis\] makes a set of one image"),
+            (PIXELS.transpose(0, 3, 1, 2), r"images.transpose\(0, 2, 3, 1\) puts channels last"),
+            (np.concatenate([PIXELS, PIXELS[..., :1]], axis=-1), r"images\[..., :3\] leaves the transparency out"),
             (PIXELS[..., :2], r"uint8 \(6, 20, 24, 2\)"),
             (PIXELS[:0], r"uint8 \(0, 20, 24, 3\): give at least one image"),
             ([PIXELS], "images is a list: give a NumPy array"),
@@ -56,6 +64,9 @@ class TestArrays:
             ([0, 1, -1, 0, 0, 0], None, "from 0 on"),
             ([0, 1, 2, 0, 0, 0], ["a", "b"], "no name for label 2"),
             (None, ["a", "b"], "needs labels"),
+            ([0, 1, 10**9, 0, 0, 0], None, "label 1000000000 is larger than 9999: number the classes"),
+            ([0, 1, 0, 0, 0, 0], "ab", "class_names='ab' is one text"),
+            ([0, 1, 0, 0, 0, 0], ["a", "a"], "has a name twice"),
         ],
     )
     def test_other_labels(self, labels, class_names, words):
