@@ -292,6 +292,8 @@ def test_the_page_fits_a_narrow_screen_a_dark_one_and_paper(offline, pages):
     fits = "return document.documentElement.scrollWidth <= innerWidth"
     try:
         assert page.run(fits)
+        words = page.run("return [...document.querySelectorAll('#command .word')].map((word) => word.textContent)")
+        assert words[:3] == ["python", "main.py", "--mode=generate"] and all("--" in word for word in words[3:])
         page.open_patch(0)
         assert page.run("return innerWidth") == 360
         assert page.run(fits)

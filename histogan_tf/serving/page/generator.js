@@ -95,8 +95,15 @@ async function showSheet() {
 function tellCommand() {
   const labelChoice = element("label")?.value ?? "";
   const label = labelChoice === "" ? "" : ` --label=${labelChoice}`;
-  element("command").textContent =
-    `main.py --mode=generate --run=${description.run} --seed=${seed()} --num_images=${count()}${label}`;
+  const command = `python main.py --mode=generate --run=${description.run} --seed=${seed()} --num_images=${count()}${label}`;
+  // A line may end between two flags, not between the hyphens of one and its name.
+  const words = command.split(" ").map((word) => {
+    const whole = document.createElement("span");
+    whole.className = "word";
+    whole.textContent = word;
+    return whole;
+  });
+  element("command").replaceChildren(...words.flatMap((word) => [word, " "]).slice(0, -1));
 }
 
 function count() {
