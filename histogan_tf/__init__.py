@@ -56,12 +56,18 @@ def load_images(path: str | os.PathLike[str] | None = None, **flags: Any) -> Ima
     Raises:
         UserError: if a flag is wrong, or the dataset cannot be read or has no such images.
     """
+    import os
+
     from histogan_tf.data.given_images import loading_config
     from histogan_tf.data.loading import load_with_parts
 
     if path is not None:
         if "data_path" in flags:
             raise UserError(f"path={path!r} and data_path={flags['data_path']!r} are both given: leave one out")
+        if not isinstance(path, (str, os.PathLike)):
+            raise UserError(
+                f"path={path!r} is of the type {type(path).__name__}: give the dataset's folder as text or Path"
+            )
         flags = {"dataset": _folder_name(path), **flags, "data_path": path}
     return load_with_parts(loading_config(flags))
 
@@ -178,7 +184,7 @@ def evaluate(
 
     real = as_image_set(images)
     class_names = real.class_names if labels is not None and real.labels is not None else None
-    synthetic = as_image_set(patches, labels, class_names, name="synthetic")
+    synthetic = as_image_set(patches, labels, class_names, name="synthetic", what="patches")
     _import_tensorflow()
     from histogan_tf.synthesis.evaluation import evaluate_given_images
 

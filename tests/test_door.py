@@ -134,6 +134,7 @@ class TestLoading:
             ({"train_size": 5}, r"--train_size=5 is for train\(\)"),
             ({"model": "dcgan1"}, r"--model=dcgan1 does nothing in load_images\(\)"),
             ({"path": "a", "data_path": "b"}, "path='a' and data_path='b' are both given"),
+            ({"path": 5}, "path=5 is of the type int: give the dataset's folder"),
             ({"path": "no/such/place"}, "no folder 'no/such/place' for --dataset=place"),
         ],
     )
@@ -452,7 +453,7 @@ class TestEvaluation:
             (lambda: hg.evaluate(images, patches[:, :12]), "real images are 16x16 RGB and synthetic ones 12x16 RGB"),
             (lambda: hg.evaluate(images, patches, epoch=3), r"--epoch=3 does nothing in evaluate\(\)"),
             (lambda: hg.evaluate(images, patches, features="vgg"), "--features=vgg: choose one of random"),
-            (lambda: hg.evaluate(images, [1]), "images is a list"),
+            (lambda: hg.evaluate(images, [1]), "patches is a list"),
         ]:
             with pytest.raises(hg.UserError, match=words):
                 wrong()

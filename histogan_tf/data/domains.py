@@ -8,7 +8,7 @@ import logging
 import numpy as np
 
 from histogan_tf.config import Config
-from histogan_tf.data.image_set import ImageSet, label_number
+from histogan_tf.data.image_set import WAYS_TO_LABEL, ImageSet, label_number
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.errors import UserError
 
@@ -42,7 +42,7 @@ def load_domains(config: Config, images: ImageSet | None = None) -> tuple[Domain
     """
     image_set = load_dataset(config, images)
     if not image_set.num_classes:
-        raise UserError(f"CycleGAN needs two labels, and {image_set.name} has none: sort its images into sub-folders")
+        raise UserError(f"CycleGAN needs two labels, and {image_set.name} has none: {WAYS_TO_LABEL}")
     domain_a, domain_b = (_domain(image_set, flag, getattr(config, flag)) for flag in ("domain_a", "domain_b"))
     if domain_a.label == domain_b.label:
         raise UserError(f"--domain_a and --domain_b are both {domain_a.name}: give two different labels")

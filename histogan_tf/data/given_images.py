@@ -23,6 +23,7 @@ def as_image_set(
     class_names: Sequence[str] | None = None,
     *,
     name: str = "images",
+    what: str = "images",
 ) -> ImageSet:
     """An image set of images in memory; one that is a set already is returned as it is.
 
@@ -31,6 +32,7 @@ def as_image_set(
         labels: whole numbers (num_images,) from 0 on; None if the images have none.
         class_names: the names of labels 0, 1, …; their numbers if None.
         name: of the set, where it is an array.
+        what: the name of the argument that holds the images, for messages.
 
     Raises:
         UserError: if images or labels are of another kind.
@@ -39,7 +41,7 @@ def as_image_set(
         if labels is not None or class_names is not None:
             raise UserError(f"labels and class_names go with an array; {images!r} has its own: leave them out")
         return images
-    check_pixels(images, "images")
+    check_pixels(images, what)
     ids = np.array([str(index) for index in range(len(images))])
     if labels is None:
         if class_names is not None:

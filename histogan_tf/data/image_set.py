@@ -12,6 +12,12 @@ import numpy as np
 from histogan_tf.data.lazy_images import LazyImages
 from histogan_tf.errors import UserError, counted, listing
 
+# How to mend it that images have no labels, for messages.
+WAYS_TO_LABEL = (
+    "sort its images into a sub-folder for each label, name a table of labels by --labels_csv, or in Python give "
+    "labels beside an array"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:

@@ -14,7 +14,7 @@ import numpy as np
 from histogan_tf.config import Config
 from histogan_tf.data.choosing import choose
 from histogan_tf.data.decoding import sizing
-from histogan_tf.data.image_set import ImageSet, count_of_class, label_number
+from histogan_tf.data.image_set import WAYS_TO_LABEL, ImageSet, count_of_class, label_number
 from histogan_tf.data.membership import read_cluster, restrict
 from histogan_tf.data.positive_class import with_positive_class
 from histogan_tf.data.sources import Reader, reader_of, refuse_flags_of_others
@@ -64,7 +64,7 @@ def load_parts(config: Config, images: ImageSet | None = None) -> tuple[ImageSet
     """
     image_set = _with_parts(_to_choose_from(images, config), config)
     if image_set.labels is None:
-        raise UserError(f"{image_set.name!r} has no labels: sort its images into one sub-folder for each")
+        raise UserError(f"{image_set.name!r} has no labels: {WAYS_TO_LABEL}")
     names = ("train", config.part or "validation")
     parts = [image_set.select(np.flatnonzero(image_set.parts == part)) for part in names]
     for name, part in zip(names, parts, strict=True):

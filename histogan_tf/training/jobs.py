@@ -20,7 +20,7 @@ from histogan_tf.config.parsing import parse_keywords
 from histogan_tf.data import pipeline
 from histogan_tf.data.domains import load_domains
 from histogan_tf.data.given_images import config_for, flags_of
-from histogan_tf.data.image_set import ImageSet
+from histogan_tf.data.image_set import WAYS_TO_LABEL, ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.stain import check_stainable
 from histogan_tf.data.synthetic import synthetic_of
@@ -221,7 +221,7 @@ def _generator_job(
 ) -> TrainingJob:
     image_set = load_dataset(config, images)
     if config.conditional and not image_set.num_classes:
-        raise UserError(f"--conditional needs labels, and {image_set.name} has none: sort its images into sub-folders")
+        raise UserError(f"--conditional needs labels, and {image_set.name} has none: {WAYS_TO_LABEL}")
     if "stain" in (config.diffaugment or ()):  # before the run is begun, which would have to be thrown away
         check_stainable(image_set.image_shape[-1])
     steps_per_epoch = pipeline.steps_per_epoch(len(image_set), config.batch_size)

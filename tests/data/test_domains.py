@@ -35,7 +35,7 @@ def test_any_two_sub_folders_are_domains_by_name_or_number(tmp_path, write_image
 def test_a_set_without_labels_or_without_the_label_is_refused(tmp_path, write_images):
     write_images(tmp_path, 3)
     flags = ["--dataset=mine", f"--data_path={tmp_path}"]
-    with pytest.raises(UserError, match="mine has none: sort its images into sub-folders"):
+    with pytest.raises(UserError, match="mine has none: sort its images into a sub-folder for each label"):
         load_domains(make_config(*flags))
     with pytest.raises(UserError, match=r"--domain_a=cat: the labels are 0 \(non-idc\), 1 \(idc\); choose one"):
         load_domains(make_config("--domain_a=cat"))
