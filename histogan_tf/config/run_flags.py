@@ -41,7 +41,10 @@ class CommandFlags:
 
     model: str = flag(
         "dcgan3",
-        "Model to train. The other modes find their run by it if --run is left out.",
+        "Model to train. dcgan1: the original DCGAN; dcgan2: with smoothed labels and noise as well; dcgan3: with "
+        "strides of 1 as well, the paper's choice; projected: the tissue GAN, whose patches look most like tissue, for "
+        "a thousand images or more; cyclegan: turns images of one class into those of another; resnet18: a classifier. "
+        "The other modes find their run by it if --run is left out.",
         section="command",
         choices=MODELS,
         fixed=True,
