@@ -58,11 +58,17 @@ def own_results(directory: Path, names: Iterable[str], *, stale: str | None = No
 
 
 def require_own_results(directory: Path, names: Iterable[str]) -> None:
-    """Checks that no file of these names is in a folder, unless this program wrote it there.
+    """Checks that files of these names may be written into a folder, which need not be there yet.
 
     Raises:
-        UserError: if there is such a file.
+        UserError: if there is a file of one of these names that this program did not write, or nothing can be written
+            there.
     """
+    place = directory.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise UserError(f"nothing can be written to {place}: choose another --output_dir, or make it writable")
     if taken := [name for name in names if not is_own_or_free(directory / name)]:
         raise UserError(
             f"{directory} holds {listing(sorted(taken))}, which this program did not write, or which was changed "

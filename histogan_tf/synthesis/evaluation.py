@@ -23,6 +23,7 @@ from histogan_tf.machine.device import prepare
 from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.randomness import Purpose
 from histogan_tf.models.feature_extractors import FeatureExtractor, feature_extractors, network_of_features
+from histogan_tf.runs.own_results import require_own_results
 from histogan_tf.runs.pretrained import is_pretrained
 from histogan_tf.runs.provenance import seen_patients, warn_of_seen_patients
 from histogan_tf.runs.run_directory import read_run
@@ -32,7 +33,7 @@ from histogan_tf.synthesis.class_truth_evaluation import (
     write_class_truth_json,
 )
 from histogan_tf.synthesis.measure import MIN_REAL_IMAGES, SynthesisReport, measure_synthesis
-from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
+from histogan_tf.synthesis.measure_report import REPORT_FILES, report_json, report_table, write_synthesis_report
 from histogan_tf.trained.generate import chosen_label, sampler_of
 from histogan_tf.trained.load import TrainedNetwork, load_networks
 
@@ -320,6 +321,7 @@ def _measure(
     cache_folder: Path,
     warnings: tuple[str, ...] = (),
 ) -> SynthesisReport:
+    require_own_results(directory, REPORT_FILES)  # before the work, which may take minutes
     report = measure_synthesis(real.images, images, extractors, seed=seed, cache_folder=cache_folder, warnings=warnings)
     write_synthesis_report(report, directory, real.images, images, real.ids, ids)
     logger.info("%s\nsee %s", Lines(report_table(report)), directory)

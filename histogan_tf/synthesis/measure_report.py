@@ -16,6 +16,7 @@ from histogan_tf.runs.own_results import own_results
 from histogan_tf.synthesis.measure import REPORT_COLUMNS, SynthesisReport
 from histogan_tf.synthesis.realism import realism_summary, write_realism
 
+REPORT_FILES = ("synthesis.json", "nearest_training.png", "realism.csv", "realism.png")
 _SHEET_IMAGES, _SHEET_COLUMNS = 48, 4
 _RED = np.array([214, 39, 40], np.uint8)
 
@@ -107,8 +108,7 @@ def write_synthesis_report(
         real_ids: the names of the real images, str (num_real,).
         synthetic_ids: the names of the synthetic images, str (num_synthetic,).
     """
-    names = ("synthesis.json", "nearest_training.png", "realism.csv", "realism.png")
-    with own_results(directory, names):
+    with own_results(directory, REPORT_FILES):
         files.write_json(directory / "synthesis.json", report_json(report, real_ids, synthetic_ids))
         shown = _nearest_first(report.copies)[:_SHEET_IMAGES]
         cells = [_sheet_cell(report.copies, index, real_images, synthetic_images) for index in shown]

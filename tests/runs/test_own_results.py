@@ -80,3 +80,13 @@ def test_a_damaged_list_lists_nothing(tmp_path: Path, text):
     (tmp_path / ".histogan-files.json").write_text(text)
     with pytest.raises(UserError, match="holds a.json"):
         require_own_results(tmp_path, ["a.json"])
+
+
+def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path: Path, monkeypatch):
+    (tmp_path / "gone").symlink_to("nowhere")
+    with pytest.raises(UserError, match="nothing can be written to .*gone: choose another --output_dir"):
+        require_own_results(tmp_path / "gone" / "out", ["a.json"])
+    require_own_results(tmp_path / "new" / "out", ["a.json"])  # can be made
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as on a read-only disk
+    with pytest.raises(UserError, match=f"nothing can be written to {tmp_path}: choose"):
+        require_own_results(tmp_path / "new" / "out", ["a.json"])

@@ -359,3 +359,16 @@ def test_labels_are_told_apart_by_pretrained_features_that_the_generator_was_not
     assert evaluation._extractor_of_labels(extractors, source).name == expected
     assert evaluation._extractor_of_labels(extractors).name == "resnet18-bilinear224"
     assert evaluation._extractor_of_labels(extractors[:1], source).name == "random"
+
+
+def test_files_of_the_user_are_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "realism.csv").write_text("mine")
+    (tmp_path / "patches").mkdir()
+    for label in "01":
+        np.savez(tmp_path / "patches" / f"{label}.npz", images=np.zeros((4, 16, 16, 3), np.uint8))
+    monkeypatch.setattr(evaluation, "measure_synthesis", None)
+    with pytest.raises(UserError, match="holds realism.csv, which this program did not write"):
+        evaluate(
+            f"--synthetic_dir={tmp_path / 'patches'}", f"--output_dir={tmp_path / 'out'}", "--features=random", *DATA
+        )
