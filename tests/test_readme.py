@@ -121,7 +121,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
 
 # What looks like a flag on the pages and is another program's.
 OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
-    "this program, beside its settings": ("help", "flagfile"),
+    "this program, beside its settings": ("help", "helpshort", "flagfile"),
     "DCGAN-tensorflow": ("train", "out_dir", "out_name", "export", "freeze", "G_img_sum"),
     "TF Serving and Docker": (
         "rm",
