@@ -64,8 +64,10 @@ def test_two_halves_equal_the_whole(tiny_config, tmp_path: Path, flags):
 def test_a_finished_run_does_nothing(tiny_config, tmp_path: Path, caplog):
     for _ in range(2):
         commands.run_command(tiny_config("--model=dcgan1", "--generator_updates=1", "--run=run", "--max_steps=2"))
-    assert "is finished: 2 of 2 steps" in caplog.text
+    assert "is finished: 2 of 2 steps; raise --max_steps to go on" in caplog.text
     assert caplog.text.count("trained 2 steps") == 1
+    commands.run_command(tiny_config("--model=dcgan1", "--generator_updates=1", "--run=run", "--max_steps=1"))
+    assert "is finished: 2 steps made, more than the 1 asked for; raise --max_steps" in caplog.text
 
 
 def run_and_kill(arguments: list[str], seconds_after_first_step: float, metrics: Path) -> int:

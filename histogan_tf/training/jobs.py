@@ -186,8 +186,11 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
             checkpoints.save(0)  # from now on the run does not need the other one
         workers.check_same("the steps made and in all", [start_step, total_steps])
         if start_step >= total_steps:
-            of_all = counted(total_steps, "step")
-            logger.info("%s is finished: %d of %s; raise --epoch to go on", directory, start_step, of_all)
+            made = f"{start_step} of {counted(total_steps, 'step')}"
+            if start_step > total_steps:
+                made = f"{counted(start_step, 'step')} made, more than the {total_steps} asked for"
+            limit = "epoch" if total_steps == config.epoch * job.steps_per_epoch else "max_steps"
+            logger.info("%s is finished: %s; raise --%s to go on", directory, made, limit)
             return
         record_settings(directory, config, start_step)
         schedule = loop.Schedule(
