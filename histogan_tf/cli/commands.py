@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 
 from histogan_tf.classifier.comparison import compare
 from histogan_tf.classifier.prediction import classify
@@ -10,6 +11,7 @@ from histogan_tf.classifier.results import measure_classifier
 from histogan_tf.clustering.cluster_dataset import cluster_dataset
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.config.flags_of_modes import flags_without_effect
 from histogan_tf.data.describe import describe_dataset
 from histogan_tf.data.download import download
 from histogan_tf.machine import workers
@@ -24,6 +26,8 @@ from histogan_tf.trained.generate import generate_images
 from histogan_tf.trained.translate import translate_dataset
 from histogan_tf.trained.visualize import visualize_latents
 
+logger = logging.getLogger(__name__)
+
 
 def run_command(config: Config) -> None:
     """Prepares the device and the workers, and carries out the command that --mode names.
@@ -32,6 +36,8 @@ def run_command(config: Config) -> None:
         UserError: if the user made a mistake, such as a wrong flag.
         loop.Interrupted: if training was stopped by a signal.
     """
+    for name, modes in flags_without_effect(config).items():
+        logger.warning("--%s does nothing with --mode=%s: it is for --mode=%s", name, config.mode, " and ".join(modes))
     config = prepare(config, recorded_machine(config), recorded_precision(config))
     workers.start(config)
     perform(config)

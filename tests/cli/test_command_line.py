@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from histogan_tf.cli import command_line
+from histogan_tf.cli import command_line, commands
 from histogan_tf.config import flag_fields
+from histogan_tf.config.flags_of_modes import flags_without_effect
 from histogan_tf.errors import UserError
 
 
@@ -91,3 +92,26 @@ def test_help_needs_no_tensorflow():
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "usage: python main.py" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--visualize=grid"], {"visualize": ("visualize",)}),
+        (
+            ["--num_images=9", "--quick"],
+            {"num_images": ("generate", "visualize", "evaluate", "translate"), "quick": ("paper",)},
+        ),
+        (["--mode=visualize", "--visualize=grid", "--num_images=9"], {}),
+        (["--mode=paper", "--quick", "--num_clusters=3"], {}),
+        (["--mode=generate", "--num_clusters=3"], {"num_clusters": ("cluster", "paper")}),
+    ],
+)
+def test_flags_that_another_mode_uses_are_known(arguments, expected):
+    assert flags_without_effect(command_line.parse(["main.py", *arguments])) == expected
+
+
+def test_a_flag_that_does_nothing_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(commands, "perform", lambda config: None)
+    commands.run_command(command_line.parse(["main.py", "--visualize=grid"]))
+    assert "--visualize does nothing with --mode=train: it is for --mode=visualize" in caplog.text
