@@ -195,10 +195,15 @@ def classify(config: Config) -> None:
             raise UserError(f"none of {counted(len(names), 'image')} in {root!r} can be used; see the warnings above")
     if config.map:
         with own_results(maps_directory, map_names):
-            seen = seen_patients(trained.record) or ()
-            warn_of_seen_patients(maps.patients, seen, trained.name)
-            write_slide_maps(maps_directory, maps, trained.class_names, note, seen)
+            _write_maps(maps_directory, maps, trained, note)
     logger.info("%s classified, %d skipped: %s", counted(num_done, "image"), len(names) - num_done, path)
+
+
+def _write_maps(directory: Path, maps: SlideMaps, trained: TrainedNetwork, note: str) -> None:
+    """Writes the maps of slides, and tells which of their patients the classifier was trained on."""
+    seen = seen_patients(trained.record) or ()
+    warn_of_seen_patients(maps.patients, seen, trained.name)
+    write_slide_maps(directory, maps, trained.class_names, note, seen)
 
 
 def _find_images_folder(config: Config) -> str:

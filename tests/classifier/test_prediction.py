@@ -85,6 +85,19 @@ def test_map_draws_the_probabilities_of_the_file_at_the_places_of_the_names(real
     assert "77: tissue" in (tmp_path / "out" / "maps" / "maps.html").read_text()
 
 
+def test_a_map_of_a_patient_that_the_classifier_was_trained_on_says_so(real_run, make_config, tmp_path, caplog):
+    (tmp_path / "in").mkdir()
+    (seen, *_) = json.loads((real_run / "config.json").read_text())["patients"]
+    for patient in (seen, "77"):
+        image = Image.fromarray(np.full((20, 20, 3), 80, np.uint8))
+        image.save(tmp_path / "in" / f"{patient}_idx5_x1_y1_class1.png")
+    flags = ("--mode=classify", "--map", "--run=real", f"--output_dir={tmp_path}/out")
+    commands.run_command(make_config(*flags, f"--data_path={tmp_path}/in"))
+    assert "real has seen 1 of the 2 patients of these images" in caplog.text
+    page = (tmp_path / "out" / "maps" / "maps.html").read_text()
+    assert page.count("the classifier was trained on patches of this patient") == 1
+
+
 def test_map_refuses_names_without_a_place_before_it_classifies(real_run, make_config, tmp_path):
     with pytest.raises(UserError, match="--map needs patches whose names say their place"):
         commands.run_command(make_config("--mode=classify", "--map", "--run=real", f"--output_dir={tmp_path}"))
