@@ -246,8 +246,6 @@ def _check_heeded(config: Config, family: Family) -> None:
             f"--output_dir has no effect with --mode={config.mode}, whose results go to {_FOLDERS[config.mode]}: "
             f"leave --output_dir out"
         )
-    if config.export_dir is not None and config.mode != "export":
-        raise UserError(f"--export_dir is for --mode=export, not --mode={config.mode}: leave --export_dir out")
     if config.checkpoint == "best" and config.mode not in ("generate", "visualize", "evaluate", "export", "quiz"):
         raise UserError(
             f"--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode={config.mode}"

@@ -154,7 +154,6 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
             "--output_dir has no effect with --mode=train, .* go to --run in --checkpoint_dir: leave",
         ),
         ({"mode": "export", "output_dir": "a"}, "--output_dir has no effect with --mode=export, .* go to --export_dir"),
-        ({"mode": "generate", "export_dir": "a"}, "--export_dir is for --mode=export, not --mode=generate: leave"),
         (
             {"checkpoint": "best"},
             "--checkpoint=best is for generate, visualize, evaluate, export and quiz, not --mode=train",
