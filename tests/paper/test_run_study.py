@@ -391,7 +391,7 @@ def test_the_tissue_gan_is_trained_against_the_network_that_stage_flags_name():
         ("dcgan.label=1", "the study sets --label itself"),
         ("dcgan.repeats=1", "the study sets --repeats itself"),
         ("dcgan.size=1", "Unknown command line flag 'size'"),
-        ("dcgan.epoch=many", "'many'"),
+        ("dcgan.epoch=many", "--epoch=many: give a whole number"),
     ],
 )
 def test_stage_flags_that_make_no_sense_are_refused(text, words):
