@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from histogan_tf.errors import counted
 from histogan_tf.runs.files import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WHITE = 255
+_SHOWN_QUANTILES = (0.002, 0.998)  # of the values of a loss, those between which a plot must show
 
 
 def tile(images: np.ndarray, num_columns: int | None = None, gap_pixels: int = 2) -> np.ndarray:
@@ -99,6 +99,8 @@ def save_rows(path: Path, sheet: np.ndarray, names: Sequence[str]) -> None:
 def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Sequence[str], title: str) -> None:
     """Draws losses over steps: the value of every step faintly, and the running mean (the paper's Figure 5).
 
+    The few largest and smallest values may be cut off, so that the first steps do not flatten all others.
+
     Args:
         path: the PNG or SVG to write.
         metrics: one mapping for each step, with `step` and the losses by name.
@@ -106,17 +108,24 @@ def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Seque
         title: text above the plot.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     steps = np.array([row["step"] for row in metrics])
     window = max(1, len(steps) // 50)
-    figure = Figure(figsize=(5.2, 3.5))
+    figure = Figure(figsize=(5.2, 3.7), layout="constrained")
     axes = figure.subplots()
+    shown = []
     for name in names:
         values = np.array([row[name] for row in metrics])
         (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
         means = np.convolve(values, np.ones(window) / window, mode="valid")
         axes.plot(steps[window - 1 :], means, color=line.get_color(), label=name)
-    axes.set(xlabel="step", ylabel=f"loss (bold: mean of {counted(window, 'step')})", title=title)
+        shown += [*np.quantile(values, _SHOWN_QUANTILES), means.min(), means.max()]
+    ylabel = "loss" if window == 1 else f"loss (bold: mean of {window} steps)"
+    axes.set(xlabel="step", ylabel=ylabel, title=title)
+    margin = 0.05 * (max(shown) - min(shown)) or 1.0
+    axes.set_ylim(min(shown) - margin, max(shown) + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3)  # beside the curves, which may be anywhere
     save_figure(path, figure)

@@ -64,3 +64,14 @@ def test_the_loss_plot_shows_each_step_and_the_mean_of_a_fiftieth_of_them(tmp_pa
     np.testing.assert_array_equal(each.get_xydata(), np.stack([np.arange(1, 201), losses], axis=1))
     means = [losses[end - 4 : end].mean() for end in range(4, 201)]
     np.testing.assert_allclose(mean.get_xydata(), np.stack([np.arange(4, 201), means], axis=1))
+
+
+def test_a_peak_of_the_first_steps_does_not_flatten_the_other_losses(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "save_figure", lambda path, figure: figures.append(figure))
+    metrics = [{"step": step, "d_loss": 1000.0 if step == 1 else 1.0 + step % 2} for step in range(1, 2001)]
+    pictures.plot_losses(tmp_path / "losses.png", metrics, ("d_loss",), "a title")
+    (axes,) = figures[0].axes
+    low, high = axes.get_ylim()
+    assert low < 1.0
+    assert 26.0 < high < 50.0  # the highest mean of 40 steps is shown, the peak is not
