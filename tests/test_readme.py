@@ -90,6 +90,11 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python -m benchmarks.learning_curves --output=curves --minutes=2,4,8,15,30,60",
         ".venv/bin/python -m benchmarks --output=bench --workloads=dcgan1",
     ),
+    "goes on from the generator that comes with the program, which has no tiny twin": (
+        "python main.py --flagfile=flags/tissue_transfer.cfg --data_path=data/idc",
+        "python main.py --mode=generate --run=tissue_transfer --num_images=1000 --label=idc "
+        "--output_dir=synthetic_transfer",
+    ),
     "takes minutes; the tests of the study run it smaller": ("python main.py --mode=paper --quick",),
     "prints the help, which the tests of the command line read": ("python main.py --help",),
     "needs several GPUs, or a process whose TensorFlow has not begun; the tests of replicas start one": (
