@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from histogan_tf.data.class_file import read_class_file
 from histogan_tf.data.decoding import Prepare
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
@@ -31,7 +33,8 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
     Each sub-folder of `root` that holds images, at any depth, is a class. The set is unlabelled if some images are in
     `root` itself, or if there is only one such sub-folder. If the sub-folders are the parts of a split (see
     `recognize_split`), the folders in them are the classes, or the domains A and B, and the set comes split. Patients
-    are known where every file name says them as those of the IDC sets do.
+    are known where every file name says them as those of the IDC sets do. Classes are named by their folders; those of
+    a folder of synthetic images, by its classes.json.
 
     Args:
         root: an existing folder.
@@ -40,7 +43,7 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
         input_fname_pattern: a glob for the files to take, as in `find_images_below`.
 
     Raises:
-        UserError: if a folder cannot be listed, or there is no image that matches.
+        UserError: if a folder cannot be listed, there is no image that matches, or classes.json is damaged.
     """
     found = find_images_below(root, input_fname_pattern)
     arranged = _arrange(
@@ -57,10 +60,19 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
         ids=np.array(list(map(readable_name, names))),
         groups=patients_of(names),
         name=name,
-        class_names=tuple(map(readable_name, class_names)),
+        class_names=_recorded_names(Path(root), class_names) or tuple(map(readable_name, class_names)),
         parts=None if arranged.parts is None else np.array([arranged.parts[path] for path in names]),
         left_out={**found.left_out, **arranged.left_out},
     )
+
+
+def _recorded_names(root: Path, folders: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the names that classes.json gives to classes whose folders are numbers; None if it does not."""
+    recorded = read_class_file(root) or ()
+    numbers = [int(folder) for folder in folders if folder.isascii() and folder.isdigit()]
+    if len(numbers) < len(folders) or not all(number < len(recorded) for number in numbers):
+        return None
+    return tuple(recorded[number] for number in numbers)
 
 
 @dataclasses.dataclass(frozen=True)

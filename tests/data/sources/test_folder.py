@@ -1,5 +1,6 @@
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,18 @@ class TestLoadFolder:
         assert image_set.labels.tolist() == [0, 0, 1] and image_set.labels.dtype == np.int32
         assert image_set.images[:, 0, 0, 0].tolist() == [2, 1, 0]
         assert image_set.groups is None and image_set.num_skipped == 0 and image_set.name == "set"
+
+    def test_classes_json_names_the_numbers_of_synthetic_images(self, root, write):
+        for value, name in enumerate(["0/a.png", "1/b.png"]):
+            write(name, value)
+        class_file = Path(root) / "classes.json"
+        class_file.write_text('{"class_names": ["non-idc", "idc"]}')
+        assert load(root).class_names == ("non-idc", "idc")
+        class_file.write_text('{"class_names": ["non-idc"]}')
+        assert load(root).class_names == ("0", "1")
+        class_file.write_text("{")
+        with pytest.raises(UserError, match="classes.json"):
+            load(root)
 
     def test_images_stay_on_disk(self, root, write):
         write("a.png", 1)
