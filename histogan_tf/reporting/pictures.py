@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from histogan_tf.errors import counted
 from histogan_tf.runs.files import written_aside
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def plot_losses(path: Path, metrics: Sequence[Mapping[str, float]], names: Seque
         means = np.convolve(values, np.ones(window) / window, mode="valid")
         axes.plot(steps[window - 1 :], means, color=line.get_color(), label=name)
         shown += [*np.quantile(values, _SHOWN_QUANTILES), means.min(), means.max()]
-    ylabel = "loss" if window == 1 else f"loss (bold: mean of {window} steps)"
+    ylabel = "loss" if window == 1 else f"loss (bold: mean of {counted(window, 'step')})"
     axes.set(xlabel="step", ylabel=ylabel, title=title)
     margin = 0.05 * (max(shown) - min(shown)) or 1.0
     axes.set_ylim(min(shown) - margin, max(shown) + margin)
