@@ -38,6 +38,9 @@ def plot_precision_and_recall(path: Path, predictions: Mapping[Row, Predictions]
             axes.plot(published_recall, published_precision, "*", ms=11, color=f"C{number}", markeredgecolor="0.2")
     share = float(np.mean(next(iter(predictions.values())).labels))
     axes.axhline(share, color="0.5", linestyle=":", linewidth=1, label="all called positive")
+    axes.plot([], [], "o", color="0.4", label=f"from a probability of {THRESHOLD} on")
+    if any(row.published for row in predictions):
+        axes.plot([], [], "*", ms=11, color="0.6", markeredgecolor="0.2", label="the paper")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize=8)
