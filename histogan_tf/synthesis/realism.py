@@ -49,4 +49,5 @@ def write_realism(directory: Path, realism: Mapping[str, np.ndarray], ids: np.nd
     order = np.argsort(-list(realism.values())[-1], kind="stable")
     num_shown = min(_NUM_SHOWN, len(order) // 2)
     shown = np.concatenate([order[:num_shown], order[len(order) - num_shown :]])
-    pictures.save_png(directory / "realism.png", pictures.tile(images[shown], num_columns=num_shown))
+    sheet = pictures.tile(images[shown], num_columns=num_shown)
+    pictures.save_rows(directory / "realism.png", sheet, ["most realistic", "least realistic"])

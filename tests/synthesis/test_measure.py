@@ -9,6 +9,7 @@ from PIL import Image
 from histogan_tf.errors import UserError
 from histogan_tf.metrics import artefacts, generative, memorization
 from histogan_tf.models.feature_extractors import FeatureExtractor
+from histogan_tf.reporting import pictures
 from histogan_tf.synthesis.measure import REPORT_COLUMNS, _two_samples, cached_features, measure_synthesis
 from histogan_tf.synthesis.measure_report import report_json, report_table, write_synthesis_report
 
@@ -136,10 +137,13 @@ def test_each_metric_says_how_many_images_it_rests_on(report):
     assert lines[1].endswith("100 x 30 real, 30 synthetic") and lines[9].endswith("60 real, 80 synthetic")
 
 
-def test_realism_of_each_image_is_written_and_the_best_and_worst_are_shown(report, real, tmp_path):
+def test_realism_of_each_image_is_written_and_the_best_and_worst_are_shown(report, real, tmp_path, monkeypatch):
     synthetic = images_of(2, 80, brightness=185)
     synthetic[5], synthetic[70] = real[9], np.rot90(real[30])
     ids = np.arange(80).astype(str)
+    sheets = []
+    save_rows = pictures.save_rows
+    monkeypatch.setattr(pictures, "save_rows", lambda *args: sheets.append(args[1]) or save_rows(*args))
     write_synthesis_report(report, tmp_path, real, synthetic, ids[:60], ids)
     references, others = _two_samples(np.float32(quarters(real)), 42)
     scores = generative.realism_scores(references, quarters(synthetic))
@@ -152,7 +156,8 @@ def test_realism_of_each_image_is_written_and_the_best_and_worst_are_shown(repor
     assert found["synthetic"]["median"] == pytest.approx(np.median(scores), rel=1e-3)
     of_real = generative.realism_scores(references, others)
     assert found["floor"]["share_at_least_1"] == np.mean(of_real >= 1) > found["synthetic"]["share_at_least_1"]
-    sheet = np.array(Image.open(tmp_path / "realism.png"))
+    (sheet,) = sheets
+    assert min(Image.open(tmp_path / "realism.png").size) > 36
     assert sheet.shape == (2 * 16 + 2, 10 * 18 - 2, 3)
     np.testing.assert_array_equal(sheet[:16, :16], synthetic[5])
     np.testing.assert_array_equal(sheet[18:, -16:], synthetic[np.argmin(scores)])
