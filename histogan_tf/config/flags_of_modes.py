@@ -9,6 +9,7 @@ from histogan_tf.config.settings import Config, flag_fields
 # The modes that use each flag of a section of --help.
 _OF_SECTIONS: Mapping[str, tuple[str, ...]] = {
     "cluster": ("cluster", "paper"),
+    "export": ("export",),
     "paper": ("paper",),
     "translate": ("translate", "export", "paper"),
 }

@@ -97,6 +97,8 @@ def test_help_needs_no_tensorflow():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["--mode=generate", "--export_dir=a"], {"export_dir": ("export",)}),
+        (["--mode=export", "--export_dir=a"], {}),
         (["--visualize=grid"], {"visualize": ("visualize",)}),
         (
             ["--num_images=9", "--quick"],
