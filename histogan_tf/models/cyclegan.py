@@ -10,6 +10,7 @@ Layers have the paper's names: c7s1-k, dk, Rk, uk in the generator and Ck in the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -138,9 +139,9 @@ def build_cyclegan_discriminator(
         x = network.zero_pad(x, name=f"C{filters}")
         x = network.conv(x, filters, 4, strides=strides, name=f"C{filters}")
         if index == 0:
-            x = _leaky_relu(dtype=precision, name=f"C{filters}-relu")(x)
+            x = network.leaky_relu(dtype=precision, name=f"C{filters}-relu")(x)
         else:
-            x = network.normalize(x, name=f"C{filters}", activation=_leaky_relu)
+            x = network.normalize(x, name=f"C{filters}", activation=network.leaky_relu)
     x = network.zero_pad(x, name="logits")
     x = network.conv(x, 1, 4, dtype="float32", name="logits")
     return keras.Model(image, x, name=name)
@@ -153,6 +154,7 @@ class _Layers:
         self._seeds = np.random.default_rng(seed)
         self._precision = precision
         self._classes = layer_classes(cpu_kernels)
+        self.leaky_relu = functools.partial(self._classes.leaky_relu, negative_slope=0.2)
 
     def _normal(self, mean: float = 0.0) -> keras.initializers.Initializer:
         """Returns the initializer of the published networks, with standard deviation 0.02."""
@@ -200,10 +202,6 @@ class _Layers:
         )(x)
         # As the authors' padding=1, output_padding=1 do; Keras's "same" would leave out the last row and column.
         return layers.Cropping2D(((1, 0), (1, 0)), dtype=self._precision, name=f"{name}-crop")(x)
-
-
-def _leaky_relu(**kwargs) -> keras.Layer:
-    return layers.LeakyReLU(0.2, **kwargs)
 
 
 def _reflect(image, margins: list[tuple[int, int]]):

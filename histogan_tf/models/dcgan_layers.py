@@ -116,7 +116,7 @@ class DCGANLayers:
 
     def leaky_relu(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the output of a leaky ReLU, the discriminator's activation and the original's `lrelu`."""
-        return layers.LeakyReLU(negative_slope=0.2, dtype=self.precision)(hidden)
+        return self._classes.leaky_relu(negative_slope=0.2, dtype=self.precision)(hidden)
 
     def flatten(self, hidden: keras.KerasTensor) -> keras.KerasTensor:
         """Returns feature maps as vectors."""

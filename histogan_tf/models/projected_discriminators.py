@@ -75,7 +75,7 @@ class _DiscriminatorLayers:
 
     def __init__(self, precision: str, seed: int, cpu_kernels: bool) -> None:
         self._precision = precision
-        self._conv = layer_classes(cpu_kernels).spectral_conv
+        self._classes = layer_classes(cpu_kernels)
         self._seeds = seeds_of_weights(seed, Purpose.DISCRIMINATOR_WEIGHTS)
 
     def conv(
@@ -88,7 +88,7 @@ class _DiscriminatorLayers:
         is_linear: bool = False,
     ) -> keras.KerasTensor:
         """Returns the output of a convolution, followed by a leaky ReLU of slope 0.2 unless `is_linear`."""
-        hidden = self._conv(
+        hidden = self._classes.spectral_conv(
             filters,
             kernel_size,
             strides=strides,
@@ -97,7 +97,7 @@ class _DiscriminatorLayers:
             name=name,
             dtype=self._precision,
         )(hidden)
-        return hidden if is_linear else layers.LeakyReLU(0.2, dtype=self._precision)(hidden)
+        return hidden if is_linear else self._classes.leaky_relu(negative_slope=0.2, dtype=self._precision)(hidden)
 
     def embedding(self, one_hot: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
         """Returns the vector of each condition, (batch, units)."""

@@ -133,8 +133,11 @@ class WinogradConvolution:
         num_pixels, num_channels = direction.forth[1].shape[1], kernel.shape[2 if direction.is_transposed else 3]
         if num_pixels <= _MOST_COST_OF_TRANSFORM * num_channels:
             return []
-        rows = ProductRows(0, self._num_products[0], 0)
-        return [self._take_forth(_transform_columns(maps, direction), maps, direction, rows)]
+        columns, factors = _transform_columns(maps, direction), []
+        for part in self._parts(maps, kernel, _MOST_VALUES_BACK):
+            factors.append(self._take_forth(columns, maps, direction, part))
+            (columns,) = _after(factors[-1], columns)
+        return factors
 
     def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
         """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
@@ -150,14 +153,15 @@ class WinogradConvolution:
     def _outputs(
         self, maps: tf.Tensor, kernel: tf.Tensor, kept: Sequence[tf.Tensor], direction: Transforms
     ) -> tf.Tensor:
-        done = columns = kept[0] if kept else _transform_columns(maps, direction)
+        done = columns = kept[-1] if kept else _transform_columns(maps, direction)
         rows, phase = [], None
-        for part in self._parts(maps, kernel, _MOST_VALUES_FORTH):
+        parts = self._parts(maps, kernel, _MOST_VALUES_BACK if kept else _MOST_VALUES_FORTH)
+        for number, part in enumerate(parts):
             columns, kernel = _after(done, columns, kernel)
             if part.phase != phase:
                 phase, taps = part.phase, self._taps(kernel, part.phase)
             (taps,) = _after(done, taps)
-            factors = self._factors(columns, kept, maps, direction, part)
+            factors = kept[number] if kept else self._take_forth(columns, maps, direction, part)
             products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
             done = self._take_back(products, direction)
             rows.append(done)
@@ -174,10 +178,10 @@ class WinogradConvolution:
         """Returns the gradients of the maps and of the kernel, given that of the outputs."""
         adjoint = direction.adjoint
         done = of_columns = _transform_columns(upstream, adjoint)
-        columns = kept[0] if kept else _transform_columns(*_after(done, maps), direction)
+        columns = None if kept else _transform_columns(*_after(done, maps), direction)
         parts = self._parts(maps, kernel, _MOST_VALUES_BACK)
         rows, of_kernel_factors = [], []
-        for part in parts:
+        for number, part in enumerate(parts):
             of_columns, kernel = _after(done, of_columns, kernel)
             of_products = self._take_forth(of_columns, upstream, adjoint, part)
             kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
@@ -186,8 +190,11 @@ class WinogradConvolution:
             rows.append(done)
             # The lines above wait for none of those below: TensorFlow leaves these out where nobody asks for the
             # gradient of the kernel.
-            (columns,) = _after(done, columns)
-            factors = self._factors(columns, kept, maps, direction, part)
+            if kept:
+                (factors,) = _after(done, kept[number])
+            else:
+                (columns,) = _after(done, columns)
+                factors = self._take_forth(columns, maps, direction, part)
             pair = (of_products, factors) if direction.is_transposed else (factors, of_products)
             of_kernel_factors.append(tf.matmul(*pair, transpose_a=True))
         of_kernel = self._gradient_of_kernel(of_kernel_factors, parts, kernel.shape)
@@ -242,15 +249,6 @@ class WinogradConvolution:
     def _kernel_matrix(self, rows: ProductRows) -> np.ndarray:
         vertical, horizontal = self._of_kernel
         return np.kron(vertical[rows.first : rows.stop, rows.phase :: self._vertical.stride], horizontal)
-
-    def _factors(
-        self, columns: tf.Tensor, kept: Sequence[tf.Tensor], maps: tf.Tensor, direction: Transforms, rows: ProductRows
-    ) -> tf.Tensor:
-        """Returns the factors of the maps for some rows; `columns` are the factors themselves if these are kept."""
-        if kept:
-            right = self._num_products[1]
-            return columns[rows.first * right : rows.stop * right]
-        return self._take_forth(columns, maps, direction, rows)
 
     def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: Transforms, rows: ProductRows) -> tf.Tensor:
         """Transforms feature maps, of which the columns are transformed already, to their factors for some rows.
