@@ -77,6 +77,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc",
         "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc --feature_layer=stage2+stage3 "
         "--precision=bfloat16",
+        "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc --split_by=image --few_patients=",
         "python main.py --flagfile=flags/paper_cpu.cfg --data_path=data/idc --split_by=image --generators=",
         "python main.py --flagfile=flags/dcgan1.cfg --data_path=data/idc --gf_dim=32 --df_dim=32 --precision=bfloat16 "
         "--epoch=400",
