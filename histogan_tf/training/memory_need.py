@@ -15,9 +15,9 @@ from histogan_tf.machine.memory import available_bytes
 
 logger = logging.getLogger(__name__)
 
-# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 1.4 and 3.3 were measured
-# in float32, for dcgan1 and dcgan3 at 50, 96 and 224 pixels, on a CPU, and 1.0 for dcgan3 in bfloat16: the peak of two
-# steps less what there was before.
+# Of the outputs of all layers for a batch, how many copies a step holds at its peak. Between 1.5 and 3.5 were measured
+# in float32, for dcgan1 and dcgan3 at 50 and 96 pixels, on a CPU, and 1.5 for dcgan3 in bfloat16: the peak of two steps
+# less what there was before. Only the smallest network, dcgan1 at 50 pixels, has more than 2.
 _COPIES_OF_OUTPUTS = 3
 
 
