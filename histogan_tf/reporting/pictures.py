@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from histogan_tf.errors import counted
 from histogan_tf.runs.files import written_aside
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WHITE = 255
+_CAPTION_PIXELS = 12  # the size of its letters
 _SHOWN_QUANTILES = (0.002, 0.998)  # of the values of a loss, those between which a plot must show
 
 
@@ -50,6 +51,33 @@ def save_png(path: Path, image: np.ndarray) -> None:
     """Writes a uint8 image (height, width, channels) with 1 or 3 channels as PNG."""
     with written_aside(path) as aside:
         to_pillow(image).save(aside, format="PNG")
+
+
+def with_caption(sheet: np.ndarray, caption: str) -> np.ndarray:
+    """Puts a sentence above a sheet of images, in as many lines as it needs.
+
+    Args:
+        sheet: uint8 (height, width, 1 or 3).
+        caption: the sentence.
+
+    Returns:
+        uint8 (larger height, width, 1 or 3); its lowest rows are the sheet.
+    """
+    width, channels = sheet.shape[1:]
+    font = ImageFont.load_default(_CAPTION_PIXELS)
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    line_height = round(1.4 * _CAPTION_PIXELS)
+    strip = Image.new("L", (width, line_height * len(lines)), _WHITE)
+    draw_on = ImageDraw.Draw(strip)
+    for number, line in enumerate(lines):
+        draw_on.text((0, number * line_height), line, fill=0, font=font)
+    return np.concatenate([np.repeat(np.asarray(strip)[..., np.newaxis], channels, axis=-1), sheet])
 
 
 def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float) -> None:

@@ -18,6 +18,10 @@ from histogan_tf.synthesis.realism import realism_summary, write_realism
 
 REPORT_FILES = ("synthesis.json", "nearest_training.png", "realism.csv", "realism.png")
 _SHEET_IMAGES, _SHEET_COLUMNS = 48, 4
+_NEAREST_CAPTION = (
+    "Of each three: a synthetic image, the nearest training image by features, the nearest by pixels. {} frame: "
+    "suspected copy."
+)
 _RED = np.array([214, 39, 40], np.uint8)
 
 
@@ -114,7 +118,8 @@ def write_synthesis_report(
         cells = [_sheet_cell(report.copies, index, real_images, synthetic_images) for index in shown]
         write_realism(directory, report.realism, synthetic_ids, synthetic_images)
         sheet = pictures.tile(np.stack(cells), _SHEET_COLUMNS, gap_pixels=6)
-        pictures.save_png(directory / "nearest_training.png", sheet)
+        caption = _NEAREST_CAPTION.format("Red" if sheet.shape[-1] == 3 else "Black")
+        pictures.save_png(directory / "nearest_training.png", pictures.with_caption(sheet, caption))
 
 
 def _realism_summaries(report: SynthesisReport) -> dict[str, dict[str, dict[str, float]]]:

@@ -75,3 +75,15 @@ def test_a_peak_of_the_first_steps_does_not_flatten_the_other_losses(tmp_path, m
     low, high = axes.get_ylim()
     assert low < 1.0
     assert 26.0 < high < 50.0  # the highest mean of 40 steps is shown, the peak is not
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_caption_takes_as_many_lines_as_it_needs(channels):
+    narrow, wide = (np.full((10, width, channels), 99, np.uint8) for width in (90, 900))
+    caption = "A sentence that is wider than ninety pixels."
+    shown = [pictures.with_caption(sheet, caption) for sheet in (narrow, wide)]
+    heights = [len(image) - 10 for image in shown]
+    assert heights[0] >= 3 * heights[1] > 0
+    for image, sheet in zip(shown, (narrow, wide), strict=True):
+        np.testing.assert_array_equal(image[-10:], sheet)
+        assert (image[:-10] == 0).any() and (image[:-10, -1] == 255).all()
