@@ -89,6 +89,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "python -m benchmarks --output=bench --seconds=4",
         "python -m benchmarks.operations",
         "python -m benchmarks.learning_curves --output=curves --minutes=2,4,8,15,30,60",
+        "python -m benchmarks.learning_curves --output=curves --minutes=4,8,15,30 --recipes=tissue",
         ".venv/bin/python -m benchmarks --output=bench --workloads=dcgan1",
     ),
     "goes on from the generator that comes with the program, which has no tiny twin": (
