@@ -138,7 +138,7 @@ OTHER_FLAGS: Mapping[str, tuple[str, ...]] = {
         "batching_parameters_file",
     ),
     "examples/serving_client.py": ("protocol", "count"),
-    "benchmarks": ("output", "precisions", "seconds", "workloads", "minutes", "training", "judge"),
+    "benchmarks": ("output", "precisions", "seconds", "workloads", "minutes", "recipes", "training", "judge"),
     "ruff": ("fix",),
     "TensorBoard": ("logdir",),
 }
