@@ -94,6 +94,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
     ),
     "goes on from the generator that comes with the program, which has no tiny twin": (
         "python main.py --flagfile=flags/tissue_transfer.cfg --data_path=data/idc",
+        "python main.py --flagfile=flags/tissue_small.cfg --data_path=data/idc",
         "python main.py --mode=generate --run=tissue_transfer --num_images=1000 --label=idc "
         "--output_dir=synthetic_transfer",
     ),
