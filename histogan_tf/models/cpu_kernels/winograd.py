@@ -127,6 +127,9 @@ class WinogradConvolution:
     def _kept_factors(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> list[tf.Tensor]:
         """Returns the factors of the maps if computing them twice would take too long, and nothing otherwise.
 
+        There is a tensor for each part of the rows that a backward pass computes at a time. Transposing all factors
+        together would hold them twice for a moment, which was the most memory that DCGAN3's step took.
+
         For each factor, the second transform makes as many multiplications as an axis has pixels, and the product as
         many as there are channels of outputs.
         """
