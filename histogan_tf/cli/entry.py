@@ -52,7 +52,7 @@ def _run(argv: Sequence[str]) -> None:
         with doing("reading the flags"):
             config = command_line.parse(argv)
         with doing("starting TensorFlow"):
-            start_keras()
+            start_keras(all_of_it=False)
             from histogan_tf.cli import commands
             from histogan_tf.training.loop import Interrupted
     try:

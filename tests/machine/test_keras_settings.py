@@ -1,4 +1,4 @@
-"""A person's keras.json changes nothing."""
+"""A person's keras.json changes nothing, and the program starts without what it does not use of Keras."""
 
 from __future__ import annotations
 
@@ -37,3 +37,28 @@ def test_the_program_sets_what_keras_json_may_change(tmp_path: Path, settings, w
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert words in result.stdout
+
+
+def test_the_program_starts_without_what_keras_would_import_for_others():
+    program = (
+        "import sys\n"
+        "from histogan_tf.machine.keras_settings import start_keras\n"
+        "start_keras(all_of_it=False)\n"
+        "print(sorted({'IPython', 'matplotlib', 'sklearn'}.intersection(sys.modules)))\n"
+        "import matplotlib, sklearn.cluster, keras\n"
+        "print(keras.config.backend())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "tensorflow"]
+
+
+def test_all_of_keras_works_in_another_persons_program():
+    program = (
+        "from histogan_tf.machine.keras_settings import start_keras\n"
+        "start_keras()\n"
+        "import keras\n"
+        "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "print(keras.wrappers.SKLearnRegressor(model) is not None)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True"]
