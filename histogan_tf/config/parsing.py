@@ -34,6 +34,11 @@ def base_type(name: str) -> Any:
     return alternatives[0] if is_optional else _TYPES[name]
 
 
+def is_list(name: str) -> bool:
+    """Returns whether a name is that of a flag that takes several values, separated by commas."""
+    return name in _TYPES and typing.get_origin(base_type(name)) is tuple
+
+
 def parse_flags(arguments: Sequence[str]) -> Config:
     """Parses `--name=value` arguments, flagfiles included, into a checked and resolved Config.
 

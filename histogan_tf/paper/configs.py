@@ -10,7 +10,7 @@ from typing import Any
 
 from histogan_tf.config import Config, flag_fields, resolve
 from histogan_tf.config.paper_flags import OWN_FLAGS, TRAINING_STAGES
-from histogan_tf.config.parsing import parse_values
+from histogan_tf.config.parsing import is_list, parse_values
 from histogan_tf.errors import UserError, listing
 from histogan_tf.paper.rows import STAIN, SYNTHETIC, Row
 from histogan_tf.paper.study_images import LABELS
@@ -212,7 +212,7 @@ def _stage_flags(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
         UserError: if one has another form, or names no kind, no flag, or one that the study sets itself.
     """
     found: dict[str, dict[str, Any]] = {}
-    for text in texts:
+    for text in _with_whole_lists(texts):
         kind, dot, rest = text.partition(".")
         name, equals, value = rest.partition("=")
         if not dot or not equals:
@@ -223,6 +223,18 @@ def _stage_flags(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise UserError(f"--stage_flags={text}: the study sets --{name} itself in each of its stages; leave it out")
         found.setdefault(kind, {}).update(parse_values({name: value}))
     return found
+
+
+def _with_whole_lists(texts: Sequence[str]) -> list[str]:
+    """Joins the items of lists, since commas separate them as well as flags: tissue.feature_stages=2,3 is one flag."""
+    whole: list[str] = []
+    for text in texts:
+        name = whole[-1].partition("=")[0].partition(".")[2] if whole else ""
+        if "=" not in text and is_list(name):
+            whole[-1] += f",{text}"
+        else:
+            whole.append(text)
+    return whole
 
 
 def decisive_settings(config: Config, *sections: str) -> dict[str, Any]:

@@ -355,6 +355,15 @@ def test_stage_flags_are_for_one_kind_of_stage():
     assert (configs.generator("dcgan", 42).epoch, configs.generator(FEW, 42).max_steps) == (3, 9)
 
 
+def test_stage_flags_hold_lists():
+    configs = StudyConfigs(
+        paper("--stage_flags=tissue.diffaugment=dihedral,translation,tissue.epoch=5,few.feature_stages=2,3,4")
+    )
+    tissue = configs.generator("tissue", 42)
+    assert (tissue.diffaugment, tissue.epoch) == (("dihedral", "translation"), 5)
+    assert configs.generator(FEW, 42).feature_stages == (2, 3, 4)
+
+
 def test_the_tissue_gan_keeps_its_network_beside_another_backbone():
     other = ("--backbone=vgg16", "--feature_layer=stage5")
     configs = StudyConfigs(paper(*other))
@@ -387,6 +396,8 @@ def test_the_tissue_gan_is_trained_against_the_network_that_stage_flags_name():
     ("text", "words"),
     [
         ("cyclegan", "give KIND.FLAG=VALUE, such as cyclegan.epoch=5"),
+        ("cyclegan.epoch=5,tissue", "--stage_flags=tissue: give KIND.FLAG=VALUE"),
+        ("tissue.feature_stages=1,two", "--feature_stages=1,two: "),
         ("classify.epoch=3", "classify trains no GAN; choose among figure5, dcgan"),
         ("dcgan.label=1", "the study sets --label itself"),
         ("dcgan.repeats=1", "the study sets --repeats itself"),
