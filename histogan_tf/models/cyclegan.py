@@ -96,7 +96,7 @@ def build_cyclegan_generator(
     # bfloat16 has 8 significant bits, too few for images of 256 levels: the last layer computes in float32.
     x = network.conv(x, channels, 7, reflection=_margin(3), dtype="float32", name=f"c7s1-{channels}")
     x = layers.Activation("tanh", dtype="float32", name="tanh")(x)
-    x = layers.Cropping2D(margins, dtype="float32", name="crop")(x)
+    x = network.crop(x, margins, dtype="float32", name="crop")
     return keras.Model(image, x, name=name)
 
 
@@ -201,7 +201,10 @@ class _Layers:
             name=f"{name}-conv",
         )(x)
         # As the authors' padding=1, output_padding=1 do; Keras's "same" would leave out the last row and column.
-        return layers.Cropping2D(((1, 0), (1, 0)), dtype=self._precision, name=f"{name}-crop")(x)
+        return self.crop(x, [(1, 0), (1, 0)], dtype=self._precision, name=f"{name}-crop")
+
+    def crop(self, x, margins: list[tuple[int, int]], *, dtype: str, name: str):
+        return self._classes.cropping(margins, dtype=dtype, name=name)(x)
 
 
 def _reflect(image, margins: list[tuple[int, int]]):

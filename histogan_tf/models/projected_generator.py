@@ -163,26 +163,6 @@ class LatentNoise(layers.Layer):
         return maps_shape
 
 
-class MapCropping2D(layers.Cropping2D):
-    """Cropping by an operation whose gradient is padding with zeros.
-
-    The gradient of Python's slices, which Keras uses, is a general operation that took a tenth of a training step.
-    """
-
-    def call(self, inputs, training: bool = False):
-        """Returns the cropped maps.
-
-        Args:
-            inputs: (batch, height, width, channels).
-            training: whether gradients will be computed. If not, Keras's operations are used, as in exported networks.
-        """
-        if not training:
-            return super().call(inputs)
-        _, height, width, channels = self.compute_output_shape(inputs.shape)
-        (top, _), (left, _) = self.cropping
-        return ops.slice(inputs, (0, top, left, 0), (-1, height, width, channels))
-
-
 class _GeneratorLayers:
     """Makes the layers of a generator, each from a seed of its own.
 
@@ -273,8 +253,7 @@ class _GeneratorLayers:
         hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
         margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
         if any(map(any, margins)):
-            crop = MapCropping2D if self.is_for_cpu else layers.Cropping2D
-            hidden = crop(margins, dtype=self._precision)(hidden)
+            hidden = self._classes.cropping(margins, dtype=self._precision)(hidden)
         return hidden
 
     def excitation(self, coarse: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:

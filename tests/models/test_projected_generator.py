@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from histogan_tf.errors import UserError
 from histogan_tf.metrics.symmetries import apply_symmetry
-from histogan_tf.models.projected_generator import LatentNoise, MapCropping2D, build_projected_generator, map_sizes
+from histogan_tf.models.projected_generator import LatentNoise, build_projected_generator, map_sizes
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,6 @@ def test_equal_seeds_make_equal_networks():
     for one, same in zip(weights(1), weights(1), strict=True):
         np.testing.assert_array_equal(one, same)
     assert any(not np.array_equal(one, other) for one, other in zip(weights(1), weights(2), strict=True))
-
-
-def test_maps_are_cut_in_training_as_in_inference():
-    maps = tf.random.stateless_normal((2, 6, 5, 3), (1, 2))
-    cut = MapCropping2D(((0, 1), (2, 0)))
-    with tf.GradientTape() as tape:
-        tape.watch(maps)
-        in_training = cut(maps, training=True)
-    np.testing.assert_array_equal(in_training, maps[:, :5, 2:])
-    np.testing.assert_array_equal(in_training, cut(maps))
-    gradient = tape.gradient(in_training, maps, output_gradients=in_training)
-    np.testing.assert_array_equal(gradient, np.pad(maps[:, :5, 2:], [(0, 0), (0, 1), (2, 0), (0, 0)]))
 
 
 def test_a_step_has_no_slow_gradient_of_a_slice_of_maps():

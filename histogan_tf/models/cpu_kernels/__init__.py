@@ -1,7 +1,7 @@
 """Layers that are faster than Keras's own, behind one switch, --cpu_kernels.
 
 `layer_classes` returns the classes of layers that networks are made of: Keras's own, or subclasses that compute the
-same in less time or memory, with the same weights under the same names. The convolutions are for a CPU. The
+same in less time or memory, with the same weights under the same names. Convolutions and cropping are for a CPU. The
 normalizations serve a GPU too: Keras's own pass a gradient to their inputs along three ways, which TensorFlow adds up
 in an order that the moment decides, on a GPU as on a CPU; the fused operation has one gradient. The leaky ReLU
 takes less memory on both.
@@ -23,6 +23,7 @@ from histogan_tf.models.cpu_kernels.convolutions import (
     FastEqualizedConv2D,
     FastSpectralConv2D,
 )
+from histogan_tf.models.cpu_kernels.cropping import PaddedCropping2D
 from histogan_tf.models.cpu_kernels.normalization import FusedBatchNormalization, FusedInstanceNormalization
 from histogan_tf.models.equalized import EqualizedConv2D
 from histogan_tf.models.reflection import ReflectedConv2D
@@ -41,6 +42,7 @@ class LayerClasses(NamedTuple):
         batch_norm: batch normalization.
         instance_norm: instance normalization, which normalizes each channel of each image by itself.
         leaky_relu: the leaky ReLU.
+        cropping: the layer that cuts off the edges of maps.
     """
 
     conv: Callable[..., keras.Layer]
@@ -51,6 +53,7 @@ class LayerClasses(NamedTuple):
     batch_norm: Callable[..., keras.Layer]
     instance_norm: Callable[..., keras.Layer]
     leaky_relu: Callable[..., keras.Layer]
+    cropping: Callable[..., keras.Layer]
 
 
 _PLAIN = LayerClasses(
@@ -63,6 +66,7 @@ _PLAIN = LayerClasses(
     # Instance normalization (Ulyanov et al. 2016) is group normalization with one channel in each group: -1.
     instance_norm=functools.partial(keras.layers.GroupNormalization, groups=-1),
     leaky_relu=keras.layers.LeakyReLU,
+    cropping=keras.layers.Cropping2D,
 )
 _FAST = LayerClasses(
     conv=FastConv2D,
@@ -73,6 +77,7 @@ _FAST = LayerClasses(
     batch_norm=FusedBatchNormalization,
     instance_norm=FusedInstanceNormalization,
     leaky_relu=LeanLeakyReLU,
+    cropping=PaddedCropping2D,
 )
 
 
