@@ -267,7 +267,8 @@ class WinogradConvolution:
         """
         num_images, _, width, channels = maps.shape
         (tiles_down, tiles_right), right = self._num_tiles, self._num_products[1]
-        columns = columns[rows.first * tiles_down : rows.stop * tiles_down]
+        if rows.stop - rows.first < self._num_products[0]:  # a slice of all rows would still cost time in its gradient
+            columns = columns[rows.first * tiles_down : rows.stop * tiles_down]
         columns = tf.reshape(columns, (-1, width, num_images * channels))
         factors = tf.matmul(_constant(direction.forth[1], columns), columns)
         factors = tf.reshape(factors, (-1, tiles_down, right, tiles_right * num_images * channels))
