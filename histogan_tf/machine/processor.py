@@ -20,6 +20,13 @@ _VECTOR_INSTRUCTIONS = (
     *("sse4_2", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "asimd", "bf16", "i8mm", "sve", "sve2"),
 )
+# The lines of /proc/cpuinfo that number a processor's kind, on x86 and on ARM, and how we call them.
+_NUMBERS_OF_KIND = {
+    "cpu family": "family",
+    "model": "model",
+    "CPU implementer": "implementer",
+    "CPU part": "part",
+}
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
@@ -34,13 +41,21 @@ def vector_instructions(cpu_info: Path = _CPU_INFO) -> tuple[str, ...] | None:
 
 
 def processor_name(cpu_info: Path = _CPU_INFO) -> str:
-    """Returns the name of the processor, such as "AMD EPYC 9B14"; outside of Linux that of its architecture."""
+    """Returns the name of the processor with the numbers of its kind; outside of Linux the name of its architecture.
+
+    For example "AMD EPYC 9B14 (family 25, model 17)". The numbers tell kinds apart where a virtual machine hides part
+    of the name: "AMD EPYC" alone may be one of several kinds, of which one is twice as fast as another.
+    """
     try:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    fields: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        fields.setdefault(name.strip(), value.strip())  # of the first core
+    numbers = [f"{words} {fields[name]}" for name, words in _NUMBERS_OF_KIND.items() if fields.get(name)]
+    name = fields.get("model name") or platform.machine()
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def has_bfloat16() -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
 
 from histogan_tf.machine import processor
-from histogan_tf.machine.processor import vector_instructions, warn_of_other_machine, warn_of_slow_bfloat16
+from histogan_tf.machine.processor import (
+    processor_name,
+    vector_instructions,
+    warn_of_other_machine,
+    warn_of_slow_bfloat16,
+)
 
 HERE = {"devices": [], "threads": 2, "instructions": ["avx", "avx2"]}
 
@@ -19,6 +25,22 @@ def test_instructions_are_read_as_linux_lists_them(tmp_path: Path):
     path.write_text("Features\t: fp asimd bf16\n")
     assert vector_instructions(path) == ("asimd", "bf16")
     assert vector_instructions(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        (
+            "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\ncpu family\t: 6\n",
+            "AMD EPYC (family 26, model 2)",
+        ),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd40\n", f"{platform.machine()} (implementer 0x41, part 0xd40)"),
+        ("model name\t: A\n", "A"),
+    ],
+)
+def test_a_processor_is_named_with_the_numbers_of_its_kind(tmp_path: Path, lines, name):
+    (tmp_path / "cpuinfo").write_text(lines)
+    assert processor_name(tmp_path / "cpuinfo") == name
 
 
 @pytest.mark.parametrize(
