@@ -60,6 +60,15 @@ class ClassifierData:
         """Whether each training image is real, bool (num_training,)."""
         return np.arange(len(self.labels)) < len(self.real)
 
+    def counts(self, is_chosen: np.ndarray) -> dict[str, int]:
+        """Returns the number of chosen training images by class name.
+
+        Args:
+            is_chosen: bool (num_training,).
+        """
+        counts = np.bincount(self.labels[is_chosen], minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
     def images_at(self, indices: np.ndarray) -> np.ndarray:
         """Returns the training images of these numbers, uint8 (num_indices, height, width, channels)."""
         images = np.empty((len(indices), *self.validation.image_shape), np.uint8)

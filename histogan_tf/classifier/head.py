@@ -187,7 +187,8 @@ def make_folds(training: TrainingFeatures, seed: int) -> tuple[list[np.ndarray],
     groups = None if training.groups is None else training.groups[candidates]
     num_groups = 0 if groups is None else len(np.unique(groups))
     if num_groups >= 2:
-        splitter = StratifiedGroupKFold(min(NUM_FOLDS, num_groups), shuffle=True, random_state=seed)
+        num_folds = min(NUM_FOLDS, num_groups, int(np.bincount(labels).max()))
+        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
         folds = [candidates[fold] for _, fold in splitter.split(labels, labels, groups)]
         if _are_sound(folds, training.labels):
             return folds, "patient"

@@ -131,7 +131,7 @@ class SlideMaps:
         return tuple(patient for patient in self.patients if patient in chosen)
 
     def draw(self, patient: str) -> dict[str, np.ndarray]:
-        """Returns the pictures of one slide: `tissue` (if images were added), `truth` and `probability`.
+        """Returns the pictures of one slide: `tissue` (if images were added), `truth` (if known) and `probability`.
 
         Each is uint8 (height, width, 3), CELL_PIXELS for each patch. Places without a patch are white.
         """
@@ -139,30 +139,37 @@ class SlideMaps:
         places = np.array(list(slide))
         top, left = places.min(axis=0)
         num_rows, num_columns = places.max(axis=0) - (top, left) + 1
-        has_tissue = all(thumbnail is not None for _, _, thumbnail in slide.values())
-        kinds = [kind for kind in _KINDS if kind != "tissue" or has_tissue]
+        is_known = {
+            "tissue": all(thumbnail is not None for _, _, thumbnail in slide.values()),
+            "truth": any(truth is not None for _, truth, _ in slide.values()),
+            "probability": True,
+        }
         shape = (num_rows * CELL_PIXELS, num_columns * CELL_PIXELS, 3)
-        pictures = {kind: np.full(shape, _BACKGROUND, np.uint8) for kind in kinds}
+        pictures = {kind: np.full(shape, _BACKGROUND, np.uint8) for kind in _KINDS if is_known[kind]}
         for (row, column), (probability, truth, thumbnail) in slide.items():
             cell = np.s_[
                 (row - top) * CELL_PIXELS : (row - top + 1) * CELL_PIXELS,
                 (column - left) * CELL_PIXELS : (column - left + 1) * CELL_PIXELS,
             ]
             pictures["probability"][cell] = map_colour(probability)
-            pictures["truth"][cell] = _BACKGROUND if truth is None else map_colour(truth)
+            if truth is not None:
+                pictures["truth"][cell] = map_colour(truth)
             if "tissue" in pictures:
                 pictures["tissue"][cell] = thumbnail
         return pictures
 
     def summary(self, patient: str) -> dict[str, int | float | None]:
-        """Returns numbers of one slide: patches, true and predicted positives, and the share that is right."""
+        """Returns numbers of one slide: patches, true and predicted positives, and the share that is right.
+
+        What needs the true classes is None if none is known.
+        """
         values = list(self._slides[patient].values())
         called = [probability >= self._threshold for probability, _, _ in values]
         known = [(call, truth) for call, (_, truth, _) in zip(called, values, strict=True) if truth is not None]
         right = sum(call == bool(truth) for call, truth in known)
         return {
             "num_patches": len(values),
-            "num_positive": sum(truth for _, truth in known),
+            "num_positive": sum(truth for _, truth in known) if known else None,
             "num_called_positive": sum(called),
             "accuracy": right / len(known) if known else None,
         }
@@ -244,10 +251,10 @@ def shown_slide(
         "probability": f"probability of {positive_class}",
     }
     numbers = maps.summary(patient)
-    text = (
-        f"{counted(numbers['num_patches'], 'patch')}, {numbers['num_positive']} of them {positive_class}; "
-        f"{numbers['num_called_positive']} called {positive_class}"
-    )
+    text = counted(numbers["num_patches"], "patch")
+    if numbers["num_positive"] is not None:
+        text += f", {numbers['num_positive']} of them {positive_class}"
+    text += f"; {numbers['num_called_positive']} called {positive_class}"
     if numbers["accuracy"] is not None:
         text += f"; {100 * numbers['accuracy']:.0f} % right"
     if patient in seen:

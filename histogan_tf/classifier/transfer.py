@@ -5,7 +5,8 @@ The run directory holds, beside the files of every run:
   initial/              the backbone that --init_from gave, with which features are computed
   features/             features of the frozen backbone, named by the content that they were computed from
   fine_tuning/          checkpoints of --fine_tune; removed when it is done
-  training.json         the images that the head was fitted to, and its penalty
+  training.json         the numbers of images that the head was fitted to, and its penalty; with --fine_tune also the
+                        numbers of those that were held out to decide when to stop
   training_folds.csv    predictions for held-out training images, from which thresholds are chosen
   predictions.csv       predictions for the validation part: id, patient, label, probability
   metrics.json          metrics of the predictions for the validation part; plots of them lie beside it
@@ -197,12 +198,15 @@ def _train_and_measure(
             return
         probabilities = Predictor(classifier.network)(data.validation.images)
     checkpoints.save(1)
+    is_fitted = np.ones(len(data.labels), bool)
+    is_fitted[held_out.indices if config.fine_tune != "none" else []] = False
     summary = {
         "backbone": backbone_note(config),
         **({"positive_class": config.positive_class} if len(data.class_names) == 2 else {}),
         "train_on": config.train_on,
-        "real_images": data.real.counts(),
-        "synthetic_images": {} if data.synthetic is None else data.synthetic.counts(),
+        "real_images": data.counts(is_fitted & data.is_real),
+        "synthetic_images": {} if data.synthetic is None else data.counts(is_fitted & ~data.is_real),
+        **({} if config.fine_tune == "none" else {"held_out_images": data.counts(~is_fitted)}),
         "views_per_image": len(features),
         "penalty": penalty,
         "held_out_by": held_out.by,

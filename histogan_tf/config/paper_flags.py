@@ -128,8 +128,9 @@ class PaperFlags:
     )
     repeats: int | None = flag(
         None,
-        "Number of seeds, counted up from --seed, with which everything except the split is repeated; if left out, "
-        f"{REPEATS}, and 1 with --quick.",
+        "Number of seeds, counted up from --seed, with which classifiers are trained, and GANs too unless "
+        "--gan_repeats says otherwise. The split has a seed of its own; clusters, Figure 5, and the plots over the "
+        f"number of synthetic images and over epochs have the first one. If left out, {REPEATS}, and 1 with --quick.",
         section="paper",
         minimum=1,
         maximum=100,

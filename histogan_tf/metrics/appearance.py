@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Optical densities of haematoxylin, eosin and a third colour at right angles to both in red, green and blue, from
-# Ruifrok & Johnston, "Quantification of histochemical staining by color deconvolution", 2001, table 1.
+# Optical densities of haematoxylin, eosin and DAB in red, green and blue, from Ruifrok & Johnston, "Quantification of
+# histochemical staining by color deconvolution", 2001. DAB takes up what the other two cannot explain.
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _WHITE_LEVEL = 220  # from which a pixel's darkest colour counts as white
 _NUCLEUS_SIGMA = 1.0  # pixels: a Gaussian of that width fits nuclei of 4 to 5 pixels, as at about 10-fold magnification

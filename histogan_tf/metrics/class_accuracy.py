@@ -9,6 +9,7 @@ import numpy as np
 from histogan_tf.metrics.estimates import Estimate, proportion
 from histogan_tf.metrics.intervals import bootstrap_intervals
 from histogan_tf.metrics.ranking import ratio
+from histogan_tf.metrics.rates import combined_interval, measured_rate
 
 
 def class_accuracies(
@@ -29,7 +30,9 @@ def class_accuracies(
         `accuracy`, the mean, and `label_0`, `label_1` and so on, each if there are images of this label. Without
         groups, the labels have Wilson's intervals, and the mean has the interval that follows from these by adding
         squares (Zou and Donner, Statistics in Medicine 27, 2008). With groups, all are percentiles of 2000 bootstrap
-        resamples of whole groups; they are nan if there is only one group.
+        resamples of whole groups. Where all images of a label are right, or none, or there are fewer than ten, its
+        interval is the exact one of `Rate`, and that of the mean follows from those of the labels. All are nan if there
+        is only one group.
     """
     present = np.unique(labels).tolist()
     is_right = labels == predictions
@@ -49,9 +52,15 @@ def class_accuracies(
 
     values = statistics(np.ones((1, len(labels)), np.int64))
     intervals = bootstrap_intervals(statistics, len(labels), groups=groups, seed=seed)
-    return {
+    found = {
         name: Estimate(float(value[0]), intervals[name].low, intervals[name].high) for name, value in values.items()
     }
+    rates = {f"label_{label}": measured_rate(is_right, labels == label, groups) for label in present}
+    if len(np.unique(groups)) == 1 or not any(rate.needs_exact_interval for rate in rates.values()):
+        return found
+    low, high = combined_interval([(1 / len(rates), [rate]) for rate in rates.values()])
+    exact = {name: Estimate(rate.value, *rate.interval()) for name, rate in rates.items() if rate.needs_exact_interval}
+    return found | exact | {"accuracy": Estimate(found["accuracy"].value, max(0.0, low), min(1.0, high))}
 
 
 def _mean_share(shares: list[Estimate]) -> Estimate:

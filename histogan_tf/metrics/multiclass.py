@@ -2,8 +2,9 @@
 
 An image is called the class of its highest probability. A class against the rest is a problem of two classes:
 precision, recall and F1 are those of the calls, ROC AUC and average precision those of the class's probability. A
-`macro` metric is the mean over classes, in which rare classes count as much as frequent ones. A metric whose
-denominator is zero is undefined, and is nan; a macro metric is undefined if it is undefined for a class.
+`macro` metric is the mean over classes, in which rare classes count as much as frequent ones. A metric is undefined,
+and is nan, where its denominator is zero, and for a class without images; a macro metric is undefined if it is
+undefined for a class.
 """
 
 from __future__ import annotations
@@ -154,9 +155,9 @@ class _Statistics:
         right, called, present = (weights @ mask for mask in (is_class & is_called, is_called, is_class))
         ranked = ranking.metrics(weights[:, order])
         return {
-            "precision": ratio(right, called),
+            # Without images of the class, as in a resample of patients, calls alone would make precision and F1 0.
+            "precision": ratio(right, np.where(present > 0, called, 0)),
             "recall": ratio(right, present),
-            # Without images of the class, as in a resample of patients, calls alone would make it 0.
             "f1": ratio(2 * right, np.where(present > 0, called + present, 0)),
             "roc_auc": ranked["roc_auc"],
             "average_precision": ranked["average_precision"],

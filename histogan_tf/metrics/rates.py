@@ -82,18 +82,25 @@ def measured_rates(labels: np.ndarray, called: np.ndarray, groups: np.ndarray | 
         called: bool (num_images,), whether each image is called positive.
         groups: (num_images,), the patient of each image; None if unknown, so that images count as independent.
     """
-    is_right = called == (labels == 1)
     images = supporting_images(labels, called)
-    found = {}
-    for name in ("precision", "recall", "specificity", "accuracy"):
-        chosen = images[name]
-        number = int(chosen.sum())
-        value = float(np.mean(is_right[chosen])) if number else math.nan
-        effective = float(number)
-        if groups is not None and number:
-            effective = _effective_number(is_right[chosen], groups[chosen], design_effect(is_right, groups))
-        found[name] = Rate(value, number, effective)
-    return found
+    names = ("precision", "recall", "specificity", "accuracy")
+    return {name: measured_rate(called == (labels == 1), images[name], groups) for name in names}
+
+
+def measured_rate(is_right: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None) -> Rate:
+    """Returns the share of right answers among chosen images; see `measured_rates`.
+
+    Args:
+        is_right: bool (num_images,), whether the answer is right, of all images.
+        chosen: bool (num_images,), the images that the rate rests on.
+        groups: (num_images,), the patient of each image; None if unknown.
+    """
+    number = int(chosen.sum())
+    value = float(np.mean(is_right[chosen])) if number else math.nan
+    effective = float(number)
+    if groups is not None and number:
+        effective = _effective_number(is_right[chosen], groups[chosen], design_effect(is_right, groups))
+    return Rate(value, number, effective)
 
 
 def design_effect(hits: np.ndarray, groups: np.ndarray) -> float:

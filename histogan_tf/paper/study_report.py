@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from histogan_tf.classifier.prediction import backbone_note, is_untrained
+from histogan_tf.classifier.prediction import backbone_note
 from histogan_tf.config import Config
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.errors import counted
@@ -20,6 +20,7 @@ from histogan_tf.paper.rows import PUBLISHED_SETS, SELECTION_ROWS, STAIN, SYNTHE
 from histogan_tf.paper.study_images import LABELS
 from histogan_tf.paper.study_maps import slide_map_figures
 from histogan_tf.paper.study_pictures import PATCHES_SHOWN, PICTURES, patch_path
+from histogan_tf.paper.study_warnings import seeds_note, study_warnings
 from histogan_tf.paper.table_plots import differences_plot
 from histogan_tf.reporting.html import (
     Cell,
@@ -33,7 +34,6 @@ from histogan_tf.reporting.html import (
 )
 from histogan_tf.synthesis.measure import REPORT_COLUMNS as SYNTHESIS_COLUMNS
 
-_FEW_PATIENTS = 10
 _THRESHOLDS = (
     "Precision and recall of the first repeat's classifiers at every threshold. Dots are the threshold of Table 1, "
     "stars the paper's numbers. Training images that only move a dot along its curve make no better classifier: "
@@ -72,13 +72,12 @@ def write_study_report(directory: Path, config: Config, synthetic: Sequence[str]
         question="Which augmentation raises precision without losing recall?",
         summary=(
             f"{dataset['name']}, {height}x{width} pixels, split by {dataset['split_by']}{seed} "
-            f"({'; '.join(counts)}). Everything but the split was done with "
-            f"{counted(len(folders), 'seed')}. Classifier: {network}"
+            f"({'; '.join(counts)}). {seeds_note(configs)} Classifier: {network}"
             f"{backbone_note(configs.data(model='resnet18'))}. Precision and recall are about the "
             f"positive class, {names[1]}; specificity is about {names[0]}.",
         ),
         summary_made_from=_DATASET,
-        warnings=list(_warnings(config, dataset, table)),
+        warnings=list(study_warnings(configs, config, dataset, table)),
         answer=table["answer"],
         answer_made_from=TABLE1,
         gallery=_gallery(directory, names, synthetic),
@@ -97,37 +96,6 @@ def write_study_report(directory: Path, config: Config, synthetic: Sequence[str]
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _warnings(config: Config, dataset: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[str]:
-    if is_untrained(config):
-        yield (
-            "The classifier's backbone has random weights: it was never trained on anything. Its numbers show that the "
-            "study runs, and say nothing about how well a pretrained classifier would do."
-        )
-    if config.dataset == "phantom":
-        yield "The images are the built-in phantom: drawn by a program, not seen through a microscope."
-    if config.quick:
-        yield "--quick: networks are narrow and were trained for few steps, so synthetic images are poor by design."
-    if dataset["patients_on_both_sides"] is None:
-        yield (
-            "The patients are unknown: images of one patient may be on both sides of the split, which flatters every "
-            "number here."
-        )
-    elif dataset["patients_on_both_sides"]:
-        is_own_split = dataset["split_seed"] is None
-        remedy = "put each one's images into one part" if is_own_split else "--split_by=patient keeps them apart"
-        yield (
-            f"Images of {counted(dataset['patients_on_both_sides'], 'patient')} are on both sides of the split, which "
-            f"flatters every number here; {remedy}."
-        )
-    patients = table["num_validation_patients"]
-    if patients == 1:
-        yield "The validation images are of one patient: there is no interval, and other patients may differ."
-    elif patients is not None and patients < _FEW_PATIENTS:
-        yield f"The validation images are of {patients} patients: intervals by patient are too narrow below about ten."
-    if table["num_repeats"] == 1:
-        yield "There is one repeat: it does not show how much another seed would change; --repeats=3 does."
 
 
 def _gallery(directory: Path, names: Sequence[str], synthetic: Sequence[str]) -> Gallery:

@@ -59,6 +59,10 @@ def test_held_out_images_are_of_training_patients_and_losses_are_theirs(tuned_ru
     assert set(ids) < set(train.ids) and not set(ids) & set(validation.ids)
     held_out = train.select(np.flatnonzero(np.isin(train.ids, ids)))
     assert set(held_out.groups).isdisjoint(train.groups[~np.isin(train.ids, ids)])
+    recorded = json.loads((tuned_run / "training.json").read_text())
+    assert recorded["held_out_images"] == held_out.counts()
+    for name, count in train.counts().items():
+        assert recorded["real_images"][name] == count - held_out.counts()[name]
     classifier = restored(make_config("--run=tuned", f"--checkpoint_dir={tuned_run.parent}"))
     probabilities = Predictor(classifier)(held_out.images)
     np.testing.assert_allclose([float(row["probability"]) for row in rows], probabilities, atol=1e-4)

@@ -108,6 +108,13 @@ def test_two_patients_make_two_folds():
     assert by == "patient" and len(folds) == 2
 
 
+def test_few_images_of_many_patients_make_fewer_folds():
+    training = make_training(num_images=8)
+    labels, patients = np.repeat(np.int32([0, 1]), 4), np.array([f"p{number}" for number in range(8)])
+    folds, by = make_folds(TrainingFeatures(training.features, labels, patients, training.is_real), seed=0)
+    assert by == "patient" and len(folds) == 4
+
+
 def test_one_patient_is_split_by_image_with_a_warning(caplog):
     folds, by = make_folds(make_training(num_patients=1), seed=0)
     assert by == "image" and len(folds) == 5 and "too few training patients" in caplog.text

@@ -67,6 +67,16 @@ def test_the_true_class_goes_by_its_name_where_the_other_class_is_the_positive_o
     assert set(maps.draw("p")) == {"truth", "probability"}  # no images were added
 
 
+def test_unknown_classes_are_not_counted_as_negative(tmp_path: Path):
+    maps = SlideMaps(("benign", "malignant"))
+    maps.add([name("p", column, 0, 1) for column in range(3)], np.array([0.9, 0.1, 0.7]))
+    assert maps.summary("p") == {"num_patches": 3, "num_positive": None, "num_called_positive": 2, "accuracy": None}
+    assert set(maps.draw("p")) == {"probability"}
+    write_slide_maps(tmp_path, maps, ("benign", "malignant"), "a note")
+    page = (tmp_path / PAGE).read_text()
+    assert "3 patches; 2 called malignant." in page and "of them" not in page
+
+
 def test_slides_with_both_classes_come_first_and_unplaced_patches_are_counted():
     maps = SlideMaps(CLASSES)
     for patient, labels in (("10", [0] * 9), ("9", [0, 1, 1]), ("11", [0, 0, 1, 1])):

@@ -70,3 +70,15 @@ def test_with_patients_whole_patients_are_resampled(answers):
     alone = class_accuracies(labels, predictions, groups=np.full(90, "p"))["accuracy"]
     assert alone.value == found["accuracy"].value
     assert math.isnan(alone.low)
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_a_label_that_is_always_right_or_wrong_is_no_certainty_with_patients(right):
+    labels = np.repeat(np.int32([0, 1]), 60)
+    groups = np.array([f"p{number % 12}" for number in range(120)])
+    predictions = np.where(labels == 0, 0, right)
+    found = class_accuracies(labels, predictions, groups=groups)
+    assert (found["label_0"].value, found["label_1"].value) == (1, right)
+    assert found["label_0"].low < 0.98 and found["label_0"].high == 1
+    assert found["label_1"].high - found["label_1"].low > 0.02
+    assert found["accuracy"].low < found["accuracy"].high <= 1

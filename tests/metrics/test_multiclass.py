@@ -71,6 +71,7 @@ def test_resamples_without_a_class_are_left_out_of_its_metrics_and_of_the_means(
     found = evaluate_classes(labels, probabilities, groups=of_one_class, num_resamples=200)
     assert found["macro_f1"].num_undefined > found["f1_0"].num_undefined > 0
     assert found["f1_0"].low > 0
+    assert found["precision_0"].num_undefined == found["recall_0"].num_undefined > 0
 
 
 def test_the_confusion_matrix_has_a_row_for_each_label():
