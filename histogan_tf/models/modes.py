@@ -165,6 +165,14 @@ class ModeOfFeatures(layers.Layer):
         counts[counts.sum(axis=1) == 0] = 1.0  # a label without images
         return counts / counts.sum(axis=1, keepdims=True)
 
+    def leave_out(self, is_empty: np.ndarray) -> None:
+        """Removes modes, so that no image is taken for one of them.
+
+        Args:
+            is_empty: bool (labels, num_modes), the modes that are removed.
+        """
+        self.centres.assign(np.where(is_empty[..., None], np.float32(_NOWHERE), ops.convert_to_numpy(self.centres)))
+
     def call(self, pooled, label):
         """Returns the number of each image's condition, int32 (batch,): its label times `num_modes`, plus the mode.
 

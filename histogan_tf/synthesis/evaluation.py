@@ -47,7 +47,8 @@ _EVALUATION_FLAGS = ("features", *_BACKBONE_FLAGS, "seed", "output_dir")
 def evaluate_generator(config: Config) -> None:
     """Measures images of a generator's run against the images that it was trained on.
 
-    It makes as many images as those, 10,000 at most, or --num_images.
+    It makes as many images as those, 10,000 at most, or --num_images; without --label, those of a conditional generator
+    have the labels in the proportions of the real ones.
 
     A run that comes with the program is measured against the dataset that the command names, because its training
     images are not at hand.
@@ -66,13 +67,13 @@ def evaluate_generator(config: Config) -> None:
     extractors = feature_extractors(config, real.image_shape)  # before images are made, which takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
-    images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, label)
+    labels = sampler.numbered_labels(0, num_images, _labels_in_proportion(real, num_images) if label is None else label)
+    images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, labels)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
     directory, cache_folder = _output_directory(config, source.output_directory), source.output_directory / "features"
     warnings = _warnings(source, extractors)
     _measure(real, images, ids, extractors, config.seed, directory, cache_folder, warnings)
     if label is not None or source.config.conditional:
-        labels = sampler.numbered_labels(0, num_images, label)
         evaluate_class_truth(
             _data_config(config, source),
             images,
@@ -248,6 +249,16 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
     if directory:
         write_class_truth_json(directory, truth)
     return {**metrics, "class_truth": truth}
+
+
+def _labels_in_proportion(real: ImageSet, num_images: int) -> np.ndarray | None:
+    """Returns as many labels as images, int32 (num_images,), in the proportions of the real ones; None without labels.
+
+    A generator that makes each label equally often would be told apart from real images by its labels alone.
+    """
+    if real.labels is None:
+        return None
+    return real.labels[np.arange(num_images) * len(real) // num_images]
 
 
 def _sampled(real: ImageSet, config: Config) -> ImageSet:

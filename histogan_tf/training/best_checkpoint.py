@@ -40,7 +40,8 @@ class Measures(NamedTuple):
 class MeasuredTrainer:
     """A generator's trainer that adds KID and recall of its samples to the losses of every --eval_freq-th step.
 
-    It makes as many samples as there are real images, every time from the same latents, which nothing else uses. The
+    It makes as many samples as there are real images, every time from the same latents, which nothing else uses; a
+    generator that is conditional on labels makes as many of each label as there are real ones. The
     features are those of the fixed untrained network. The trainer has no state of its own: when a run goes on, it reads
     the measures so far from the run's metrics.jsonl, so --eval_freq can change at any time.
 
@@ -51,10 +52,13 @@ class MeasuredTrainer:
         trainer: the trainer to measure.
         config: the Config of the run.
         real_images: uint8 (num_images, height, width, channels), 2 to MAX_MEASURED_IMAGES real images.
+        labels: their labels, int (num_images,); None if they have none.
     """
 
-    def __init__(self, trainer: GeneratorTrainer, config: Config, real_images: np.ndarray) -> None:
-        self._trainer, self._config = trainer, config
+    def __init__(
+        self, trainer: GeneratorTrainer, config: Config, real_images: np.ndarray, labels: np.ndarray | None = None
+    ) -> None:
+        self._trainer, self._config, self._labels = trainer, config, labels
         self._extractor = random_extractor()
         self._real_features = self._extractor(real_images)
         features = f"{self._extractor.name}-n{len(real_images)}"
@@ -119,7 +123,9 @@ class MeasuredTrainer:
 
     def _measure(self) -> Measures:
         num_images = len(self._real_features)
-        images = self._trainer.sampler.numbered(0, num_images, self._config.seed, Purpose.EVALUATED_LATENTS)
+        images = self._trainer.sampler.numbered(
+            0, num_images, self._config.seed, Purpose.EVALUATED_LATENTS, self._labels
+        )
         features = self._extractor(images)
         recall = np.nan
         if num_images > NUM_NEIGHBOURS:

@@ -231,7 +231,9 @@ def _generator_job(
     trainer = make_trainer(config, image_set)
     measured = trainer
     if config.eval_freq:
-        measured = MeasuredTrainer(trainer, config, _spread(image_set.images, MAX_MEASURED_IMAGES))
+        measured_with = _spread_indices(len(image_set), MAX_MEASURED_IMAGES)
+        labels = None if image_set.labels is None else image_set.labels[measured_with]
+        measured = MeasuredTrainer(trainer, config, np.asarray(image_set.images[measured_with]), labels)
     return TrainingJob(
         trainer=measured,
         dataset=dataset_record(image_set),

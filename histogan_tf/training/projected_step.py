@@ -117,9 +117,14 @@ class ProjectedTrainer(GeneratorTrainer):
         return super().state() | {"projector": tf.train.Checkpoint(network=self.projector)} | modes
 
     def after_start(self) -> None:
-        """Gives the modes of the run that this one started from the shares that they have in these images."""
+        """Gives the modes of the run that this one started from the shares that they have in these images.
+
+        Modes without a share are removed: an augmented image that was taken for one of them would be paired with a
+        generated image of another mode, since z has no place for it.
+        """
         if self.mode_of_features:
             proportions = self._proportions()
+            self.mode_of_features.leave_out(proportions == 0)
             for generator in {id(network): network for network in (self.generator, self.sampled_generator)}.values():
                 generator.get_layer("mode").set_proportions(proportions)
 

@@ -46,7 +46,7 @@ class Sampler:
         return np.concatenate(batches)
 
     def numbered(
-        self, first: int, num_images: int, seed: int, purpose: Purpose, label: int | None = None
+        self, first: int, num_images: int, seed: int, purpose: Purpose, label: int | np.ndarray | None = None
     ) -> np.ndarray:
         """Returns a part of the endless list of images that `seed` defines; it does not depend on the batch size.
 
@@ -55,7 +55,8 @@ class Sampler:
             num_images: number of images.
             seed: the seed of the list.
             purpose: what the images are for; each purpose has a list of its own.
-            label: the label of all images; None lets the labels take turns. Only a conditional generator uses it.
+            label: the label of all images, or that of each, int (num_images,); None lets the labels take turns. Only a
+                conditional generator uses it.
 
         Returns:
             uint8 (num_images, height, width, channels).
@@ -69,10 +70,10 @@ class Sampler:
         latents = tf.concat(chunks, axis=0)[offset : offset + num_images]
         return self.images(latents, self.numbered_labels(first, num_images, label))
 
-    def numbered_labels(self, first: int, num_images: int, label: int | None = None) -> np.ndarray:
+    def numbered_labels(self, first: int, num_images: int, label: int | np.ndarray | None = None) -> np.ndarray:
         """Returns the labels, int32 (num_images,), of the images that `numbered` returns."""
         if label is not None:
-            return np.full(num_images, label, np.int32)
+            return np.broadcast_to(np.asarray(label, np.int32), (num_images,))
         return np.arange(first, first + num_images, dtype=np.int32) % max(1, self._num_classes)
 
     @tf.function(reduce_retracing=True)

@@ -122,6 +122,13 @@ def _check_kind(config: Config, source: Config, dataset: Mapping[str, Any], sour
             f"--init_from={config.init_from} is {source_family.title} ({source.model}), and --model={config.model} is "
             f"{family.title}: start from a run of the same kind"
         )
+    if family.section == "projected":
+        known, wanted = (_network_of_features(of_run) for of_run in (source, config))
+        if known != wanted:
+            raise UserError(
+                f"--init_from={config.init_from}: its discriminators know the features of {known}, and this training "
+                f"has {wanted}: give the same --backbone and --weights, or start without --init_from"
+            )
     labels, source_labels = dataset["class_names"], source_dataset["class_names"]
     if config.conditional and source.conditional and len(labels) != len(source_labels):
         raise UserError(
@@ -129,6 +136,11 @@ def _check_kind(config: Config, source: Config, dataset: Mapping[str, Any], sour
             f"({', '.join(source_labels)}), and these images have {len(labels)} ({', '.join(labels)}): start from a "
             "run with as many labels, or sort the images into as many"
         )
+
+
+def _network_of_features(config: Config) -> str:
+    """Returns the network that the discriminators of a projected GAN see, in words."""
+    return f"{config.backbone}, {'untrained' if config.weights == 'random' else 'pretrained'}"
 
 
 def _restored(directory: Path, source: Config, dataset: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

@@ -116,3 +116,15 @@ def test_the_same_seed_finds_the_same_modes():
         modes.find(pooled, None, seed)
         found.append([weight.tobytes() for weight in modes.get_weights()])
     assert found[0] == found[1]
+
+
+def test_no_image_is_taken_for_a_mode_that_was_left_out():
+    modes = ModeOfFeatures(10, 1, 3)
+    pooled, numbers = groups(3, 60)
+    modes.find(pooled, None, seed=1)
+    empty = int(modes(pooled[numbers == 0], None).numpy()[0])
+    modes.leave_out(np.arange(3)[None] == empty)
+    found = modes(pooled, None).numpy()
+    assert set(found) == {0, 1, 2} - {empty}
+    shares = modes.proportions(pooled, None)
+    assert shares[0, empty] == 0 and shares.sum() == 1

@@ -171,6 +171,22 @@ def test_a_run_starts_from_another_and_keeps_its_modes(tmp_path):
     assert record["initialized_from"]["run"] == "source"
     log = (source / "log.txt").read_text()
     assert "start: the weights of source" in log and "start anew" not in log
+    with pytest.raises(UserError, match="features of resnet18, untrained, and this training has resnet34, untrained"):
+        run(tmp_path, "--run=q", "--max_steps=1", "--init_from=source", "--backbone=resnet34")
+
+
+def test_generated_images_have_the_modes_of_few_images_after_a_start_from_another_run(tiny_config):
+    config = tiny_config(*PROJECTED, "--num_modes=6")
+    images, labels = random_images()
+    source, few = ProjectedTrainer(config, images, labels, 0), ProjectedTrainer(config, images[:3], labels[:3], 0)
+    for name in ("mean", "axes", "centres"):
+        getattr(few.mode_of_features, name).assign(getattr(source.mode_of_features, name))
+    few.after_start()
+    conditions = few.mode_of_features(pool(few.projector(to_float(images))), None)  # of other images than the three
+    assert len(set(conditions.numpy())) <= 3
+    mode = few.generator.get_layer("mode")
+    latents = draw_latents(len(images), config.z_dim, config.z_dist, (1, 2))
+    np.testing.assert_array_equal(mode(mode.moved_to(conditions, latents))[0], conditions)
 
 
 def test_flags_of_other_models_are_refused():

@@ -32,6 +32,7 @@ def test_labels_take_turns_unless_one_is_chosen(make_sampler):
     sampler = make_sampler("--conditional", num_classes=3)
     assert sampler.numbered_labels(4, 5).tolist() == [1, 2, 0, 1, 2]
     assert sampler.numbered_labels(4, 3, label=2).tolist() == [2, 2, 2]
+    assert sampler.numbered_labels(4, 3, label=np.array([2, 0, 1])).tolist() == [2, 0, 1]
     turns = sampler.numbered(0, 3, 7, Purpose.GENERATED_LATENTS)
     chosen = sampler.numbered(0, 3, 7, Purpose.GENERATED_LATENTS, label=1)
     np.testing.assert_array_equal(turns[1], chosen[1])
