@@ -99,6 +99,9 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "--output_dir=synthetic_transfer",
     ),
     "takes minutes; the tests of the study run it smaller": ("python main.py --mode=paper --quick",),
+    "learns from patches that a study of hours has made": (
+        "python main.py --model=resnet18 --dataset=idc --data_path=data/idc --split_by=patient",
+    ),
     "prints the help, which the tests of the command line read": ("python main.py --help",),
     "needs several GPUs, or a process whose TensorFlow has not begun; the tests of replicas start one": (
         "python main.py --model=dcgan1 --dataset=idc --data_path=data/idc --distribution=mirrored --sync_batch_norm",
