@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import Counter
+import os
+import posixpath
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from histogan_tf.data.decoding import Prepare
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.lazy_images import FileSource, LazyImages
 from histogan_tf.data.sources.file_search import find_images_below, readable_name
-from histogan_tf.data.sources.layouts import Place, patients_of, recognize_split
+from histogan_tf.data.sources.layouts import Place, part_named, patients_of, recognize_split
 from histogan_tf.errors import listing
 
 logger = logging.getLogger("histogan_tf")
@@ -31,7 +33,8 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
     """Returns the images below a folder, lazy, ordered by class and then by path.
 
     Each sub-folder of `root` that holds images, at any depth, is a class. The set is unlabelled if some images are in
-    `root` itself, or if there is only one such sub-folder. If the sub-folders are the parts of a split (see
+    `root` itself, or if there is only one such sub-folder; a warning tells where folders further down look like the
+    classes. If the sub-folders are the parts of a split (see
     `recognize_split`), the folders in them are the classes, or the domains A and B, and the set comes split. Patients
     are known where every file name says them as those of the IDC sets do. Classes are named by their folders; those of
     a folder of synthetic images, by its classes.json.
@@ -95,6 +98,7 @@ def _arrange(root: str, names: list[str], places: Mapping[str, Place] | None) ->
         classes = {path: path.partition("/")[0] if "/" in path else "" for path in names}
         if len(set(classes.values())) > 1 and "" in classes.values():
             logger.warning("images are in %r itself and in its sub-folders: taken as one set without labels", root)
+        _warn_of_folders_further_down(root, names)
         return _Arranged(classes, None, {})
     in_parts = [path for path in names if "/" in path]
     num_beside = len(names) - len(in_parts)
@@ -118,6 +122,34 @@ def _arrange(root: str, names: list[str], places: Mapping[str, Place] | None) ->
     parts = {path: places[path.partition("/")[0]].part for path in classes}
     # What is left of a split may be its training part only: then the program splits it.
     return _Arranged(classes, parts if len(set(parts.values())) > 1 else None, left_out)
+
+
+def _warn_of_folders_further_down(root: str, names: list[str]) -> None:
+    """Warns where the classes seem to be folders that are not right below `root`, and so are not taken as classes."""
+    folders = {posixpath.dirname(name) for name in names}
+    outer = posixpath.commonpath(folders)
+    if outer and outer not in folders:
+        inner = {folder.removeprefix(f"{outer}/").partition("/")[0] for folder in folders}
+        logger.warning(
+            "all images are in %s/, so they have no labels: to take its sub-folders (%s) as %s, give --data_path=%s",
+            readable_name(outer),
+            listing(map(readable_name, sorted(inner))),
+            "parts" if any(map(part_named, inner)) else "classes",
+            readable_name(os.path.join(root, outer)),
+        )
+        return
+    classes_with = defaultdict(set)
+    for class_name, has_inner, rest in (folder.partition("/") for folder in folders):
+        if has_inner:
+            classes_with[rest.partition("/")[0]].add(class_name)
+    repeated = sorted(name for name, class_names in classes_with.items() if len(class_names) > 1)
+    if len(repeated) > 1 and "" not in folders:  # images right in `root` make a set without classes
+        logger.warning(
+            "the folders %s are taken as the classes, though folders called %s repeat in them: if they are patients, "
+            "give a table of the file, label and patient of each image by --labels_csv",
+            listing(map(readable_name, sort_class_names(set.union(*(classes_with[name] for name in repeated))))),
+            listing(map(readable_name, repeated)),
+        )
 
 
 def _class_in_part(path: str, places: Mapping[str, Place]) -> str:

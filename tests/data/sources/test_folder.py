@@ -72,6 +72,41 @@ class TestLoadFolder:
         assert image_set.labels is None and image_set.ids.tolist() == ["a.png", "b/c.png", "d/e.png"]
         assert "taken as one set without labels" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("files", "words"),
+        [
+            (
+                ("patches/cancer/1.png", "patches/healthy/deep/2.png"),
+                "all images are in patches/, so they have no labels: to take its sub-folders (cancer, healthy) as "
+                "classes, give --data_path={root}/patches",
+            ),
+            (
+                ("zip/patches/b/1.png", "zip/patches/a/2.png"),
+                "to take its sub-folders (a, b) as classes, give --data_path={root}/zip/patches",
+            ),
+            (("set/train/1.png", "set/val/2.png"), "(train, val) as parts, give --data_path={root}/set"),
+            (("only/1.png", "only/2.png"), None),
+            (("only/deep/1.png", "only/2.png"), None),
+            (("only/deep/1.png", "only/deep/2.png"), None),
+            (
+                ("P1/benign/1.png", "P1/malignant/2.png", "P10/benign/x/3.png", "P10/malignant/4.png", "P2/5.png"),
+                "the folders P1, P10 are taken as the classes, though folders called benign, malignant repeat in them: "
+                "if they are patients, give a table of the file, label and patient of each image by --labels_csv",
+            ),
+            (("P1/a/1.png", "P1/b/2.png", "P2/a/3.png", "P2/b/4.png", "5.png"), "taken as one set without labels"),
+            (("a/x/1.png", "b/x/2.png"), None),
+            (("a/x/1.png", "a/y/2.png", "b/z/3.png"), None),
+        ],
+    )
+    def test_folders_further_down_that_look_like_classes_are_told(self, root, write, caplog, files, words):
+        for name in files:
+            write(name)
+        image_set = load_folder(root, name="set", prepare=lambda image: image)
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(told) == (words is not None) and (words is None or words.format(root=root) in told[0])
+        folders = {name.rpartition("/")[0].partition("/")[0] for name in files}
+        assert set(image_set.class_names) == (folders if "" not in folders and len(folders) > 1 else set())
+
     def test_skipped_files_leave_labels_in_step(self, root, write):
         for value, name in enumerate(["a/1.png", "a/2.png", "b/3.png", "b/4.png"]):
             write(name, value)
