@@ -19,12 +19,12 @@ from histogan_tf.classifier.slide_maps import SlideMaps, map_files, write_slide_
 from histogan_tf.config import Config
 from histogan_tf.config.families import CLASSIFIER, family_of, models_of_kind
 from histogan_tf.data.decoding import Prepare, UnusableImageError, decode_image, sizing
+from histogan_tf.data.file_remarks import FileRemarks
 from histogan_tf.data.image_set import ImageSet
 from histogan_tf.data.loading import load_dataset
 from histogan_tf.data.positive_class import positive_note
 from histogan_tf.data.sources import reader_of
 from histogan_tf.data.sources.file_search import list_images, readable_name
-from histogan_tf.data.unused_bits import BrightestPixel
 from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.memory import limit_decoding
 from histogan_tf.machine.progress import Progress
@@ -250,13 +250,13 @@ def _read_in_turn(
     root: str, names: Sequence[str], trained: TrainedNetwork, strict: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yields (names, uint8 images) of some files at a time, without those that cannot be used."""
-    prepare, brightest = _preparation(trained), BrightestPixel(root)
+    prepare, remarks = _preparation(trained), FileRemarks(root)
     with Progress(len(names), 0, "image") as progress:
         for start in range(0, len(names), _FILES_AT_ONCE):
             ids, images = [], []
             for name in names[start : start + _FILES_AT_ONCE]:
                 try:
-                    images.append(prepare(decode_image(os.path.join(root, name), brightest.note)))
+                    images.append(prepare(decode_image(os.path.join(root, name), remarks)))
                     ids.append(readable_name(name))
                 except UnusableImageError as error:
                     if strict:
@@ -268,7 +268,8 @@ def _read_in_turn(
             if ids:
                 yield ids, np.stack(images)
             progress.update(start + len(names[start : start + _FILES_AT_ONCE]))
-    brightest.warn_if_dark()
+    remarks.warn_if_dark()
+    remarks.warn_of_frames()
 
 
 def _preparation(trained: TrainedNetwork) -> Prepare:

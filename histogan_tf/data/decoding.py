@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from histogan_tf.config import Config
 from histogan_tf.data.damage import find_damage, find_png_chunk_damage
+from histogan_tf.data.file_remarks import FileRemarks
 from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.memory import DECODING
 from histogan_tf.machine.parallel import map_in_order
@@ -49,17 +50,17 @@ class UnwantedImageError(UnusableImageError):
     """Raised for an image that a flag leaves out; `gather` skips it without a warning, also if it is strict."""
 
 
-def decode_image(
-    file: str | os.PathLike[str] | BinaryIO, tell_brightest: Callable[[int], None] | None = None
-) -> np.ndarray:
-    """Returns the first frame of a PNG, JPEG, TIFF, BMP or WebP file, turned upright by its EXIF orientation.
+def decode_image(file: str | os.PathLike[str] | BinaryIO, remarks: FileRemarks | None = None) -> np.ndarray:
+    """Returns the first page or frame of a PNG, JPEG, TIFF, BMP or WebP file, turned upright by its EXIF orientation.
 
     Transparent pixels become white, the colour of an empty slide. 16-bit grey is scaled to 8 bits, and inverted if the
-    file says that its smallest value is white. Palette, CMYK and 16-bit colour images become 8-bit RGB.
+    file says that its smallest value is white. Palette, CMYK and 16-bit colour images become 8-bit RGB: of 16 bits, the
+    upper 8 are taken.
 
     Args:
         file: the path, or a file opened for reading bytes.
-        tell_brightest: called with the largest value in a 16-bit grey file, before it is scaled or inverted.
+        remarks: takes the largest value in a 16-bit grey or RGB file, before it is scaled or inverted, and the path of
+            a TIFF, PNG or WebP with several pages or frames. Only for a file that is given as a path.
 
     Returns:
         uint8 (height, width, channels): one channel if the file is grey, else three (RGB).
@@ -76,7 +77,7 @@ def decode_image(
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
             with _memory_for(*image.size):
-                return _decode_opened(image, content, tell_brightest)
+                return _decode_opened(image, content, file, remarks)
     except UnidentifiedImageError as error:
         is_known = content.startswith(_SIGNATURES)
         reason = "it is damaged: its header cannot be read" if is_known else "not a PNG, JPEG, TIFF, BMP or WebP image"
@@ -88,13 +89,20 @@ def decode_image(
         raise UnusableImageError(reason) from error
 
 
-def _decode_opened(image: Image.Image, content: bytes, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+def _decode_opened(
+    image: Image.Image, content: bytes, file: str | os.PathLike[str] | BinaryIO, remarks: FileRemarks | None
+) -> np.ndarray:
     if damage := find_damage(content, image):
         raise ValueError(damage)
+    if remarks:
+        remarks.look_at(image, content, file)
     is_inverted = image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):
-        return _scale_to_8_bits(np.asarray(image), is_inverted, tell_brightest)
+        pixels = np.asarray(image)
+        if remarks:
+            remarks.note_brightest(int(pixels.max()))
+        return _scale_to_8_bits(pixels, is_inverted)
     return _to_array(image)
 
 
@@ -141,10 +149,8 @@ def _decode_plain_png(content: bytes) -> np.ndarray | None:
         return pixels[..., np.newaxis] if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def _scale_to_8_bits(pixels: np.ndarray, is_inverted: bool, tell_brightest: Callable[[int], None] | None) -> np.ndarray:
+def _scale_to_8_bits(pixels: np.ndarray, is_inverted: bool) -> np.ndarray:
     """Returns 16-bit grey pixels, (height, width), as uint8 (height, width, 1), rounded to the nearest."""
-    if tell_brightest:
-        tell_brightest(int(pixels.max()))
     pixels = pixels.astype(np.uint32)
     if is_inverted:
         pixels = _MOST_IN_16_BITS - pixels

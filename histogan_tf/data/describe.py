@@ -50,6 +50,7 @@ def describe_dataset(config: Config) -> None:
     survey = survey_images(image_set)
     if image_set.is_lazy:
         image_set.images.source.warn_if_dark()
+        image_set.images.source.warn_of_frames()
     if len(survey.errors) == len(image_set):
         raise UserError(f"none of {counted(len(image_set), 'image')} can be read: {next(iter(survey.errors.values()))}")
     description = summarize_survey(image_set, survey, config)

@@ -20,7 +20,7 @@ from histogan_tf.data.decoding import (
     gather,
     report_unusable,
 )
-from histogan_tf.data.unused_bits import BrightestPixel
+from histogan_tf.data.file_remarks import FileRemarks
 from histogan_tf.errors import UserError, counted
 from histogan_tf.machine.cores import num_usable_cores
 from histogan_tf.machine.parallel import map_in_order
@@ -69,6 +69,9 @@ class ImageSource(abc.ABC):
     def warn_if_dark(self) -> None:  # noqa: B027  (most sources cannot be)
         """Warns, once, if none of the images decoded until now uses the upper bits of its pixels."""
 
+    def warn_of_frames(self) -> None:  # noqa: B027  (most sources hold one image at a place)
+        """Warns, once, of the files decoded until now of which only the first page or frame is read."""
+
 
 class FileSource(ImageSource):
     """A source of image files below a folder.
@@ -82,15 +85,19 @@ class FileSource(ImageSource):
     def __init__(self, root: str, names: Sequence[str], prepare: Prepare) -> None:
         super().__init__(names, prepare)
         self._root = root
-        self._brightest = BrightestPixel(root)
+        self._remarks = FileRemarks(root)
 
     def decode(self, index: int) -> np.ndarray:
         """Returns an image as its file holds it; see `ImageSource.decode`."""
-        return decode_image(os.path.join(self._root, self.names[index]), self._brightest.note)
+        return decode_image(os.path.join(self._root, self.names[index]), self._remarks)
 
     def warn_if_dark(self) -> None:
         """Warns of 16-bit images that use no more than 14 of their bits; see `ImageSource.warn_if_dark`."""
-        self._brightest.warn_if_dark()
+        self._remarks.warn_if_dark()
+
+    def warn_of_frames(self) -> None:
+        """Warns of files with several pages or frames; see `ImageSource.warn_of_frames`."""
+        self._remarks.warn_of_frames()
 
     def num_bytes(self, indices: np.ndarray) -> np.ndarray:
         """Returns the size of each file in bytes, int64 (num_indices,); -1 for a file that is gone."""
@@ -230,6 +237,7 @@ class LazyImages:
         """
         result = gather(lambda index: self.source.read(int(self._indices[index])), _Names(self), strict=strict)
         self.source.report(self._indices)
+        self.source.warn_of_frames()
         return result
 
     def check(self) -> None:
@@ -251,6 +259,7 @@ class LazyImages:
                 if error:
                     report_unusable(_Names(self)[index], error, strict=True)
         self.source.report(self._indices)
+        self.source.warn_of_frames()
 
     def fingerprint(self) -> bytes:
         """Returns a SHA-256 of the shape, of every image's name and size in bytes, and of the pixels of 256 images.

@@ -178,6 +178,7 @@ def _read_if_it_fits(image_set: ImageSet, config: Config, loaded: ImageSet | Non
     if config.strict:
         logger.info("--strict: reading each image once to check it")
         image_set.images.check()
+    image_set.images.source.warn_of_frames()  # of the files that were read to find the size
     return image_set
 
 

@@ -218,3 +218,18 @@ def test_16_bit_sets_whose_upper_bits_are_unused_are_told_once(tmp_path, caplog,
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == (words is not None)
     assert words is None or (words in warnings[0] and "multiply their pixels by" in warnings[0])
+
+
+def test_files_with_several_pages_are_counted_over_the_whole_set_and_told_once(tmp_path, caplog):
+    pages = [Image.new("L", (5, 4), level) for level in (3, 9)]
+    names = [f"{number:03}.tif" for number in range(150)]
+    for number, name in enumerate(names):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:] if number % 3 == 0 else [])
+    images = LazyImages(FileSource(str(tmp_path), names, lambda image: image))
+    assert images.shape == (150, 4, 5, 1) and not caplog.records  # 64 of them were read
+    for _ in range(2):
+        assert set(images.in_memory(strict=False)[0].flat) == {3}
+        images.check()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"found 50 files in {str(tmp_path)!r} with several pages or frames, of which only the first is read"
+    ]
