@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterable, Sequence
 
+from histogan_tf.config.text_encoding import decode_text
 from histogan_tf.errors import UserError
 
 _MOST_BYTES = 1_000_000
 _MOST_NESTED = 20
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 def expand_flagfiles(arguments: Sequence[str], outer: tuple[str, ...] = ()) -> list[str]:
@@ -67,12 +60,10 @@ def _lines(path: str) -> list[str]:
         raise UserError(f"cannot read the flagfile {path!r}: {reason}") from error
     if len(content) > _MOST_BYTES:
         raise UserError(f"the flagfile {path!r} is larger than 1 MB: give a text file with a flag in each line")
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"the flagfile {path!r} is not in UTF-8 (line {line}): save it as UTF-8") from error
+        text = decode_text(content)
+    except ValueError as error:
+        raise UserError(f"the flagfile {path!r} {error}: save it as UTF-8") from error
     if "\0" in text:
         raise UserError(f"the flagfile {path!r} is no text, or is in UTF-16 without its mark: save it as UTF-8")
     lines = (line.strip() for line in text.splitlines())

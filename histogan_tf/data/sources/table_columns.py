@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import logging
 import os
+import re
 from collections.abc import Sequence
 
+from histogan_tf.config.text_encoding import decode_text
 from histogan_tf.data.sources.layouts import part_named
 from histogan_tf.errors import UserError, listing
 
 logger = logging.getLogger("histogan_tf")
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how files of Excel begin: .xlsx and .xls
+# The line by which Excel is told a table's separator.
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>\t|[^\w\s"\0])"?\s*', re.IGNORECASE)
 
 _ROLES = ("file", "label", "group", "part")
 # The usual names of columns, the likelier first; compared in small letters, with "_" for other signs.
@@ -53,10 +60,11 @@ class ListedImage:
 
 
 def read_listed_images(path: str, columns: Sequence[str] | None = None) -> list[ListedImage]:
-    """Returns the lines of a table whose first line names its columns.
+    """Returns the lines of a table whose first line names its columns, as Excel and other programs write it.
 
     Args:
-        path: the file; its columns are separated by tabs, semicolons or commas, whichever its first line has most of.
+        path: the file, in UTF-8 or with the mark of UTF-16 or UTF-32. Its columns are separated by tabs, semicolons or
+            commas, whichever the line of their names has most of, or as a line before it, such as sep=; says.
         columns: the names of the columns of file, label, patient and part, in this order; an empty name, or one that is
             left out at the end, stands for none. None to look for the usual names.
 
@@ -64,13 +72,15 @@ def read_listed_images(path: str, columns: Sequence[str] | None = None) -> list[
         UserError: if the file cannot be read, has no such columns or no lines, or a part is none that is known.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            delimiter = max("\t;,", key=header.count)
-            names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
-            rows = csv.reader(file, delimiter=delimiter, strict=True)
-            lines = [(rows.line_num + 1, row) for row in rows if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        file = io.StringIO(_read_text(path), newline="")
+        header, line_of_header = file.readline(), 1
+        delimiter = max("\t;,", key=header.count)
+        if told := _SEPARATOR_LINE.fullmatch(header):
+            header, line_of_header, delimiter = file.readline(), 2, told["separator"]
+        names = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        lines = [(rows.line_num + line_of_header, row) for row in rows if any(cell.strip() for cell in row)]
+    except (OSError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV or TSV: {getattr(error, 'strerror', None) or error}") from error
     if any("\0" in cell for _, row in lines for cell in row):
         raise UserError(f"{path} cannot be read as CSV or TSV: it holds zero bytes, as a file of which a part was lost")
@@ -80,11 +90,22 @@ def read_listed_images(path: str, columns: Sequence[str] | None = None) -> list[
     listed = []
     for line, row in lines:
         if len(row) <= needed:
-            raise UserError(f"line {line} of {path} has {len(row)} columns, and its first line names {len(names)}")
+            raise UserError(f"line {line} of {path} has {len(row)} columns, and its header names {len(names)}")
         listed.append(ListedImage(line, **{role: row[place].strip() for role, place in places.items()}))
     if not listed:
         raise UserError(f"{path} names no image: it needs a line for each, below the names of its columns")
     return _with_known_parts(path, listed, names, places, is_given=columns is not None)
+
+
+def _read_text(path: str) -> str:
+    with open(path, "rb") as file:
+        content = file.read()
+    if content.startswith(_WORKBOOKS):
+        raise UserError(f'{path} is an Excel workbook: save it as "CSV UTF-8"')
+    try:
+        return decode_text(content)
+    except ValueError as error:
+        raise UserError(f'{path} {error}: in Excel, save it as "CSV UTF-8"') from error
 
 
 def _find_columns(path: str, names: Sequence[str], columns: Sequence[str] | None) -> dict[str, int]:
