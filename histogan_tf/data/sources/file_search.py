@@ -14,6 +14,8 @@ from histogan_tf.errors import UserError, counted, listing
 
 logger = logging.getLogger("histogan_tf")
 
+_SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif")  # whole slides, as scanners write them
+
 # Folders that storage systems, desktops and archivers make by themselves, with thumbnails, copies and deleted files.
 _SYSTEM_FOLDERS = frozenset(
     {
@@ -80,7 +82,11 @@ def find_images_below(root: str, pattern: str = "*") -> FoundFiles:
     if not search.names:
         matching = "" if pattern == "*" else f" that matches {pattern!r}"
         others = f"; left out: {_with_counts(search.left_out)}" if search.left_out else ""
-        raise UserError(f"no image{matching} in {root!r} or its sub-folders; looked for {', '.join(SUFFIXES)}{others}")
+        has_slides = not search.left_out.keys().isdisjoint(f"files {suffix}" for suffix in _SLIDES)
+        remedy = "; whole slides are not read: cut them into patches, with QuPath for example" if has_slides else ""
+        raise UserError(
+            f"no image{matching} in {root!r} or its sub-folders; looked for {', '.join(SUFFIXES)}{others}{remedy}"
+        )
     return FoundFiles(sorted(search.names), dict(search.left_out))
 
 

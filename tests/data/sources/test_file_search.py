@@ -56,6 +56,16 @@ class TestListImages:
             write(name)
         assert list_images(root) == ["zwei Wörter/á é.png", "乳腺/图.png"]
 
+    @pytest.mark.parametrize("suffix", ["svs", "NDPI", "mrxs", "scn", "vms", "bif"])
+    def test_whole_slides_are_to_be_cut_into_patches(self, root, suffix):
+        for name in (f"1.{suffix}", "notes.txt"):
+            Path(root, name).touch()
+        with pytest.raises(UserError, match=r"\(1\); whole slides are not read: cut them into patches, with QuPath"):
+            find_images_below(root)
+        Path(root, f"1.{suffix}").unlink()
+        with pytest.raises(UserError, match=r"files \.txt \(1\)$"):
+            find_images_below(root)
+
     def test_pattern_matches_the_file_name(self, root, write):
         for name in ("a.png", "b.jpg", "c/d.jpg"):
             write(name)
