@@ -143,7 +143,10 @@ def _warn_of_folders_further_down(root: str, names: list[str]) -> None:
         if has_inner:
             classes_with[rest.partition("/")[0]].add(class_name)
     repeated = sorted(name for name, class_names in classes_with.items() if len(class_names) > 1)
-    if len(repeated) > 1 and "" not in folders:  # images right in `root` make a set without classes
+    outer_folders = set().union(*classes_with.values())
+    # Images right in `root` make a set without classes. Patients are more than classes: few folders that all hold many
+    # of the same names are classes, with a folder for each patient in them.
+    if len(repeated) > 1 and "" not in folders and len(outer_folders) >= len(classes_with):
         logger.warning(
             "the folders %s are taken as the classes, though folders called %s repeat in them: if they are patients, "
             "give a table of the file, label and patient of each image by --labels_csv",

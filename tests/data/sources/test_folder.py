@@ -94,6 +94,7 @@ class TestLoadFolder:
                 "if they are patients, give a table of the file, label and patient of each image by --labels_csv",
             ),
             (("P1/a/1.png", "P1/b/2.png", "P2/a/3.png", "P2/b/4.png", "5.png"), "taken as one set without labels"),
+            (("a/P1/1.png", "a/P2/2.png", "a/P3/3.png", "b/P1/4.png", "b/P2/5.png"), None),
             (("a/x/1.png", "b/x/2.png"), None),
             (("a/x/1.png", "a/y/2.png", "b/z/3.png"), None),
         ],
