@@ -103,7 +103,7 @@ class Checkpoints:
         if not folder.exists():
             self._write(folder)
         others = [other for other in checkpoint_folders(self._directory) if other != folder]
-        for old in others[: len(others) + 1 - self._max_to_keep]:
+        for old in others[: max(0, len(others) + 1 - self._max_to_keep)]:
             files.remove(old)
 
     def _write(self, folder: Path) -> None:

@@ -37,6 +37,15 @@ def test_only_the_newest_are_kept(tmp_path: Path):
     assert names(tmp_path) == ["step-99999999", "step-100000000"]
 
 
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_as_many_are_kept_as_asked_for_from_the_first_one_on(tmp_path: Path, number):
+    checkpoints = Checkpoints(tmp_path, state(1.0), max_to_keep=number)
+    for step in range(1, 8):
+        checkpoints.save(step)
+        oldest = max(1, step - number + 1)
+        assert names(tmp_path) == [f"step-{kept:08d}" for kept in range(oldest, step + 1)]
+
+
 def test_the_one_just_saved_is_kept_even_if_it_is_not_the_newest(tmp_path: Path):
     checkpoints = Checkpoints(tmp_path, state(1.0))
     checkpoints.save(5)
