@@ -66,8 +66,12 @@ def test_a_finished_run_does_nothing(tiny_config, tmp_path: Path, caplog):
         commands.run_command(tiny_config("--model=dcgan1", "--generator_updates=1", "--run=run", "--max_steps=2"))
     assert "is finished: 2 of 2 steps; raise --max_steps to go on" in caplog.text
     assert caplog.text.count("trained 2 steps") == 1
+    plot = tmp_path / "run" / "losses.png"
+    drawn = plot.read_bytes()
+    plot.unlink()  # as if the first one had been killed between its last checkpoint and the plot
     commands.run_command(tiny_config("--model=dcgan1", "--generator_updates=1", "--run=run", "--max_steps=1"))
     assert "is finished: 2 steps made, more than the 1 asked for; raise --max_steps" in caplog.text
+    assert plot.read_bytes() == drawn
 
 
 def run_and_kill(arguments: list[str], seconds_after_first_step: float, metrics: Path) -> int:

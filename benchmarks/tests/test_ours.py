@@ -16,7 +16,7 @@ from benchmarks.contenders.ours import OurCycleGAN, OurDCGAN, OurProjected
 from benchmarks.workloads import WORKLOADS
 from histogan_tf.cli import command_line
 
-TINY = ("--gf_dim=4", "--df_dim=4", "--z_dim=5", "--num_blocks=1", "--batch_size=4")
+TINY = ("--gf_dim=4", "--df_dim=4", "--num_blocks=1", "--batch_size=4")
 
 
 @pytest.mark.parametrize(("ours", "model", "side"), [(OurDCGAN, "dcgan1", 20), (OurCycleGAN, "cyclegan", 34)])

@@ -54,8 +54,9 @@ class Family:
         heeds: the names of flags that this family uses and some other family does not; the other family refuses them.
         description: the sentence of the model card that says what the network is.
         use: the paragraph of the model card that says what the network may be used for.
-        card_sections: the sections of flags that the model card lists.
-        unlisted: the names of flags of those sections that the card leaves out, because this family does not use them.
+        card_sections: the sections of flags that the model card lists; flags that this family refuses are left out.
+        unlisted: the names of other flags of those sections that the card leaves out, because this family does not use
+            them.
     """
 
     title: str
@@ -119,9 +120,14 @@ FAMILIES: dict[str, Family] = {
                 "ema_decay",
                 "eval_freq",
                 "min_recall",
+                "generator_updates",
+                "instance_noise",
+                "label_smoothing",
                 "r1_gamma",
                 "spectral_norm",
                 "sync_batch_norm",
+                "z_dim",
+                "z_dist",
             }
         ),
         description="a DCGAN's generator of synthetic images",
@@ -164,15 +170,19 @@ FAMILIES: dict[str, Family] = {
                 "discriminator_learning_rate",
                 "ema_decay",
                 "eval_freq",
+                "generator_updates",
+                "label_smoothing",
                 "min_recall",
                 "sync_batch_norm",
+                "z_dim",
+                "z_dist",
             }
         ),
         description="a projected GAN's generator of synthetic images, trained against the features of a pretrained "
         "network",
         use=_GENERATOR_USE,
         card_sections=("network", "training", "backbone", "projected"),
-        unlisted=frozenset({"gfc_dim", "dfc_dim", "strides", "kernel_size", "upsampling", "instance_noise"}),
+        unlisted=frozenset({"gfc_dim", "dfc_dim", "strides", "kernel_size", "upsampling"}),
     ),
     "cyclegan": Family(
         title="a CycleGAN",
@@ -189,18 +199,7 @@ FAMILIES: dict[str, Family] = {
         description="a CycleGAN's generator, which translates images from one label to another",
         use=_SYNTHETIC_USE + "A translation is an invention: what it shows was never in the tissue.",
         card_sections=("network", "training", "cyclegan"),
-        unlisted=frozenset(
-            {
-                "z_dim",
-                "z_dist",
-                "gfc_dim",
-                "dfc_dim",
-                "strides",
-                "kernel_size",
-                "conditional",
-                "generator_updates",
-            }
-        ),
+        unlisted=frozenset({"gfc_dim", "dfc_dim", "strides", "kernel_size", "conditional"}),
     ),
     "resnet": Family(
         title="a classifier",
@@ -251,6 +250,6 @@ def models_that_heed(flag_name: str) -> tuple[str, ...]:
     return tuple(model for family in FAMILIES.values() if flag_name in family.heeds for model in family.presets)
 
 
-def partly_heeded() -> tuple[str, ...]:
-    """Returns the sorted names of the flags that some families use and others do not."""
-    return tuple(sorted(frozenset().union(*(family.heeds for family in FAMILIES.values()))))
+def flags_unused_by(family: Family) -> frozenset[str]:
+    """Returns the names of the flags that other families list in `heeds` and this one does not use."""
+    return frozenset().union(*(other.heeds for other in FAMILIES.values())) - family.heeds

@@ -29,7 +29,7 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-_UNUSED_BY_PROJECTED = ("strides", "kernel_size", "upsampling", "instance_noise")
+_UNUSED_BY_PROJECTED = ("strides", "kernel_size", "upsampling")
 
 
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:

@@ -43,8 +43,9 @@ class ProjectedFlags:
     num_modes: int = flag(
         128,
         "Number of groups of similar images, found by clustering the --backbone's features, of which the "
-        "discriminators are told each image's, so that the generator cannot leave out a kind of image. Groups of "
-        "4 images are the smallest: of few images, fewer groups are made. 1 turns it off.",
+        "discriminators are told each image's, so that the generator cannot leave out a kind of image. Of few "
+        "images, fewer groups are made: at most a quarter of the number of images (of each label, if --conditional), "
+        "rounded up. 1 turns it off.",
         section="projected",
         minimum=1,
         maximum=4096,

@@ -20,9 +20,9 @@ from histogan_tf.config.families import (
     TRANSLATOR,
     Family,
     family_of,
+    flags_unused_by,
     models_of_kind,
     models_that_heed,
-    partly_heeded,
 )
 from histogan_tf.config.family_rules import fill_in
 from histogan_tf.config.feature_layers import stage_numbers
@@ -230,9 +230,10 @@ def _resolve_paper(config: Config) -> Config:
 
 def _check_heeded(config: Config, family: Family) -> None:
     """Refuses flags that have no effect on the chosen model, so that nobody believes that they had one."""
+    unused = flags_unused_by(family)
     for field in flag_fields():
         name, value = field.name, getattr(config, field.name)
-        if name in partly_heeded() and name not in family.heeds and value != field.default:
+        if name in unused and value != field.default:
             shown = ",".join(value) if isinstance(value, tuple) else value
             heeding = ", ".join(models_that_heed(name))
             raise UserError(f"--{name}={shown} is for {heeding}, not for {config.model}: leave --{name} out")

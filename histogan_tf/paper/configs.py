@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.config.families import family_of, flags_unused_by
 from histogan_tf.config.paper_flags import OWN_FLAGS, TRAINING_STAGES
 from histogan_tf.config.parsing import is_list, parse_values
 from histogan_tf.errors import UserError, listing
@@ -202,7 +203,10 @@ class StudyConfigs:
         return self._make(**{**of_run, **changes, **own})
 
     def _make(self, **changes: Any) -> Config:
-        return dataclasses.replace(resolve(Config(**{**self._given, **changes})), given=frozenset(changes))
+        """Returns a Config of the study's flags, as far as the model uses them, and of `changes`."""
+        unused = flags_unused_by(family_of(changes.get("model", Config.model)))
+        passed_on = {name: value for name, value in self._given.items() if name not in unused}
+        return dataclasses.replace(resolve(Config(**{**passed_on, **changes})), given=frozenset(changes))
 
 
 def _stage_flags(texts: Sequence[str]) -> dict[str, dict[str, Any]]:

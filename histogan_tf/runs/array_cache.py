@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from histogan_tf.errors import reason_of
 from histogan_tf.runs.files import written_aside
 
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -55,11 +56,19 @@ class ArrayCache:
             file.write(hashlib.sha256(content.getbuffer()).digest())
 
     def read_or_compute(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Returns the array with this name, which is computed and written first if it is missing or damaged."""
+        """Returns the array with this name, which is computed and written first if it is missing or damaged.
+
+        If it cannot be written, as in a folder that is read-only, a warning says so: nothing but time is lost.
+        """
         array = self.read(name)
         if array is None:
             array = compute()
-            self.write(name, array)
+            try:
+                self.write(name, array)
+            except OSError as error:
+                logger.warning(
+                    "%s cannot be written (%s): it is computed again the next time", self._path(name), reason_of(error)
+                )
         return array
 
     def _path(self, name: str) -> Path:

@@ -7,9 +7,9 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
@@ -18,6 +18,9 @@ from histogan_tf.machine.workers import is_chief
 from histogan_tf.runs import files
 
 _UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, OSError, LookupError, RuntimeError)
+_MOST_READS = 10  # of a newest checkpoint; a training that saves after every step replaces it while it is read
+
+_Result = TypeVar("_Result")
 
 
 class Restorable(NamedTuple):
@@ -70,25 +73,16 @@ class Checkpoints:
         Raises:
             UserError: if the newest checkpoint cannot be read or holds other networks. It is not changed.
         """
-        folders = checkpoint_folders(self._directory)
-        if not folders:
-            return 0
-        newest = folders[-1]
-        try:
-            with readable_path(newest) as folder:
-                status = self._checkpoint.read(str(folder / "state"))
-                if partial:
-                    status.assert_existing_objects_matched().expect_partial()
-                else:
-                    status.assert_consumed()
-        except _UNREADABLE as error:
-            reason = _reason(error)
-            remedy = f"the one before it, {folders[-2].name}" if len(folders) > 1 else "the start"
-            raise UserError(
-                f"the checkpoint {newest} cannot be read ({reason}) and was left as it is: put a good copy in its "
-                f"place, or move it away to go on from {remedy}"
-            ) from error
-        return self.step
+
+        def read(prefix: str) -> int:
+            status = self._checkpoint.read(prefix)
+            if partial:
+                status.assert_existing_objects_matched().expect_partial()
+            else:
+                status.assert_consumed()
+            return self.step
+
+        return read_newest(self._directory, read) or 0
 
     def save(self, step: int) -> None:
         """Writes the state after `step` training steps; in a job of several workers, only the chief does.
@@ -103,8 +97,8 @@ class Checkpoints:
         if not folder.exists():
             self._write(folder)
         others = [other for other in checkpoint_folders(self._directory) if other != folder]
-        for old in others[: len(others) + 1 - self._max_to_keep]:
-            files.remove(old)
+        for old in others[: max(0, len(others) + 1 - self._max_to_keep)]:
+            files.discard(old)
 
     def _write(self, folder: Path) -> None:
         try:
@@ -118,6 +112,41 @@ class Checkpoints:
                 f"the checkpoint {folder} cannot be written ({_reason(error)}): make room or mend "
                 f"the folder, and run the same command again to go on from {older[-1].name if older else 'the start'}"
             ) from error
+
+
+def read_newest(directory: Path, read: Callable[[str], _Result]) -> _Result | None:
+    """Reads the newest checkpoint by a function of its path, and returns what the function returned.
+
+    A training that goes on meanwhile replaces its checkpoints. So one that is gone when it is read is not damaged, and
+    the newest of those that are there by then is read instead.
+
+    Args:
+        directory: the folder of all checkpoints.
+        read: reads the checkpoint whose path it is given, as TensorFlow takes it.
+
+    Returns:
+        None if there is no checkpoint.
+
+    Raises:
+        UserError: if the newest checkpoint cannot be read or holds other networks. It is not changed.
+    """
+    num_reads = 0
+    while folders := checkpoint_folders(directory):
+        newest = folders[-1]
+        num_reads += 1
+        try:
+            with readable_path(newest) as folder:
+                return read(str(folder / "state"))
+        except _UNREADABLE as error:
+            if num_reads < _MOST_READS and not newest.exists():
+                continue
+            reason = _reason(error)
+            remedy = f"the one before it, {folders[-2].name}" if len(folders) > 1 else "the start"
+            raise UserError(
+                f"the checkpoint {newest} cannot be read ({reason}) and was left as it is: put a good copy in its "
+                f"place, or move it away to go on from {remedy}"
+            ) from error
+    return None
 
 
 @contextlib.contextmanager

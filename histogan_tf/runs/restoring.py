@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from histogan_tf.config import Config
 from histogan_tf.config.families import family_of
 from histogan_tf.errors import UserError
-from histogan_tf.runs.checkpoints import Checkpoints, best_directory, checkpoint_folders, readable_path
+from histogan_tf.runs.checkpoints import Checkpoints, best_directory, checkpoint_folders, read_newest
 from histogan_tf.runs.run_directory import is_exported_run, read_record
 from histogan_tf.runs.weights_file import WEIGHTS_FILE, network_name, networks_in, read_weights
 
@@ -75,12 +75,14 @@ def _kept_networks(directory: Path, checkpoint: str) -> set[str]:
     """Returns the names of the networks that a run holds, and of whatever else is in its checkpoint."""
     if is_exported_run(directory):
         return networks_in(directory / WEIGHTS_FILE)
-    newest = checkpoint_folders(_folder(directory, checkpoint))[-1]
-    # Weights are stored under the first path that leads to them, which may be that of an optimizer.
-    with readable_path(newest) as folder:
-        graph = tf.train.load_checkpoint(str(folder / "state")).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
-    root = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes[0]
-    return {network_name(child.local_name) for child in root.children}
+
+    def names(prefix: str) -> set[str]:
+        # Weights are stored under the first path that leads to them, which may be that of an optimizer.
+        graph = tf.train.load_checkpoint(prefix).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+        root = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes[0]
+        return {network_name(child.local_name) for child in root.children}
+
+    return read_newest(_folder(directory, checkpoint), names) or set()
 
 
 def steps_made(directory: Path, checkpoint: str = "last") -> int:

@@ -28,7 +28,7 @@ import numpy as np
 
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of
+from histogan_tf.config.families import CLASSIFIER, FAMILIES, family_of, flags_unused_by
 from histogan_tf.config.training_flags import MIXED_PRECISION, PRECISIONS
 from histogan_tf.errors import UserError, listing, reason_of
 from histogan_tf.machine.processor import machine_record, warn_of_other_machine
@@ -260,14 +260,15 @@ def _check_same(
     was = _recorded_config(saved)
     if config.positive_class is None:  # the names of the classes, in their order, are compared below
         was = dataclasses.replace(was, positive_class=None)
-    # A study gives the flags of all its networks to each of them; those of another family change nothing here.
+    # A flag that only other families use changes nothing here; earlier versions took and recorded it all the same.
     family = family_of(was.model)
+    unused = flags_unused_by(family)
     of_others = {"backbone", *(other.section for other in FAMILIES.values())} - {family.section, *family.card_sections}
     differences = [
         f"{field.name} was {getattr(was, field.name)} and is now {getattr(config, field.name)}"
         for field in flag_fields()
         if field.metadata["fixed"] and getattr(was, field.name) != getattr(config, field.name)
-        if field.metadata["section"] not in of_others
+        if field.metadata["section"] not in of_others and field.name not in unused
     ]
     names = [record.get("class_names", []) for record in (saved["dataset"], dataset)]
     if not differences and names[0] != names[1]:

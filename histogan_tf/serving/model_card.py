@@ -9,7 +9,7 @@ from typing import Any
 
 import histogan_tf
 from histogan_tf.config import Config, flag_fields
-from histogan_tf.config.families import CLASSIFIER, family_of
+from histogan_tf.config.families import CLASSIFIER, family_of, flags_unused_by
 from histogan_tf.config.parsing import as_text
 from histogan_tf.errors import counted, escaped, listing
 from histogan_tf.reporting.text_tables import markdown_table
@@ -145,10 +145,11 @@ def _training_facts(trained: TrainedNetwork) -> dict[str, str]:
         facts["steps made"] = f"{trained.step}, which is {counted(f'{epochs:.3g}', 'epoch')}"
     facts["begun"] = trained.record.get("begun", "")
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in trained.record.get("versions", {}).items())
+    unlisted = family.unlisted | flags_unused_by(family)
     listed = [
         field.name
         for field in flag_fields()
-        if field.metadata["section"] in family.card_sections and field.name not in family.unlisted
+        if field.metadata["section"] in family.card_sections and field.name not in unlisted
     ]
     facts["settings"] = ", ".join(
         f"{name}={_shown(getattr(config, name))}" for name in listed if getattr(config, name) is not None

@@ -83,7 +83,7 @@ class TrainedRun:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The value of every flag that the run was begun with, by name."""
+        """The value of every flag, by name, with which the run was begun or last went on."""
         return self._config.to_json()
 
     @property

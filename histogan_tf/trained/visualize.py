@@ -28,6 +28,7 @@ _MERGED_GIF_SECONDS = 8.0
 _MERGED_COLUMNS = 10
 _INTERPOLATION_STEPS = 10
 _DIRECTION_STEPS = 5
+_LEAST_SINE = 1e-6  # of the angle between two latents; below it, an arc between them is not defined, or is a line
 
 
 def visualize_latents(config: Config) -> None:
@@ -181,7 +182,11 @@ def _linear(begin: np.ndarray, end: np.ndarray, fraction: np.ndarray) -> np.ndar
 
 
 def _spherical(begin: np.ndarray, end: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Returns latents along the arc between two; along the line where no arc is defined, as between z and -z."""
     cosine = np.sum(begin * end, -1, keepdims=True)
     cosine /= np.linalg.norm(begin, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    return (np.sin((1.0 - fraction) * angle) * begin + np.sin(fraction * angle) * end) / np.sin(angle)
+    sine = np.sin(angle)
+    is_line = sine < _LEAST_SINE
+    arc = np.sin((1.0 - fraction) * angle) * begin + np.sin(fraction * angle) * end
+    return np.where(is_line, _linear(begin, end, fraction), arc / np.where(is_line, 1.0, sine))

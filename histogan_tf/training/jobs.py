@@ -54,6 +54,7 @@ from histogan_tf.training.starting import start_from
 
 logger = logging.getLogger(__name__)
 
+_LOSS_PLOT = "losses.png"
 _MOST_STEPS_BETWEEN_SHEETS = 200
 _MOST_IMAGES_FOR_MODES = 4000
 
@@ -191,6 +192,8 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
                 made = f"{counted(start_step, 'step')} made, more than the {total_steps} asked for"
             limit = "epoch" if total_steps == config.epoch * job.steps_per_epoch else "max_steps"
             logger.info("%s is finished: %s; raise --%s to go on", directory, made, limit)
+            if not (directory / _LOSS_PLOT).exists():  # a kill after the last checkpoint came before the plot
+                _plot_losses(directory, config, job)
             return
         record_settings(directory, config, start_step)
         schedule = loop.Schedule(
@@ -208,12 +211,18 @@ def _train_in_scope(config: Config, make_job: Callable[[Config], TrainingJob]) -
         batches = job.batches(start_step, total_steps, *workers.this_worker())
         with algorithms_chosen_by(algorithms_of_run(config, directory, start_step)):
             loop.run_loop(job.trainer, batches, run, checkpoints, schedule)
-        if workers.is_chief():
-            title = f"{config.model} on {config.dataset}"
-            pictures.plot_losses(directory / "losses.png", read_metrics(directory), job.plotted_losses, title)
+        _plot_losses(directory, config, job)
         seconds = time.monotonic() - started
         made = counted(total_steps - start_step, "step")
         logger.info("trained %s in %.0f s: %s", made, seconds, directory)
+
+
+@workers.chief_only
+def _plot_losses(directory: Path, config: Config, job: TrainingJob) -> None:
+    """Draws the losses of all steps whose losses are in the run's log, unless these lines are lost."""
+    if rows := [row for row in read_metrics(directory) if row.keys() >= {*job.plotted_losses}]:
+        title = f"{config.model} on {config.dataset}"
+        pictures.plot_losses(directory / _LOSS_PLOT, rows, job.plotted_losses, title)
 
 
 def _generator_job(

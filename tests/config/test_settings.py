@@ -5,6 +5,7 @@ import json
 import pytest
 
 from histogan_tf.config import Config, flag_fields, resolve
+from histogan_tf.config.parsing import parse_flags
 from histogan_tf.errors import UserError
 from histogan_tf.training.losses import LOSSES
 
@@ -182,6 +183,16 @@ def test_the_papers_models_have_nothing_beyond_the_paper():
 def test_small_data_options_that_do_not_fit_are_told(settings, message):
     with pytest.raises(UserError, match=message):
         resolve(Config(**settings))
+
+
+@pytest.mark.parametrize("model", ["cyclegan", "resnet18"])
+@pytest.mark.parametrize(
+    "flag", ["label_smoothing=0.9", "instance_noise=0.2", "generator_updates=3", "z_dim=7", "z_dist=normal01"]
+)
+def test_flags_of_networks_that_start_from_noise_are_refused_by_others(model, flag):
+    with pytest.raises(UserError, match=rf"^--{flag} is for dcgan1, .*, not for {model}: leave --\w+ out$"):
+        parse_flags([f"--model={model}", f"--{flag}"])
+    parse_flags(["--model=dcgan1", f"--{flag}"])
 
 
 def test_what_is_of_use_to_a_model_or_a_mode_is_taken():

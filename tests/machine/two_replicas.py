@@ -26,7 +26,7 @@ from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.projected_step import ProjectedTrainer
 
-TINY = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--z_dim=5", "--batch_size=8", "--num_blocks=1")
+TINY = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--batch_size=8", "--num_blocks=1")
 ALL_OPTIONS = (
     "--generator_updates=1",
     "--ema_decay=0.9",
@@ -49,7 +49,8 @@ LABELS = np.arange(16, dtype=np.int32) % 2
 
 
 def config_of(*flags: str) -> Config:
-    return command_line.parse(["main.py", *TINY, *flags])
+    latent = () if {"--model=cyclegan", "--model=resnet18"} & {*flags} else ("--z_dim=5",)
+    return command_line.parse(["main.py", *TINY, *latent, *flags])
 
 
 def largest_difference(ones, others) -> float:

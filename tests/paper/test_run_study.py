@@ -345,6 +345,13 @@ def test_flags_of_the_study_reach_only_networks_that_use_them():
     assert [(config.center_crop, config.jit_compile) for config in gans] == [(False, True)] * 3
     assert (rows[BASELINE].center_crop, rows[BASELINE].jit_compile) == (True, None)
     assert (rows["fine-tuned"].center_crop, rows["fine-tuned"].jit_compile) == (True, True)
+    configs = StudyConfigs(paper("--z_dim=7", "--generator_updates=3", "--ema_decay=0.9"))
+    gans = [configs.generator("dcgan", 42), configs.generator("tissue", 42)]
+    assert [(config.z_dim, config.generator_updates, config.ema_decay) for config in gans] == [(7, 3, 0.9)] * 2
+    for other in (configs.cyclegan(42), configs.classifier(ROWS[0], 42, synthetic_dir=None)):
+        assert (other.z_dim, other.generator_updates, other.ema_decay) == (100, 2, 0.0)
+    with pytest.raises(UserError, match="--z_dim=7 is for dcgan1, .*, not for cyclegan"):
+        StudyConfigs(paper("--stage_flags=cyclegan.z_dim=7")).cyclegan(42)
     with pytest.raises(UserError, match="--center_crop is for resnet18"):
         StudyConfigs(paper("--stage_flags=dcgan.center_crop=true")).generator("dcgan", 42)
 

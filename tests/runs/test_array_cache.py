@@ -46,3 +46,11 @@ def test_lost_bytes_are_noticed_though_the_rest_is_an_array(tmp_path, caplog, ch
 def test_a_folder_in_place_of_a_file_counts_as_missing(tmp_path):
     (tmp_path / "a.npy").mkdir()
     assert ArrayCache(tmp_path).read("a") is None
+
+
+def test_what_cannot_be_kept_is_returned_all_the_same_with_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_bytes(b"no folder")
+    array = ArrayCache(tmp_path / "file" / "features").read_or_compute("a", lambda: np.arange(3))
+    np.testing.assert_array_equal(array, np.arange(3))
+    assert "a.npy cannot be written (Not a directory)" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

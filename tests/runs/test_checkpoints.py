@@ -37,6 +37,15 @@ def test_only_the_newest_are_kept(tmp_path: Path):
     assert names(tmp_path) == ["step-99999999", "step-100000000"]
 
 
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_as_many_are_kept_as_asked_for_from_the_first_one_on(tmp_path: Path, number):
+    checkpoints = Checkpoints(tmp_path, state(1.0), max_to_keep=number)
+    for step in range(1, 8):
+        checkpoints.save(step)
+        oldest = max(1, step - number + 1)
+        assert names(tmp_path) == [f"step-{kept:08d}" for kept in range(oldest, step + 1)]
+
+
 def test_the_one_just_saved_is_kept_even_if_it_is_not_the_newest(tmp_path: Path):
     checkpoints = Checkpoints(tmp_path, state(1.0))
     checkpoints.save(5)
@@ -83,6 +92,54 @@ def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path: Path, damage):
     with pytest.raises(UserError, match="step-00000002 cannot be read.*left as it is.*step-00000001"):
         Checkpoints(tmp_path, state(0.0)).restore()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def while_read(monkeypatch: pytest.MonkeyPatch, happens) -> None:
+    """Lets something happen whenever a checkpoint was chosen and is about to be read."""
+    read = tf.train.Checkpoint.read
+
+    def late(self, prefix):
+        happens(Path(prefix).parent)
+        return read(self, prefix)
+
+    monkeypatch.setattr(tf.train.Checkpoint, "read", late)
+
+
+def test_a_checkpoint_that_the_training_replaces_before_it_is_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    training, restored = Checkpoints(tmp_path, state(4.0)), state(0.0)
+    training.save(1)
+    chosen = []
+
+    def saves_until_step_3(folder: Path) -> None:
+        chosen.append(folder.name)
+        if len(chosen) < 3:
+            training.save(len(chosen) + 1)
+
+    while_read(monkeypatch, saves_until_step_3)
+    assert Checkpoints(tmp_path, restored).restore() == 3
+    assert chosen == ["step-00000001", "step-00000002", "step-00000003"]
+    np.testing.assert_array_equal(restored["weight"], [4.0, 4.0, 4.0])
+
+
+def test_reading_ends_where_every_checkpoint_is_replaced(tmp_path, monkeypatch):
+    training = Checkpoints(tmp_path, state(1.0))
+    training.save(1)
+    while_read(monkeypatch, lambda folder: training.save(training.step + 1))
+    with pytest.raises(UserError, match="cannot be read"):
+        Checkpoints(tmp_path, state(0.0)).restore()
+    assert training.step == 11
+
+
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_no_half_of_it(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, state(1.0))
+    checkpoints.save(1)
+    monkeypatch.setattr("shutil.rmtree", lambda path: (path / "state.index").unlink())  # and then the process is killed
+    checkpoints.save(2)
+    monkeypatch.undo()
+    assert names(tmp_path) == ["step-00000002"]
+    assert len(list(tmp_path.iterdir())) == 2
+    checkpoints.save(3)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
 def test_a_checkpoint_of_another_network_is_told(tmp_path: Path):

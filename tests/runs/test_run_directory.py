@@ -56,6 +56,15 @@ def test_flags_of_other_families_may_change(tiny_config):
     assert run_directory.begin_run(tiny_config(*without, "--backbone=vgg16", "--weights=mine"), DATASET) == directory
 
 
+def test_a_run_that_recorded_a_flag_without_effect_goes_on_without_it(tiny_config):
+    config = tiny_config("--model=cyclegan", "--run=mine")
+    path = run_directory.begin_run(config, DATASET) / "config.json"
+    record = json.loads(path.read_text())
+    record["settings"] |= {"z_dim": 7, "generator_updates": 3}
+    path.write_text(json.dumps(record))
+    assert run_directory.begin_run(config, DATASET) == path.parent
+
+
 def test_other_settings_or_images_are_refused_by_name(tiny_config):
     directory = run_directory.begin_run(tiny_config("--model=dcgan1", "--run=mine"), DATASET)
     before = (directory / "config.json").read_bytes()

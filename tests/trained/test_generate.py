@@ -179,6 +179,17 @@ def test_interpolation_begins_and_ends_at_latents_of_their_own_length():
     np.testing.assert_allclose(np.linalg.norm(_spherical(begin, end, fraction), axis=-1), 1.0)
 
 
+def test_interpolation_is_straight_where_both_latents_lie_on_one_line():
+    from histogan_tf.trained.visualize import _spherical
+
+    fraction = np.linspace(0, 1, 3)[None, :, None]
+    begin, end = np.array([[[2.0]], [[1.0]]]), np.array([[[4.0]], [[-3.0]]])  # as with --z_dim=1
+    path = _spherical(begin, end, fraction)
+    np.testing.assert_allclose(path[..., 0], [[2.0, 3.0, 4.0], [1.0, -1.0, -3.0]])
+    wide = _spherical(np.full((1, 1, 50), 0.1), np.full((1, 1, 50), -0.3), fraction)
+    np.testing.assert_allclose(wide[0, 1], -0.1)
+
+
 @pytest.mark.parametrize(("label", "number"), [("tumor", 2), ("Tumor", 0), ("STROMA", 1), ("1", 1)])
 @pytest.mark.parametrize("is_conditional", [True, False])
 def test_generate_takes_the_class_that_training_took(label, number, is_conditional):

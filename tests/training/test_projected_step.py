@@ -206,6 +206,8 @@ def test_flags_of_other_models_are_refused():
     command_line.parse(["main.py", "--model=projected", "--mode=evaluate", "--feature_stages=2,5"])
     with pytest.raises(UserError, match="the hinge loss has no target to smooth"):
         command_line.parse(["main.py", "--model=projected", "--label_smoothing=0.9"])
-    for flag in ("--strides=2", "--kernel_size=3", "--upsampling=resize", "--instance_noise=0.1"):
+    for flag in ("--strides=2", "--kernel_size=3", "--upsampling=resize"):
         with pytest.raises(UserError, match="has no effect on --model=projected: leave it out"):
             command_line.parse(["main.py", "--model=projected", flag])
+    with pytest.raises(UserError, match="--instance_noise=0.1 is for dcgan1, dcgan2, dcgan3, not for projected"):
+        command_line.parse(["main.py", "--model=projected", "--instance_noise=0.1"])

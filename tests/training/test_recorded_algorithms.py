@@ -1,12 +1,15 @@
+import errno
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, doing, interrupted_activity
 from histogan_tf.models.cpu_kernels import algorithm_timing
+from histogan_tf.models.cpu_kernels.algorithm_choice import algorithms_chosen_by
 from histogan_tf.models.cpu_kernels.algorithms import ConvolutionShape, estimated_algorithm
+from histogan_tf.models.cpu_kernels.convolutions import FastConv2D
 from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 from histogan_tf.runs.checkpoints import checkpoint_folders
 from histogan_tf.training import jobs
@@ -38,6 +41,38 @@ def test_a_damaged_record_is_an_error(content, tmp_path):
     with pytest.raises(UserError, match="convolutions.json cannot be read .*--restart"):
         RecordedAlgorithms(path, _never)(SHAPE)
     assert path.read_text() == content
+
+
+def _called_in_a_step(choose):
+    """Calls a convolution as the first step of a training does, while TensorFlow traces it."""
+    layer = FastConv2D(4, 3, padding="same")
+    step = tf.function(lambda maps: layer(maps, training=True), autograph=False)
+    with algorithms_chosen_by(choose), doing("training step 1"):
+        step(tf.ones((2, 8, 8, 3)))
+
+
+def test_an_error_of_the_system_in_a_step_keeps_its_number(tmp_path, monkeypatch):
+    def full_disk(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("histogan_tf.runs.files.write_json", full_disk)
+    path = tmp_path / "convolutions.json"
+    with pytest.raises(OSError, match="No space left") as caught:
+        _called_in_a_step(RecordedAlgorithms(path, estimated_algorithm))
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(path)
+    assert interrupted_activity(caught.value) == "training step 1"
+
+
+def test_a_damaged_record_is_told_in_a_step_as_elsewhere(tmp_path):
+    path = tmp_path / "convolutions.json"
+    _called_in_a_step(RecordedAlgorithms(path, estimated_algorithm))
+    (name,) = json.loads(path.read_text())
+    path.write_text(json.dumps({name: "fast"}))
+    with pytest.raises(UserError) as caught:
+        _called_in_a_step(RecordedAlgorithms(path, _never))
+    assert str(caught.value) == (
+        f"{path} cannot be read ('fast' is no algorithm for {name}): put a good copy in its place, or --restart"
+    )
 
 
 def test_a_run_without_a_record_goes_on_by_estimate(tiny_config, tmp_path):

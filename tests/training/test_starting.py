@@ -180,10 +180,6 @@ def test_a_source_that_went_on_before_the_run_had_taken_its_weights_is_told(tiny
         (["--init_from=nothing"], r"there is no run nothing in .*holds a.*choose one with --init_from"),
         (["--init_from=pretrained:x"], "--init_from=pretrained:x does not come with the program"),
         (["--run=a", "--init_from=a", "--restart"], "--init_from=a is the run itself"),
-        (
-            ["--model=cyclegan", "--batch_size=1", "--num_blocks=1", "--output_height=32"],
-            r"a is a DCGAN \(dcgan1\), and --model=cyclegan is a C",
-        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_there_is_a_run(tiny_config, tmp_path, source, flags, words):
@@ -191,6 +187,13 @@ def test_what_does_not_fit_is_refused_before_there_is_a_run(tiny_config, tmp_pat
         train(tiny_config, "--run=b", "--init_from=a", "--max_steps=1", *flags)
     assert not (tmp_path / "b").exists()
     assert (tmp_path / "a" / "ckpt").exists()
+
+
+def test_a_run_of_another_kind_is_refused_before_there_is_a_run(tiny_config, tmp_path, source):
+    flags = ("--model=cyclegan", "--batch_size=1", "--num_blocks=1", "--output_height=32", "--sample_num=2")
+    with pytest.raises(UserError, match=r"a is a DCGAN \(dcgan1\), and --model=cyclegan is a C"):
+        commands.run_command(tiny_config(*flags, "--run=b", "--init_from=a", "--max_steps=1"))
+    assert not (tmp_path / "b").exists()
 
 
 def test_another_number_of_labels_is_told_by_name(tiny_config, tmp_path):
