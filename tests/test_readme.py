@@ -56,6 +56,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "make fuzz",
         "make lint",
         "pip install -e '.[gpu]'",
+        "pip install jupyterlab && jupyter lab",
         "pip install -e '.[bench]'",
     ),
     "fetches data or packages, which needs a network": (
