@@ -7,6 +7,7 @@
 # make lint             install into .venv and check style
 # make web              install into .venv and write the page of the generator that comes along, index.html, to open in a
 #                       browser; of a run of your own with ARGS='--run=NAME'
+# Where python3 is none of 3.11, 3.12 and 3.13: make PYTHON=python3.13 run
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?= --model=dcgan3 --epoch=50

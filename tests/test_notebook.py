@@ -12,6 +12,7 @@ import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
 
 import histogan_tf as hg
+from histogan_tf.config import Config
 
 REPOSITORY = Path(__file__).parents[1]
 NOTEBOOK = REPOSITORY / "examples" / "notebook.ipynb"
@@ -54,6 +55,17 @@ def test_it_is_kept_without_outputs():
     assert [cell.outputs for cell in cells] == [[]] * len(cells)
     assert [cell.execution_count for cell in cells] == [None] * len(cells)
     assert names_set(cells[0].source) == names_set(TINY)
+
+
+def test_runs_of_the_notebook_in_examples_lie_where_commands_look_for_them(tmp_path: Path, monkeypatch):
+    (tmp_path / "examples").mkdir()
+    monkeypatch.chdir(tmp_path / "examples")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # the cell sets it if it is not set, which would outlast the test
+    names: dict[str, object] = {}
+    for _ in range(2):  # a cell may be run again
+        exec(code_cells(nbformat.read(NOTEBOOK, as_version=4))[0].source, names)
+        assert Path.cwd() == tmp_path
+    assert Config().checkpoint_dir == names["RUNS"]
 
 
 @pytest.mark.slow

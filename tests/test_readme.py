@@ -56,6 +56,7 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "make fuzz",
         "make lint",
         "pip install -e '.[gpu]'",
+        "pip install jupyterlab && jupyter lab",
         "pip install -e '.[bench]'",
     ),
     "fetches data or packages, which needs a network": (
@@ -93,8 +94,8 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         ".venv/bin/python -m benchmarks --output=bench --workloads=dcgan1",
     ),
     "goes on from the generator that comes with the program, which has no tiny twin": (
-        "python main.py --flagfile=flags/tissue_transfer.cfg --data_path=data/idc",
-        "python main.py --flagfile=flags/tissue_small.cfg --data_path=data/idc",
+        "python main.py --flagfile=flags/tissue_transfer.cfg --data_path=data/idc --precision=bfloat16",
+        "python main.py --flagfile=flags/tissue_small.cfg --data_path=data/idc --precision=bfloat16",
         "python main.py --mode=generate --run=tissue_transfer --num_images=1000 --label=idc "
         "--output_dir=synthetic_transfer",
     ),

@@ -12,12 +12,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from histogan_tf.config.families import CLASSIFIER
+from histogan_tf.classifier.results import THRESHOLD
+from histogan_tf.config.families import CLASSIFIER, TRANSLATOR
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.data.sources.phantom import MIN_PHANTOM_SIZE, make_phantom
-from histogan_tf.errors import UserError
+from histogan_tf.errors import UserError, escaped
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.reporting.text_tables import markdown_table
+from histogan_tf.serving.signatures import Z_RANGES
 from histogan_tf.trained.load import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -50,12 +52,7 @@ def write_onnx(trained: TrainedNetwork, folder: Path) -> str:
             f"allowed), so it was not written: try other versions of tf2onnx and onnxruntime"
         )
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    if trained.kind != CLASSIFIER:
-        return interface(model)
-    about = f"is that of {trained.class_names[1]}, the positive class"
-    if len(trained.class_names) > 2:
-        about = f"has a column for each class: {', '.join(trained.class_names)}"
-    return f"{interface(model)}\n\n`probability` {about}."
+    return interface(model, trained)
 
 
 def outside_network(trained: TrainedNetwork) -> keras.Model:
@@ -202,8 +199,8 @@ def _call(network: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     return network(given, training=False).numpy()
 
 
-def interface(model: onnx.ModelProto) -> str:
-    """Describes inputs and outputs in a Markdown table."""
+def interface(model: onnx.ModelProto, trained: TrainedNetwork) -> str:
+    """Describes in Markdown the inputs and outputs of a converted network: a table of them, and what they mean."""
     import onnx
 
     rows = [("tensor", "type", "shape")]
@@ -213,4 +210,39 @@ def interface(model: onnx.ModelProto) -> str:
             sides = ", ".join(side.dim_param or str(side.dim_value) for side in tensor.shape.dim)
             kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
             rows.append((f"{role} `{value.name}`", kind, f"({sides})"))
-    return markdown_table(rows)
+    return f"{markdown_table(rows)}\n\n{_meaning(trained)}"
+
+
+def translated_classes(trained: TrainedNetwork) -> tuple[str, str]:
+    """Returns the names of the class from which and of that to which a network of a CycleGAN translates."""
+    first, second = (trained.class_names[domain["label"]] for domain in trained.dataset["domains"])
+    return (first, second) if trained.name.endswith("A2B") else (second, first)
+
+
+def _meaning(trained: TrainedNetwork) -> str:
+    """Says what to put into the tensors of a converted network, and what comes out of them."""
+    names = [escaped(name) for name in trained.class_names]
+    channels = "RGB" if trained.image_shape[-1] == 3 else "grey"
+    to_levels = "level = round((x + 1) * 127.5), from 0 to 255"
+    if trained.kind == CLASSIFIER:
+        outputs = f"is that of {names[1]}, the positive class: label 1 where it is {THRESHOLD} or more"
+        if len(names) > 2:
+            outputs = f"has a column for each class: {', '.join(names)}"
+        return (
+            f"`image` holds levels from 0 to 255, {channels}, of images of the size and magnification of the training "
+            f"images. `probability` {outputs}."
+        )
+    if trained.kind == TRANSLATOR:
+        source, target = map(escaped, translated_classes(trained))
+        return (
+            f"`image` holds images of {source}, {channels}, in [-1, 1]: x = level / 127.5 - 1. `images` are their "
+            f"translations to {target}, in [-1, 1]: {to_levels}."
+        )
+    distribution = "drawn from N(0, 1)"
+    if trained.config.z_dist != "normal01":
+        distribution = f"drawn uniformly from {Z_RANGES[trained.config.z_dist]}"
+    numbers = ", ".join(f"{label} = {name}" for label, name in enumerate(names))
+    parts = [f"Each number of `z` is {distribution}, as in training."]
+    if trained.num_classes:
+        parts.append(f"`label` is the number of each image's class: {numbers}.")
+    return " ".join([*parts, f"`images` are {channels}, in [-1, 1]: {to_levels}."])

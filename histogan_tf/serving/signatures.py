@@ -22,6 +22,9 @@ from histogan_tf.trained.load import TrainedNetwork
 MAX_COUNT = 256
 """The most images that one request may ask for."""
 
+Z_RANGES = {"normal01": "N(0, 1)", "uniform_signed": "[-1, 1]", "uniform_unsigned": "[0, 1]"}
+"""Where each number of z lies, in words, for each value of --z_dist."""
+
 _BATCHED_FILES = tf.TensorSpec((None,), tf.string)
 _STATUS_MEANING = "the status of a file that cannot be used says what to send instead"
 
@@ -105,10 +108,12 @@ def _generator_signatures(trained: TrainedNetwork) -> dict[str, Signature]:
         draw_request |= {"label": np.int32(0)}
         of_label = f"; label is from 0 to {num_classes - 1}"
     same = f"the same as --mode=generate makes with that --seed; count is at most {MAX_COUNT}{of_label}"
-    z_range = {"normal01": "N(0, 1)", "uniform_signed": "[-1, 1]", "uniform_unsigned": "[0, 1]"}[config.z_dist]
     return {
         "serving_default": _signature(
-            serving_default, f"latents z in {z_range} to images in [-1, 1]{of_label}", batch_request, **batch
+            serving_default,
+            f"latents z in {Z_RANGES[config.z_dist]} to images in [-1, 1]{of_label}",
+            batch_request,
+            **batch,
         ),
         "generate": _signature(generate, f"images in [-1, 1], {same}", draw_request, **draw),
         "png_bytes": _signature(png_bytes, f"PNG files, {same}", draw_request, **draw),

@@ -30,6 +30,7 @@ from histogan_tf.serving.onnx_model import (
     largest_level_difference,
     outside_network,
     to_onnx,
+    translated_classes,
 )
 from histogan_tf.serving.web_runtime import WebRuntime, fetch_runtime
 from histogan_tf.trained.directions import find_directions
@@ -87,7 +88,7 @@ def write_web_page(networks: Sequence[TrainedNetwork], folder: Path) -> str:
         )
     runtime = fetch_runtime()
     models = [_smallest_model(trained) for trained in networks]
-    described = interface(models[0])
+    described = interface(models[0], networks[0])
     run = whole_run(networks)
     lead, page_body, scripts = _KINDS[run.kind]
     page = render_page(
@@ -174,8 +175,7 @@ def _ends(trained: TrainedNetwork) -> dict[str, str]:
     """Returns the names of the classes from which and to which a network translates; none for other networks."""
     if trained.kind != TRANSLATOR:
         return {}
-    first, second = (trained.class_names[domain["label"]] for domain in trained.dataset["domains"])
-    source, target = (first, second) if trained.name.endswith("A2B") else (second, first)
+    source, target = translated_classes(trained)
     return {"source": source, "target": target}
 
 

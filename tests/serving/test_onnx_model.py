@@ -25,11 +25,12 @@ def run(path, inputs):
 
 @pytest.fixture(scope="module")
 def written(networks, tmp_path_factory):
-    """Folders with model.onnx, by the network's name."""
+    """Folders with model.onnx and interface.md, what the model card says of it, by the network's name."""
     folders = {}
     for name in ("plain", "conditional", "translator-A2B", "classifier"):
         folders[name] = tmp_path_factory.mktemp(name)
-        onnx_model.write_onnx(networks[name], folders[name])
+        interface = onnx_model.write_onnx(networks[name], folders[name])
+        (folders[name] / "interface.md").write_text(interface)
     return folders
 
 
@@ -66,6 +67,41 @@ def test_tensors_and_the_dynamic_dimension_have_names(written):
     }
     assert shapes == {"z": ["batch", 5], "label": ["batch"], "images": ["batch", 17, 16, 1]}
     assert onnx.load(written["classifier"] / "model.onnx").graph.output[0].name == "probability"
+
+
+_LEVELS = "in [-1, 1]: level = round((x + 1) * 127.5), from 0 to 255."
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("plain", f"Each number of `z` is drawn from N(0, 1), as in training. `images` are RGB, {_LEVELS}"),
+        (
+            "conditional",
+            "Each number of `z` is drawn uniformly from [-1, 1], as in training. `label` is the number of each image's "
+            f"class: 0 = non-idc, 1 = idc. `images` are grey, {_LEVELS}",
+        ),
+        (
+            "translator-A2B",
+            "`image` holds images of non-idc, RGB, in [-1, 1]: x = level / 127.5 - 1. `images` are their translations "
+            f"to idc, {_LEVELS}",
+        ),
+        (
+            "classifier",
+            "`image` holds levels from 0 to 255, RGB, of images of the size and magnification of the training images. "
+            "`probability` is that of idc, the positive class: label 1 where it is 0.5 or more.",
+        ),
+    ],
+)
+def test_the_card_says_what_to_put_into_the_file_and_what_comes_out(written, name, meaning):
+    table, said = (written[name] / "interface.md").read_text().split("\n\n")
+    assert said == meaning
+    for value in onnx.load(written[name] / "model.onnx").graph.input:
+        assert f"input `{value.name}`" in table and f"`{value.name}`" in said
+
+
+def test_the_other_direction_translates_the_other_way(networks):
+    assert onnx_model.translated_classes(networks["translator-B2A"]) == ("idc", "non-idc")
 
 
 @pytest.mark.parametrize(
