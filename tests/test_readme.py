@@ -14,6 +14,7 @@ two steps. Nothing else is changed.
 
 from __future__ import annotations
 
+import csv
 import functools
 import re
 import shlex
@@ -100,6 +101,11 @@ NOT_RUN: Mapping[str, tuple[str, ...]] = {
         "--output_dir=synthetic_transfer",
     ),
     "takes minutes; the tests of the study run it smaller": ("python main.py --mode=paper --quick",),
+    "takes patches out of a public set, which needs a network": (
+        "python main.py --mode=download --dataset=idc-full",
+        "mkdir -p data/study",
+        "tail -n +2 docs/study/patches.csv | cut -d, -f1 | tar -C data/idc-full -cf - -T - | tar -C data/study -xf -",
+    ),
     "learns from patches that a study of hours has made": (
         "python main.py --model=resnet18 --dataset=idc --data_path=data/idc --split_by=patient",
     ),
@@ -417,3 +423,13 @@ def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch):
     probabilities = names["probabilities"]
     assert probabilities.shape == (len(names["both"].images),) == (48,)
     assert ((probabilities >= 0) & (probabilities <= 1)).all() and np.ptp(probabilities) > 0
+
+
+def test_the_list_of_the_studys_patches_is_whole():
+    with (REPOSITORY / "docs" / "study" / "patches.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["file"] for row in rows}) == len(rows) == 2759 + 2788
+    assert sum(row["label"] == "idc" for row in rows) == 2788
+    assert len({row["patient"] for row in rows}) == 199
+    for row in rows:
+        assert re.fullmatch(rf"{row['patient']}/([01])/{row['patient']}_idx5_x\d+_y\d+_class\1\.png", row["file"])
