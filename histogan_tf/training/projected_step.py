@@ -8,7 +8,7 @@ are; the generator's update passes its gradient through them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,7 @@ from histogan_tf.training.loop import StepResult
 
 _BETA_2 = 0.99  # of Adam's second moment, as in the authors' code
 _FEATURE_BATCH = 64
+_AUGMENTED_VIEWS = 4096  # of all images together, by which the shares of another run's modes are told
 
 
 def projected_generator(
@@ -76,7 +77,7 @@ class ProjectedTrainer(GeneratorTrainer):
 
     def __init__(self, config: Config, images: np.ndarray, labels: np.ndarray | None, num_classes: int) -> None:
         image_shape, num_classes = images.shape[1:], num_classes if config.conditional else 0
-        self._pooled, self._labels = None, labels if num_classes else None
+        self._images, self._labels = images, labels if num_classes else None
         self.projector = FeatureProjector(
             image_shape,
             feature_size=config.feature_size,
@@ -90,11 +91,11 @@ class ProjectedTrainer(GeneratorTrainer):
         self.mode_of_features, proportions = None, None
         if config.num_modes > 1:
             self.mode_of_features = _empty_modes(config, shapes, num_classes)
-            self._pooled = self._pooled_features(images)
-            self.mode_of_features.find(self._pooled, self._labels, config.seed)
+            pooled = self._pooled_features(lambda images, step: images)
+            self.mode_of_features.find(pooled, self._labels, config.seed)
             for weight in self.mode_of_features.weights:
                 weight.assign(workers.of_the_chief(weight.numpy()))
-            proportions = self._proportions()
+            proportions = workers.of_the_chief(self.mode_of_features.proportions(pooled, self._labels))
         build = functools.partial(projected_generator, config, image_shape, num_classes, proportions)
         discriminator = _discriminator(config, shapes, num_classes)
         super().__init__(
@@ -119,24 +120,36 @@ class ProjectedTrainer(GeneratorTrainer):
     def after_start(self) -> None:
         """Gives the modes of the run that this one started from the shares that they have in these images.
 
-        Modes without a share are removed: an augmented image that was taken for one of them would be paired with a
-        generated image of another mode, since z has no place for it.
+        The shares are those of augmented images, since the step takes the modes of these. Modes without a share are
+        removed: an image that was taken for one of them would be paired with a generated image of another mode, since z
+        has no place for it.
         """
         if self.mode_of_features:
-            proportions = self._proportions()
+            num_views = max(1, _AUGMENTED_VIEWS // len(self._images))
+            augmented = functools.partial(self._as_seen, purpose=Purpose.REAL_AUGMENTATION)
+            pooled = self._pooled_features(augmented, num_views)
+            labels = None if self._labels is None else np.tile(self._labels, num_views)
+            proportions = workers.of_the_chief(self.mode_of_features.proportions(pooled, labels))
             self.mode_of_features.leave_out(proportions == 0)
             for generator in {id(network): network for network in (self.generator, self.sampled_generator)}.values():
                 generator.get_layer("mode").set_proportions(proportions)
 
-    def _proportions(self) -> np.ndarray:
-        """Returns the shares of the modes in the images, the same in all workers."""
-        return workers.of_the_chief(self.mode_of_features.proportions(self._pooled, self._labels))
+    def _pooled_features(self, seen: Callable[..., tf.Tensor], num_views: int = 1) -> np.ndarray:
+        """Returns the features of all images `num_views` times, pooled over all positions, float32 (n, channels).
 
-    def _pooled_features(self, images: np.ndarray) -> np.ndarray:
-        """Returns the features of images, pooled over all positions, float32 (n, channels)."""
-        pooled = tf.function(lambda batch: pool(self.projector(to_float(batch))), reduce_retracing=True)
-        starts = range(0, len(images), _FEATURE_BATCH)
-        return np.concatenate([pooled(images[start : start + _FEATURE_BATCH]) for start in starts])
+        Args:
+            seen: a function of a batch of images in [-1, 1], and of a number `step`, which returns the images that the
+                projector is shown. The number is another one for each batch and view.
+            num_views: how often all images are passed through the projector.
+        """
+
+        @functools.partial(tf.function, reduce_retracing=True)
+        def pooled(batch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            return pool(self.projector(seen(to_float(batch), step=number)))
+
+        starts = [*range(0, len(self._images), _FEATURE_BATCH)] * num_views
+        batches = (self._images[start : start + _FEATURE_BATCH] for start in starts)
+        return np.concatenate([pooled(batch, tf.constant(n, tf.int64)) for n, batch in enumerate(batches)])
 
     @replicas.on_all_replicas
     def train_step(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> StepResult:

@@ -178,7 +178,8 @@ def test_a_run_starts_from_another_and_keeps_its_modes(tmp_path):
 def test_generated_images_have_the_modes_of_few_images_after_a_start_from_another_run(tiny_config):
     config = tiny_config(*PROJECTED, "--num_modes=6")
     images, labels = random_images()
-    source, few = ProjectedTrainer(config, images, labels, 0), ProjectedTrainer(config, images[:3], labels[:3], 0)
+    flat = np.repeat(np.uint8([0, 100, 255]), 16 * 16 * 3).reshape(3, *SHAPE)  # however they are turned
+    source, few = ProjectedTrainer(config, images, labels, 0), ProjectedTrainer(config, flat, labels[:3], 0)
     for name in ("mean", "axes", "centres"):
         getattr(few.mode_of_features, name).assign(getattr(source.mode_of_features, name))
     few.after_start()
