@@ -68,8 +68,8 @@ def _warnings_of_patients(dataset: Mapping[str, Any], num_validation_patients: i
         yield "The validation images are of one patient: there is no interval, and other patients may differ."
     elif num_validation_patients is not None and num_validation_patients < _FEW_PATIENTS:
         yield (
-            f"The validation images are of {num_validation_patients} patients: intervals by patient are too narrow "
-            f"below about ten."
+            f"The validation images are of {counted(num_validation_patients, 'patient')}: intervals by patient are too "
+            f"narrow below about ten."
         )
 
 
