@@ -217,7 +217,7 @@ def split_commands(text: str) -> Iterator[str]:
     assert not pending, f"a command without an end: {pending}"
 
 
-PROGRAMS = r"(?:python|make|pip|tensorboard|docker|curl|sbatch|npm|export|\.|\.venv/bin/\w+) "
+PROGRAMS = r"(?:python|make|pip|tensorboard|docker|curl|sbatch|npm|export|mkdir|tail|\.|\.venv/bin/\w+) "
 
 
 @functools.cache
