@@ -199,7 +199,8 @@ def _train_and_measure(
         probabilities = Predictor(classifier.network)(data.validation.images)
     checkpoints.save(1)
     is_fitted = np.ones(len(data.labels), bool)
-    is_fitted[held_out.indices if config.fine_tune != "none" else []] = False
+    if config.fine_tune != "none":
+        is_fitted[held_out.indices] = False
     summary = {
         "backbone": backbone_note(config),
         **({"positive_class": config.positive_class} if len(data.class_names) == 2 else {}),

@@ -13,6 +13,7 @@ import numpy as np
 
 from histogan_tf.config import Config
 from histogan_tf.config.families import GENERATOR, TRANSLATOR, family_of
+from histogan_tf.data.class_file import labels_among
 from histogan_tf.data.given_images import config_for
 from histogan_tf.data.image_set import ImageSet, find_class, label_number
 from histogan_tf.data.loading import load_dataset
@@ -67,7 +68,8 @@ def evaluate_generator(config: Config) -> None:
     extractors = feature_extractors(config, real.image_shape)  # before images are made, which takes minutes
     num_images = config.num_images if "num_images" in config.given else min(len(real), _MAX_GENERATED)
     sampler = sampler_of(source)
-    labels = sampler.numbered_labels(0, num_images, _labels_in_proportion(real, num_images) if label is None else label)
+    chosen = _labels_in_proportion(real, source, num_images) if label is None else label
+    labels = sampler.numbered_labels(0, num_images, chosen)
     images = sampler.numbered(0, num_images, config.seed, Purpose.GENERATED_LATENTS, labels)
     ids = np.array([f"{number:05d}" for number in range(num_images)])
     directory, cache_folder = _output_directory(config, source.output_directory), source.output_directory / "features"
@@ -251,14 +253,22 @@ def evaluate_given_images(images: ImageSet, synthetic: ImageSet, flags: Mapping[
     return {**metrics, "class_truth": truth}
 
 
-def _labels_in_proportion(real: ImageSet, num_images: int) -> np.ndarray | None:
-    """Returns as many labels as images, int32 (num_images,), in the proportions of the real ones; None without labels.
+def _labels_in_proportion(real: ImageSet, source: TrainedNetwork, num_images: int) -> np.ndarray | None:
+    """Returns labels of a conditional generator, int32 (num_images,), in the proportions of the real images.
 
     A generator that makes each label equally often would be told apart from real images by its labels alone.
+
+    Returns:
+        None if the real images have no labels, or other ones than the generator, which a run that comes with the
+        program may meet.
     """
-    if real.labels is None:
+    if real.labels is None or not source.num_classes:
         return None
-    return real.labels[np.arange(num_images) * len(real) // num_images]
+    spread = real.labels[np.arange(num_images) * len(real) // num_images]
+    try:
+        return labels_among(spread, real.class_names, source.class_names)
+    except UserError:
+        return None
 
 
 def _sampled(real: ImageSet, config: Config) -> ImageSet:

@@ -62,7 +62,7 @@ def real() -> ImageSet:
     return load_dataset(parse(*DATA))
 
 
-def samples(config: Config, num_images: int, label: int | None = None) -> np.ndarray:
+def samples(config: Config, num_images: int, label: int | np.ndarray | None = None) -> np.ndarray:
     """What --mode=generate would make."""
     num_classes = 2 if config.conditional else 0
     generator = dcgan_generator(config, (16, 16, 3), num_classes)
@@ -143,6 +143,31 @@ def test_a_label_of_a_conditional_run_is_measured_against_that_label(trained, re
     found = read(tmp_path)
     assert found["settings"]["num_real"] == found["settings"]["num_synthetic"] == len(of_label)
     check_numbers(found, of_label, samples(config, len(of_label), label=1), random_extractor())
+
+
+def test_without_a_label_a_conditional_run_makes_labels_in_the_proportions_of_the_real_ones(trained, real, tmp_path):
+    config = trained["conditional"]
+    evaluate(f"--checkpoint_dir={config.checkpoint_dir}", "--run=conditional", f"--output_dir={tmp_path}")
+    check_numbers(read(tmp_path), real.images, samples(config, NUM_REAL, label=real.labels), random_extractor())
+
+
+@pytest.mark.parametrize(
+    ("class_names", "expected"),
+    [
+        (("non-idc", "idc"), [0, 0, 0, 1]),
+        (("idc", "non-idc"), [1, 1, 1, 0]),  # numbered otherwise than the generator's
+        (("benign", "malignant"), None),
+    ],
+)
+def test_labels_are_those_of_the_generator_in_the_proportions_of_real_images(class_names, expected):
+    generator = SimpleNamespace(num_classes=2, class_names=("non-idc", "idc"))
+    labels = np.int32([0] * 6 + [1] * 2)
+    real = ImageSet(np.zeros((8, 4, 4, 3), np.uint8), labels, np.arange(8).astype(str), None, "set", class_names)
+    found = evaluation._labels_in_proportion(real, generator, 4)
+    assert found is None if expected is None else found.tolist() == expected
+    assert evaluation._labels_in_proportion(real, SimpleNamespace(num_classes=0), 4) is None
+    unlabelled = dataclasses.replace(real, labels=None, class_names=())
+    assert evaluation._labels_in_proportion(unlabelled, generator, 4) is None
 
 
 def write_synthetic(folder: Path, **arrays: np.ndarray) -> str:

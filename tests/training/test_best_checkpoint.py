@@ -121,14 +121,18 @@ def test_the_log_tells_when_recall_has_fallen(measure, caplog):
     assert len(fallen) == 1 and fallen[0].startswith("step 3: recall has fallen to 0.39 from 0.50")
 
 
-def test_the_measures_are_those_of_the_samples(tiny_config, tmp_path: Path):
-    commands.run_command(tiny_config("--model=dcgan1", "--run=run", "--max_steps=1", "--eval_freq=1"))
+@pytest.mark.parametrize("flags", [(), ("--conditional",)])
+def test_the_measures_are_those_of_samples_with_the_labels_of_real_images(tiny_config, tmp_path: Path, flags):
+    commands.run_command(tiny_config("--model=dcgan1", "--run=run", "--max_steps=1", "--eval_freq=1", *flags))
     (row,) = read_metrics(tmp_path / "run")
     config = tiny_config("--model=dcgan1", "--run=run", "--mode=generate")
     (source,) = load_networks(config)
-    images = sampler_of(source).numbered(0, 14, config.seed, Purpose.EVALUATED_LATENTS)
-    real, synthetic = map(random_extractor(), (load_dataset(source.config).images, images))
-    assert row["recall-random-n14"] == pytest.approx(manifold_metrics(real, synthetic).recall)
+    real = load_dataset(source.config)
+    images = sampler_of(source).numbered(0, 14, config.seed, Purpose.EVALUATED_LATENTS, real.labels)
+    assert real.labels.tolist() != [0, 1] * 7  # the labels that would take turns
+    real_features, synthetic = map(random_extractor(), (real.images, images))
+    assert row["recall-random-n14"] == pytest.approx(manifold_metrics(real_features, synthetic).recall)
+    assert row["kid-random-n14"] == pytest.approx(squared_mmd(real_features, synthetic), rel=1e-4)
 
 
 def test_generate_takes_the_checkpoint_that_was_chosen(tiny_config, tmp_path: Path, monkeypatch, caplog):

@@ -34,10 +34,9 @@ def load_folder(root: str, *, name: str, prepare: Prepare, input_fname_pattern: 
 
     Each sub-folder of `root` that holds images, at any depth, is a class. The set is unlabelled if some images are in
     `root` itself, or if there is only one such sub-folder; a warning tells where folders further down look like the
-    classes. If the sub-folders are the parts of a split (see
-    `recognize_split`), the folders in them are the classes, or the domains A and B, and the set comes split. Patients
-    are known where every file name says them as those of the IDC sets do. Classes are named by their folders; those of
-    a folder of synthetic images, by its classes.json.
+    classes. If the sub-folders are the parts of a split (see `recognize_split`), the folders in them are the classes,
+    or the domains A and B, and the set comes split. Patients are known where every file name says them as those of the
+    IDC sets do. Classes are named by their folders; those of a folder of synthetic images, by its classes.json.
 
     Args:
         root: an existing folder.
