@@ -35,9 +35,8 @@ _OFFLINE = "--features=random and --features=backbone --weights=FOLDER need no n
 # These numbers define `random`: other numbers would make other features, whose distances could not be compared.
 _RANDOM_SEED = 20200625
 _RANDOM_STAGES = (32, 64, 128)
-# Of a batch: the maps of a pixel take about 0.6 kB at a time, so that a batch takes some 0.3 GB.
-_MOST_RANDOM_PIXELS = 2**19
 _RANDOM_SLOPE = 0.2  # of leaky ReLU; without it some features are zero for every image
+_MOST_RANDOM_PIXELS = 2**19  # in a batch, which takes 0.18 GB of memory then, whatever the size of its images
 
 
 @dataclasses.dataclass(frozen=True)

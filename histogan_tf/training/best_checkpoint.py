@@ -41,9 +41,9 @@ class MeasuredTrainer:
     """A generator's trainer that adds KID and recall of its samples to the losses of every --eval_freq-th step.
 
     It makes as many samples as there are real images, every time from the same latents, which nothing else uses; a
-    generator that is conditional on labels makes as many of each label as there are real ones. The
-    features are those of the fixed untrained network. The trainer has no state of its own: when a run goes on, it reads
-    the measures so far from the run's metrics.jsonl, so --eval_freq can change at any time.
+    generator that is conditional on labels makes as many of each label as there are real ones. The features are those
+    of the fixed untrained network. The trainer has no state of its own: when a run goes on, it reads the measures so
+    far from the run's metrics.jsonl, so --eval_freq can change at any time.
 
     A generator that is trained for long may make fewer and fewer kinds of images, while each of them looks better: the
     log says when recall has fallen, and --min_recall keeps such a generator from being taken for the best one.
