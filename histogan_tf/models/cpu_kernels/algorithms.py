@@ -42,7 +42,7 @@ _LEAST_IMAGES_BY_CONVOLUTION = {"float32": 16, "bfloat16": 4}
 _MOST_POSITIONS = {"float32": 50, "bfloat16": 200}
 _MOST_IMAGES_BY_PRODUCTS = {"float32": 0, "bfloat16": 2}
 
-_TILES = (2, 3, 4, 5, 6)  # the numbers of outputs in a tile, along one axis, that are tried
+_TILES = (2, 3, 4, 5, 6, 7)  # the numbers of outputs in a tile, along one axis, that are tried
 # The estimated costs of Winograd's algorithm on a CPU with AVX-512, in units of one multiplication of a plain
 # convolution: of one multiplication of ours, of transforming one value along an axis for each pixel of that axis, and
 # of transforming one value of the kernel. Strides need more memory, which multiplies the total.
@@ -221,6 +221,6 @@ def _tiles_by_cost(shape: ConvolutionShape) -> list[tuple[float, int]]:
         total = _PRODUCT * factors * channels * filters + _VALUE_AND_PIXEL * values + _KERNEL_VALUE * kernel_values
         return total * (_STRIDED if max(axis.stride for axis in axes) > 1 else 1.0)
 
-    most_taps = max(max(axis.phases) for axis in axes)
-    costs = [(cost(tile), tile) for tile in _TILES if tile + most_taps - 2 <= len(POINTS)]
+    tiles = {tuple(axis.num_tiles(tile) for axis in axes): tile for tile in reversed(_TILES)}.values()
+    costs = [(cost(tile), tile) for tile in tiles if all(axis.num_points(tile) in POINTS for axis in axes)]
     return sorted(pair for pair in costs if pair[0] < math.inf)

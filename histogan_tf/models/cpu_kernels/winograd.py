@@ -28,8 +28,7 @@ from histogan_tf.models.cpu_kernels.winograd_matrices import (
     Axis,
     ProductRows,
     Transforms,
-    for_all_tiles,
-    strided_filtering,
+    tiled_filtering,
 )
 
 # float32 values of a kernel's factors, of inputs' factors or of products that are computed at a time. A forward pass is
@@ -38,6 +37,9 @@ _MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
 
 # Factors of maps are kept for the backward pass if transforming them costs more than this share of their products.
 _MOST_COST_OF_TRANSFORM = 0.25
+
+# A product of matrices with fewer rows than this takes longer, if it is repeated for all rows of tiles, than transposing.
+_LEAST_TILES_APART = 64
 
 _kernels_are_fixed = contextvars.ContextVar("kernels_are_fixed", default=False)
 
@@ -75,16 +77,11 @@ class WinogradConvolution:
         self._tile = tile
         self._num_tiles = [axis.num_tiles(tile) for axis in axes]
         self._num_products = [axis.num_products(tile) for axis in axes]
-        of_inputs, of_products, self._of_kernel = [], [], []
-        for axis, num_tiles in zip(axes, self._num_tiles, strict=True):
-            inputs, kernel, products = strided_filtering(axis, tile)
-            step, (margin, _) = tile * axis.stride, axis.margins
-            of_reflected = for_all_tiles(inputs, num_tiles, step, margin, axis.reflected_pixels)
-            mirrored = np.pad(np.arange(axis.pixels), axis.reflection, mode="reflect")
-            of_inputs.append(of_reflected @ np.eye(axis.pixels)[mirrored])
-            of_products.append(for_all_tiles(products.T, num_tiles, tile, 0, axis.out_pixels).T)
-            self._of_kernel.append(kernel)
-        self._direction = Transforms(of_inputs, of_products, is_transposed=False)
+        of_axes = [tiled_filtering(axis, tile) for axis in axes]
+        self._of_kernel = [of_axis.of_kernel for of_axis in of_axes]
+        self._direction = Transforms(
+            [of_axis.of_inputs for of_axis in of_axes], [of_axis.of_products for of_axis in of_axes], is_transposed=False
+        )
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Computes `tf.nn.conv2d` of the inputs, after the reflection of the axes.
@@ -145,13 +142,13 @@ class WinogradConvolution:
     def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
         """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
         (kernel,) = _after(maps, kernel)
+        rows = ProductRows(0, self._num_products[0], 0)
         matrix = _constant(np.kron(*self._of_kernel), kernel)
         kernel_factors = tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1)))
-        kernel_factors = tf.reshape(kernel_factors, (-1, *kernel.shape[2:]))
-        rows = ProductRows(0, self._num_products[0], 0)
+        kernel_factors = tf.reshape(kernel_factors, (rows.stop, 1, self._num_products[1], *kernel.shape[2:]))
         factors = self._take_forth(_transform_columns(maps, direction), maps, direction, rows)
         products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
-        return _maps_of([self._take_back(products, direction)], direction, maps.shape[0])
+        return _maps_of([self._take_back(products, direction, maps.shape[0])], direction, maps.shape[0])
 
     def _outputs(
         self, maps: tf.Tensor, kernel: tf.Tensor, kept: Sequence[tf.Tensor], direction: Transforms
@@ -166,7 +163,7 @@ class WinogradConvolution:
             (taps,) = _after(done, taps)
             factors = kept[number] if kept else self._take_forth(columns, maps, direction, part)
             products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
-            done = self._take_back(products, direction)
+            done = self._take_back(products, direction, maps.shape[0])
             rows.append(done)
         return _maps_of(rows, direction, maps.shape[0])
 
@@ -189,7 +186,7 @@ class WinogradConvolution:
             of_products = self._take_forth(of_columns, upstream, adjoint, part)
             kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
             of_factors = tf.matmul(of_products, kernel_factors, transpose_b=adjoint.is_transposed)
-            done = self._take_back(of_factors, adjoint)
+            done = self._take_back(of_factors, adjoint, maps.shape[0])
             rows.append(done)
             # The lines above wait for none of those below: TensorFlow leaves these out where nobody asks for the
             # gradient of the kernel.
@@ -207,11 +204,11 @@ class WinogradConvolution:
         """Returns the rows that are computed at a time, so that none of their tensors has more than `most_values`."""
         most_rows = max(1, most_values // self._values_in_row(maps, kernel))
         parts, first = [], 0
-        for phase, taps in enumerate(self._vertical.phases):
-            num_rows = self._tile + taps - 1
+        for phase in self._vertical.phases:
+            num_rows = phase.num_products(self._num_tiles[0])
             num_parts = -(-num_rows // most_rows)
             edges = [first + num_rows * number // num_parts for number in range(num_parts + 1)]
-            parts += [ProductRows(*edge, phase) for edge in itertools.pairwise(edges)]
+            parts += [ProductRows(*edge, phase.number) for edge in itertools.pairwise(edges)]
             first += num_rows
         return parts
 
@@ -228,22 +225,27 @@ class WinogradConvolution:
         return tf.gather(kernel, self._vertical.taps_of(phase))  # a strided slice takes many times as long
 
     def _kernel_factors(self, taps: tf.Tensor, rows: ProductRows) -> tf.Tensor:
-        """Transforms a kernel of stride 1 to its factors for some rows, (products, channels, filters)."""
+        """Transforms a kernel of stride 1 to its factors for some rows, (rows, 1, products, channels, filters)."""
         matrix = _constant(self._kernel_matrix(rows), taps)
-        return tf.reshape(tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1))), (-1, *taps.shape[2:]))
+        factors = tf.matmul(matrix, tf.reshape(taps, (matrix.shape[1], -1)))
+        return tf.reshape(factors, (rows.stop - rows.first, 1, self._num_products[1], *taps.shape[2:]))
 
     def _gradient_of_kernel(
         self, of_factors: Sequence[tf.Tensor], parts: Sequence[ProductRows], kernel_shape: Sequence[int]
     ) -> tf.Tensor:
-        """Returns the gradient of a kernel, given those of its factors for all parts of the rows."""
+        """Returns the gradient of a kernel, given those of its factors for all parts of the rows.
+
+        Where rows of tiles are apart, so are the gradients of the factors, and are added up here.
+        """
         _, width, channels, filters = kernel_shape
         places, of_taps = [], []
         for phase in range(len(self._vertical.phases)):
             own = [number for number, part in enumerate(parts) if part.phase == phase]
             of_rows = _joined([of_factors[number] for number in own])
-            matrix = _constant(
-                self._kernel_matrix(ProductRows(parts[own[0]].first, parts[own[-1]].stop, phase)), of_rows
-            )
+            num_rows, tiles_apart, num_products, *_ = of_rows.shape
+            matrix = self._kernel_matrix(ProductRows(parts[own[0]].first, parts[own[-1]].stop, phase))
+            matrix = np.repeat(np.reshape(matrix, (num_rows, 1, num_products, -1)), tiles_apart, axis=1)
+            matrix = _constant(np.reshape(matrix, (-1, matrix.shape[-1])), of_rows)
             of_phase = tf.matmul(matrix, tf.reshape(of_rows, (matrix.shape[0], -1)), transpose_a=True)
             places.append(self._vertical.taps_of(phase))
             of_taps.append(tf.reshape(of_phase, (-1, width, channels, filters)))
@@ -263,30 +265,39 @@ class WinogradConvolution:
             rows: the rows.
 
         Returns:
-            float (products of both axes, tiles of both axes * batch, channels).
+            float (rows, 1, products, tiles of both axes * batch, channels), or, if rows of tiles stay apart, (rows, tiles
+            down, products, tiles right * batch, channels).
         """
         num_images, _, width, channels = maps.shape
-        (tiles_down, tiles_right), right = self._num_tiles, self._num_products[1]
-        if rows.stop - rows.first < self._num_products[0]:  # a slice of all rows would still cost time in its gradient
+        tiles_down, num_rows = self._num_tiles[0], rows.stop - rows.first
+        if num_rows < self._num_products[0]:  # a slice of all rows would still cost time in its gradient
             columns = columns[rows.first * tiles_down : rows.stop * tiles_down]
         columns = tf.reshape(columns, (-1, width, num_images * channels))
         factors = tf.matmul(_constant(direction.forth[1], columns), columns)
-        factors = tf.reshape(factors, (-1, tiles_down, right, tiles_right * num_images * channels))
-        factors = tf.transpose(factors, (0, 2, 1, 3))
-        return tf.reshape(factors, ((rows.stop - rows.first) * right, -1, channels))
+        if not self._keeps_tiles_apart(num_images):
+            factors = tf.reshape(factors, (num_rows, tiles_down, self._num_products[1], -1))
+            factors, tiles_down = tf.transpose(factors, (0, 2, 1, 3)), 1
+        return tf.reshape(factors, (num_rows, tiles_down, self._num_products[1], -1, channels))
 
-    def _take_back(self, products: tf.Tensor, direction: Transforms) -> tf.Tensor:
+    def _take_back(self, products: tf.Tensor, direction: Transforms, num_images: int) -> tf.Tensor:
         """Transforms products, of a shape that `_take_forth` returns, along the horizontal axis.
 
         Returns:
             float (rows * tiles, width * batch * channels).
         """
-        (tiles_down, tiles_right), right = self._num_tiles, self._num_products[1]
-        products = tf.reshape(products, (products.shape[0] // right, right, tiles_down, -1))
-        products = tf.transpose(products, (0, 2, 1, 3))
-        columns = tf.reshape(products, (-1, right * tiles_right, products.shape[-1] // tiles_right))
+        (tiles_down, tiles_right), (num_rows, _, right, _, channels) = self._num_tiles, products.shape
+        if not self._keeps_tiles_apart(num_images):
+            products = tf.transpose(tf.reshape(products, (num_rows, right, tiles_down, -1)), (0, 2, 1, 3))
+        columns = tf.reshape(products, (-1, right * tiles_right, num_images * channels))
         rows = tf.matmul(_constant(direction.back[1], columns), columns)
         return tf.reshape(rows, (rows.shape[0], -1))
+
+    def _keeps_tiles_apart(self, num_images: int) -> bool:
+        """Whether each row of tiles is multiplied by itself, which saves transposing all factors and products.
+
+        A product of matrices has as many rows then as there are tiles in a row of all images.
+        """
+        return num_images * self._num_tiles[1] >= _LEAST_TILES_APART
 
 
 def _transform_columns(maps: tf.Tensor, direction: Transforms) -> tf.Tensor:

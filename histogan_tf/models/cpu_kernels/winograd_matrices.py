@@ -15,8 +15,59 @@ from numpy.polynomial import polynomial
 
 from histogan_tf.models.reflection import NO_MARGINS, Margins
 
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-"""The points at which Winograd's polynomials are evaluated: small numbers that float32 holds exactly."""
+def _opposite(*points: float) -> tuple[float, ...]:
+    return tuple(point for positive in points for point in (positive, -positive))
+
+
+POINTS = {
+    0: (),
+    1: (0.0,),
+    2: _opposite(5 / 8),
+    3: (0.0, *_opposite(1)),
+    4: _opposite(3 / 8, 5 / 4),
+    5: (0.0, *_opposite(5 / 8, 3 / 2)),
+    6: _opposite(5 / 16, 7 / 8, 7 / 4),
+    7: (0.0, *_opposite(1 / 2, 1, 2)),
+    8: _opposite(1 / 4, 11 / 16, 9 / 8, 9 / 4),
+}
+"""The points at which Winograd's polynomials are evaluated, by their number."""
+
+
+class Phase(NamedTuple):
+    """One of the kernels of stride 1 into which a kernel of stride s is split: every s-th tap of it.
+
+    It takes every s-th pixel. These are its inputs, numbered from the one that its first tap takes for the first output.
+
+    Either the outputs are divided into tiles, each of which takes the inputs that it depends on. Or, where zeros around
+    the pixels leave fewer inputs than outputs, the inputs are divided, and each tile adds to all outputs that depend on
+    it. The one is the transpose of the other.
+
+    Attributes:
+        number: the place of its first tap in the whole kernel.
+        num_taps: the number of its taps.
+        inputs: the numbers of the inputs that are pixels; those before and behind are zeros.
+        first_pixel: the pixel, after reflection, of the first of these inputs.
+        num_outputs: the number of outputs.
+    """
+
+    number: int
+    num_taps: int
+    inputs: range
+    first_pixel: int
+    num_outputs: int
+
+    @property
+    def divides_inputs(self) -> bool:
+        """Whether the inputs are divided into tiles, and not the outputs."""
+        return len(self.inputs) < self.num_outputs
+
+    def size_of_tile(self, num_tiles: int) -> int:
+        """Returns the number of outputs, or of inputs, in a tile."""
+        return max(1, -(-min(len(self.inputs), self.num_outputs) // num_tiles))
+
+    def num_products(self, num_tiles: int) -> int:
+        """Returns the number of multiplications for a tile."""
+        return self.size_of_tile(num_tiles) + self.num_taps - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +107,32 @@ class Axis:
         return before, missing - before
 
     @property
-    def phases(self) -> list[int]:
-        """The numbers of taps of the kernels of stride 1 into which the kernel is split: every stride-th tap of it."""
-        return [len(range(phase, self.taps, self.stride)) for phase in range(min(self.stride, self.taps))]
+    def phases(self) -> list[Phase]:
+        """The kernels of stride 1 into which the kernel is split."""
+        before, _ = self.margins
+        phases = []
+        for number in range(min(self.stride, self.taps)):
+            num_taps = len(self.taps_of(number))
+            pixels = np.arange(self.out_pixels + num_taps - 1) * self.stride + number - before
+            first, stop = np.searchsorted(pixels, (0, self.reflected_pixels))
+            phases.append(Phase(number, num_taps, range(first, stop), int(pixels[first]), self.out_pixels))
+        return phases
 
     def taps_of(self, phase: int) -> list[int]:
         """Returns the places, in the whole kernel, of the taps of one of the kernels of stride 1."""
         return list(range(phase, self.taps, self.stride))
 
     def num_tiles(self, tile: int) -> int:
-        """Returns the number of tiles, of `tile` outputs each, that cover all outputs."""
+        """Returns the number of tiles, of at most `tile` outputs each, that cover all outputs."""
         return -(-self.out_pixels // tile)
+
+    def num_points(self, tile: int) -> int:
+        """Returns the number of `POINTS` that a tile of `tile` outputs needs."""
+        return max(phase.num_products(self.num_tiles(tile)) for phase in self.phases) - 1
 
     def num_products(self, tile: int) -> int:
         """Returns the number of multiplications for a tile of `tile` outputs."""
-        return sum(tile + taps - 1 for taps in self.phases)
+        return sum(phase.num_products(self.num_tiles(tile)) for phase in self.phases)
 
 
 def axes_of(
@@ -131,48 +193,75 @@ class Transforms(NamedTuple):
         return Transforms(forth, back, not self.is_transposed)
 
 
-def strided_filtering(axis: Axis, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns B^T, G and A^T, as `minimal_filtering` does, for a kernel with the stride of the axis.
+class TiledFiltering(NamedTuple):
+    """The matrices of Winograd's algorithm for all tiles of an axis, by the letters of Lavin & Gray.
 
-    Each kernel of stride 1 into which the kernel is split takes every stride-th input, and the outputs are their sums.
+    Attributes:
+        of_inputs: B^T for all tiles, (products * tiles, pixels before reflection).
+        of_kernel: G, (products, taps).
+        of_products: A^T for all tiles, (out_pixels, products * tiles).
     """
-    num_products = axis.num_products(tile)
-    of_inputs = np.zeros((num_products, (tile - 1) * axis.stride + axis.taps))
-    of_kernel, of_products = np.zeros((num_products, axis.taps)), np.zeros((tile, num_products))
-    first = 0
-    for phase, taps in enumerate(axis.phases):
-        rows = slice(first, first + tile + taps - 1)
-        of_inputs[rows, phase :: axis.stride], of_kernel[rows, phase :: axis.stride], of_products[:, rows] = (
-            minimal_filtering(tile, taps)
-        )
-        first = rows.stop
-    return of_inputs, of_kernel, of_products
+
+    of_inputs: np.ndarray
+    of_kernel: np.ndarray
+    of_products: np.ndarray
 
 
-def for_all_tiles(of_tile: np.ndarray, num_tiles: int, step: int, margin: int, pixels: int) -> np.ndarray:
+def tiled_filtering(axis: Axis, tile: int) -> TiledFiltering:
+    """Returns the matrices for an axis: those of all its phases, whose outputs are added up.
+
+    Args:
+        axis: the axis.
+        tile: the largest number of outputs in a tile, from which the number of tiles follows.
+    """
+    num_tiles = axis.num_tiles(tile)
+    mirrored = np.eye(axis.pixels)[np.pad(np.arange(axis.pixels), axis.reflection, mode="reflect")]
+    of_inputs, of_kernel, of_products = [], [], []
+    for phase in axis.phases:
+        size = phase.size_of_tile(num_tiles)
+        inputs, kernel, products = minimal_filtering(size, phase.num_taps)
+        first_input, first_output = 0, 0
+        if phase.divides_inputs:
+            inputs, kernel, products = products.T, kernel[:, ::-1], inputs.T
+            first_input = phase.inputs.start
+            first_output = first_input + 1 - phase.num_taps
+        of_phase = for_all_tiles(inputs, num_tiles, size, first_input, phase.inputs.stop)
+        of_pixels = np.zeros((len(of_phase), axis.reflected_pixels))
+        seen = slice(phase.first_pixel, None, axis.stride)
+        of_pixels[:, seen][:, : len(phase.inputs)] = of_phase[:, phase.inputs.start :]
+        of_inputs.append(of_pixels @ mirrored)
+        of_kernel.append(np.zeros((len(kernel), axis.taps)))
+        of_kernel[-1][:, phase.number :: axis.stride] = kernel
+        of_products.append(for_all_tiles(products.T, num_tiles, size, first_output, axis.out_pixels))
+    return TiledFiltering(np.vstack(of_inputs), np.vstack(of_kernel), np.vstack(of_products).T)
+
+
+def for_all_tiles(of_tile: np.ndarray, num_tiles: int, step: int, first: int, length: int) -> np.ndarray:
     """Returns the matrix that transforms all tiles of an axis at once.
 
     Args:
         of_tile: the matrix for one tile, (rows, columns).
         num_tiles: the number of tiles.
-        step: the distance of neighbouring tiles, in pixels.
-        margin: the number of zeros before the first pixel, at which the first tile begins.
-        pixels: the number of pixels of the axis.
+        step: the distance of neighbouring tiles.
+        first: the place at which the first tile begins, which is negative if it begins before the axis.
+        length: the number of places of the axis.
 
     Returns:
-        The matrix, (rows * num_tiles, pixels).
+        The matrix, (rows * num_tiles, length), without the columns that lie before or behind the axis.
     """
     rows, columns = of_tile.shape
-    matrix = np.zeros((rows, num_tiles, max(margin + pixels, (num_tiles - 1) * step + columns)))
+    before = max(-first, 0)
+    matrix = np.zeros((rows, num_tiles, before + max(length, first + (num_tiles - 1) * step + columns)))
     for number in range(num_tiles):
-        matrix[:, number, number * step : number * step + columns] = of_tile
-    return matrix[..., margin : margin + pixels].reshape(-1, pixels)
+        start = before + first + number * step
+        matrix[:, number, start : start + columns] = of_tile
+    return matrix[..., before : before + length].reshape(-1, length)
 
 
 @functools.cache
 def minimal_filtering(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns B^T, G and A^T of Lavin & Gray's F(tile, taps): outputs are A^T @ ((G @ kernel) * (B^T @ inputs))."""
-    points = np.array(POINTS[: tile + taps - 2])
+    points = np.array(POINTS[tile + taps - 2])
     at_infinity = np.eye(len(points) + 1)[-1]
     others = [points[points != point] for point in points]
     scales = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
