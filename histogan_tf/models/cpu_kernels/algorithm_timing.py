@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from histogan_tf.machine.processor import machine_record, processor_name
 from histogan_tf.models.cpu_kernels.algorithms import (
+    REVISION,
     ConvolutionShape,
     can_compute,
     convolve,
@@ -111,7 +112,8 @@ class MeasuredAlgorithms:
     """
 
     def __init__(self, folder: Path) -> None:
-        machine = {"processor": processor_name(), **machine_record(), "tensorflow": tf.__version__}
+        versions = {"tensorflow": tf.__version__, "algorithms": REVISION}
+        machine = {"processor": processor_name(), **machine_record(), **versions}
         self._machine = machine
         digest = hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:12]
         self._path = folder / f"convolutions-{digest}.json"

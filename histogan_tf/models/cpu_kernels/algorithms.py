@@ -4,6 +4,8 @@ On a CPU, TensorFlow computes convolutions and their gradients with oneDNN's ker
 kernels are several times slower than others that give the same result:
 
 - `plain` is TensorFlow's own convolution, with its own gradients.
+- `to_few_channels` differs where the result has a few channels, such as the colours of an image; see `few_channels`.
+- `patch_products` computes products of matrices; see the module of that name.
 - `kernel_gradient_by_convolution` and `kernel_gradient_by_product` differ in the gradient of the kernel alone; see
   `kernel_gradients`.
 - `winograd_4` is Winograd's algorithm with 4x4 outputs in a tile; see `winograd`. It is for float32, where a
@@ -20,20 +22,36 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from histogan_tf.models.cpu_kernels.few_channels import (
+    convolve_to_few_channels,
+    convolve_transposed_to_few_channels,
+)
 from histogan_tf.models.cpu_kernels.kernel_gradients import (
     has_plain_steps,
     kernel_gradient_by_convolution,
     kernel_gradient_by_product,
 )
+from histogan_tf.models.cpu_kernels.patch_products import (
+    convolve_patches,
+    convolve_patches_transposed,
+    kernel_gradient_of_patches,
+)
 from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
 from histogan_tf.models.cpu_kernels.winograd_matrices import POINTS, Axis
 
 PLAIN = "plain"
+_TO_FEW_CHANNELS = "to_few_channels"
+_PATCH_PRODUCTS = "patch_products"
 _KERNEL_GRADIENTS = {
     "kernel_gradient_by_convolution": kernel_gradient_by_convolution,
     "kernel_gradient_by_product": kernel_gradient_by_product,
 }
 _WINOGRAD = "winograd_"
+REVISION = 2
+"""Raised when an algorithm gets faster: what was measured before is measured anew."""
+
+_FEW_CHANNELS = 4  # TensorFlow's own kernel computes four times as many at a time
+_MOST_OUTPUTS_BY_PATCHES = 512  # of all images together, for which products of patches are worth a try
 
 # The limits of the estimate for gradients of kernels, measured on a CPU with AVX-512, by the dtype: beyond them,
 # TensorFlow's own kernels are as fast or faster.
@@ -113,6 +131,8 @@ class ConvolutionShape(NamedTuple):
 
 def estimated_algorithm(shape: ConvolutionShape) -> str:
     """Returns the algorithm that should be fastest for a shape, by costs that were measured on one CPU."""
+    if can_compute(_TO_FEW_CHANNELS, shape):
+        return _TO_FEW_CHANNELS
     if shape.dtype == "float32" and (tiles := _tiles_by_cost(shape)):
         cost, tile = tiles[0]
         if cost * _LEAST_GAIN < shape.multiplications:
@@ -130,6 +150,11 @@ def estimated_algorithm(shape: ConvolutionShape) -> str:
 def possible_algorithms(shape: ConvolutionShape) -> list[str]:
     """Returns the algorithms of which one may be the fastest for a shape, the plain one first."""
     names = [PLAIN]
+    if can_compute(_TO_FEW_CHANNELS, shape):
+        names.append(_TO_FEW_CHANNELS)
+    num_outputs = shape.num_images * math.prod(axis.out_pixels for axis in shape.axes)
+    if has_plain_steps(shape.axes) and num_outputs <= _MOST_OUTPUTS_BY_PATCHES:
+        names.append(_PATCH_PRODUCTS)
     if math.prod(axis.out_pixels for axis in shape.axes) <= _MOST_POSITIONS_TRIED:
         names.append("kernel_gradient_by_convolution")
     num_values = math.prod(shape.inputs_shape) * math.prod(axis.taps for axis in shape.axes)
@@ -143,8 +168,10 @@ def possible_algorithms(shape: ConvolutionShape) -> list[str]:
 
 def can_compute(algorithm: object, shape: ConvolutionShape) -> bool:
     """Returns whether a value is the name of an algorithm that can compute a shape."""
-    if algorithm == "kernel_gradient_by_product":
+    if algorithm in (_PATCH_PRODUCTS, "kernel_gradient_by_product"):
         return has_plain_steps(shape.axes)
+    if algorithm == _TO_FEW_CHANNELS:
+        return _can_go_forth_to_few(shape) or _can_go_back_to_few(shape)
     of_tiles = [f"{_WINOGRAD}{tile}" for _, tile in _tiles_by_cost(shape)] if shape.dtype == "float32" else []
     return algorithm in (PLAIN, "kernel_gradient_by_convolution", *of_tiles)
 
@@ -165,33 +192,73 @@ def convolve(algorithm: str, shape: ConvolutionShape, maps: tf.Tensor, kernel: t
     if algorithm.startswith(_WINOGRAD):
         winograd = _winograd(shape.axes, int(algorithm.removeprefix(_WINOGRAD)))
         return (winograd.convolve_transposed if shape.is_transposed else winograd.convolve)(maps, kernel)
-    strides, padding = [axis.stride for axis in shape.axes], shape.axes[0].padding
-    if shape.is_transposed:
-        compute = lambda maps, kernel: tf.nn.conv2d_transpose(maps, kernel, shape.inputs_shape, strides, padding)  # noqa: E731
-        gradient_of_maps = lambda upstream, kernel: tf.nn.conv2d(upstream, kernel, strides, padding)  # noqa: E731
-    else:
+    if not shape.is_transposed:
         maps = _reflected(maps, shape.axes)
-        compute = lambda maps, kernel: tf.nn.conv2d(maps, kernel, strides, padding)  # noqa: E731
-        gradient_of_maps = lambda upstream, kernel: tf.nn.conv2d_transpose(  # noqa: E731
-            upstream, kernel, shape.inputs_shape, strides, padding
-        )
+    ways = _ways_of(algorithm, shape)
+    compute, gradient_of_maps = (ways.back, ways.forth) if shape.is_transposed else (ways.forth, ways.back)
     if algorithm == PLAIN:
         return compute(maps, kernel)
-    find_gradient = _KERNEL_GRADIENTS[algorithm]
 
     @tf.custom_gradient
     def differentiable(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             pair = (upstream, maps) if shape.is_transposed else (maps, upstream)
-            return gradient_of_maps(upstream, kernel), find_gradient(*pair, shape.axes)
+            return gradient_of_maps(upstream, kernel), ways.kernel_gradient(*pair)
 
         return compute(maps, kernel), gradients
 
     return differentiable(maps, kernel)
 
 
-def _allows_product(shape: ConvolutionShape) -> bool:
-    return has_plain_steps(shape.axes)
+class _Ways(NamedTuple):
+    """How a convolution of one shape is computed, after reflection.
+
+    Attributes:
+        forth: the convolution, from (inputs, kernel) to outputs.
+        back: its gradient with respect to inputs, from (gradient of outputs, kernel).
+        kernel_gradient: its gradient with respect to the kernel, from (inputs, gradient of outputs).
+    """
+
+    forth: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    back: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    kernel_gradient: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def _ways_of(algorithm: str, shape: ConvolutionShape) -> _Ways:
+    axes, strides, padding = shape.axes, [axis.stride for axis in shape.axes], shape.axes[0].padding
+    if algorithm == _PATCH_PRODUCTS:
+        return _Ways(convolve_patches, convolve_patches_transposed, kernel_gradient_of_patches)
+    forth = lambda maps, kernel: tf.nn.conv2d(maps, kernel, strides, padding)  # noqa: E731
+    back = lambda maps, kernel: tf.nn.conv2d_transpose(maps, kernel, shape.inputs_shape, strides, padding)  # noqa: E731
+    if algorithm in _KERNEL_GRADIENTS:
+        return _Ways(forth, back, functools.partial(_KERNEL_GRADIENTS[algorithm], axes=axes))
+    if algorithm == _TO_FEW_CHANNELS:
+        if _can_go_forth_to_few(shape):
+            forth = functools.partial(convolve_to_few_channels, axes=axes)
+        if _can_go_back_to_few(shape):
+            back = functools.partial(convolve_transposed_to_few_channels, axes=axes)
+    kernel_size = [axis.taps for axis in axes]
+    kernel_gradient = lambda inputs, upstream: tf.raw_ops.Conv2DBackpropFilter(  # noqa: E731
+        input=inputs,
+        filter_sizes=[*kernel_size, shape.channels, shape.filters],
+        out_backprop=upstream,
+        strides=[1, *strides, 1],
+        padding=padding,
+    )
+    return _Ways(forth, back, kernel_gradient)
+
+
+def _can_go_forth_to_few(shape: ConvolutionShape) -> bool:
+    """Whether the outputs have a few channels. In bfloat16, adding up the values of taps would round too often."""
+    are_steps_plain = all(axis.stride == 1 for axis in shape.axes)
+    return shape.filters <= _FEW_CHANNELS < shape.channels and are_steps_plain and shape.dtype == "float32"
+
+
+def _can_go_back_to_few(shape: ConvolutionShape) -> bool:
+    """Whether the inputs have a few channels, as `_can_go_forth_to_few` asks of the outputs."""
+    strides = {axis.stride for axis in shape.axes}
+    is_exact_enough = shape.dtype == "float32" or strides == {2}
+    return shape.channels <= _FEW_CHANNELS < shape.filters and len(strides) == 1 and is_exact_enough
 
 
 @functools.cache

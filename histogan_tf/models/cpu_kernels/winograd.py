@@ -4,13 +4,13 @@ Along one axis, a kernel with r values (taps) needs m * r multiplications for a 
 transforms inputs and kernel linearly to m + r - 1 values each, multiplies them one by one, and transforms the products
 linearly to the outputs. In two dimensions, 5x5 outputs of a 3x3 kernel take 49 multiplications instead of 225. A kernel
 of stride 2 is split into two kernels, of its even and its odd taps: 4x4 outputs of a 5x5 kernel take 121
-multiplications instead of 400. For all images and channels together, the multiplications are a few products of
-matrices, which a CPU computes at full speed.
+multiplications instead of 400. Where zeros around the images leave fewer inputs than outputs, even fewer are enough:
+100 for all 4x4 outputs from 7x7 pixels. For all images and channels together, the multiplications are a few products
+of matrices, which a CPU computes at full speed.
 
 Sources: Winograd, "Arithmetic Complexity of Computations", SIAM 1980; Lavin & Gray, "Fast Algorithms for Convolutional
 Neural Networks", CVPR 2016, who call the matrices of the transforms B^T (inputs), G (kernel) and A^T (products). The
-results differ from those of a plain convolution only by rounding. In float32, outputs and gradients of inputs differ by
-at most 1e-5 of their norm, and gradients of kernels, which are sums over all pixels, by at most 5e-5.
+results differ from those of a plain convolution only by rounding: in float32, by at most 2e-5 of their norm.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from histogan_tf.models.cpu_kernels.winograd_matrices import (
 
 # float32 values of a kernel's factors, of inputs' factors or of products that are computed at a time. A forward pass is
 # fastest where they stay in the processor's cache; a backward pass where each part of the kernel is in one piece.
-_MOST_VALUES_FORTH, _MOST_VALUES_BACK = 3 * 2**20, 2**24
+_MOST_VALUES_FORTH, _MOST_VALUES_BACK, _MOST_VALUES_AT_ONCE = 3 * 2**20, 2**24, 2**24
 
 # Factors of maps are kept for the backward pass if transforming them costs more than this share of their products.
 _MOST_COST_OF_TRANSFORM = 0.25
 
-# A product of matrices with fewer rows than this takes longer, if it is repeated for all rows of tiles, than transposing.
+# Where a product of matrices would have fewer rows than this, tiles are joined to larger products by transposing them.
 _LEAST_TILES_APART = 64
 
 _kernels_are_fixed = contextvars.ContextVar("kernels_are_fixed", default=False)
@@ -49,8 +49,7 @@ def fixed_kernels() -> Iterator[None]:
     """Saves time where layers are called whose kernels need no gradient.
 
     Layers that are called in the `with` block keep their transformed kernels for the backward pass, unless these are
-    very large. Elsewhere the backward pass transforms kernels again, so that less memory is taken. The results are the
-    same, bit by bit.
+    very large. Elsewhere the backward pass transforms kernels again, so that less memory is taken.
     """
     token = _kernels_are_fixed.set(True)
     try:
@@ -65,7 +64,7 @@ class WinogradConvolution:
     Transformed values take several times the memory of the maps and the kernel. Therefore a forward pass keeps the maps
     and the kernel for the backward pass, which transforms them again; only factors that cost much are kept, see
     `_kept_factors`. Both passes compute some rows of the products at a time. Each number is the same sum as if all were
-    computed together, so that neither changes a bit of the results.
+    computed together.
 
     Args:
         axes: the vertical and the horizontal axis.
@@ -80,7 +79,9 @@ class WinogradConvolution:
         of_axes = [tiled_filtering(axis, tile) for axis in axes]
         self._of_kernel = [of_axis.of_kernel for of_axis in of_axes]
         self._direction = Transforms(
-            [of_axis.of_inputs for of_axis in of_axes], [of_axis.of_products for of_axis in of_axes], is_transposed=False
+            [of_axis.of_inputs for of_axis in of_axes],
+            [of_axis.of_products for of_axis in of_axes],
+            is_transposed=False,
         )
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -108,7 +109,10 @@ class WinogradConvolution:
         return self._differentiable(maps, kernel, self._direction.adjoint)
 
     def _differentiable(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
-        if _kernels_are_fixed.get() and self._num_products[0] * self._values_in_row(maps, kernel) <= _MOST_VALUES_BACK:
+        if (
+            _kernels_are_fixed.get()
+            and self._num_products[0] * self._values_in_row(maps, kernel) <= _MOST_VALUES_AT_ONCE
+        ):
             return self._outputs_at_once(maps, kernel, direction)
 
         @tf.custom_gradient
@@ -265,8 +269,8 @@ class WinogradConvolution:
             rows: the rows.
 
         Returns:
-            float (rows, 1, products, tiles of both axes * batch, channels), or, if rows of tiles stay apart, (rows, tiles
-            down, products, tiles right * batch, channels).
+            float (rows, 1, products, tiles of both axes * batch, channels), or, if rows of tiles stay apart, (rows,
+            tiles down, products, tiles right * batch, channels).
         """
         num_images, _, width, channels = maps.shape
         tiles_down, num_rows = self._num_tiles[0], rows.stop - rows.first

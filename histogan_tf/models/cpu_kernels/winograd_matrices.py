@@ -15,6 +15,7 @@ from numpy.polynomial import polynomial
 
 from histogan_tf.models.reflection import NO_MARGINS, Margins
 
+
 def _opposite(*points: float) -> tuple[float, ...]:
     return tuple(point for positive in points for point in (positive, -positive))
 
@@ -30,13 +31,20 @@ POINTS = {
     7: (0.0, *_opposite(1 / 2, 1, 2)),
     8: _opposite(1 / 4, 11 / 16, 9 / 8, 9 / 4),
 }
-"""The points at which Winograd's polynomials are evaluated, by their number."""
+"""The points at which Winograd's polynomials are evaluated, by how many there are. With the infinite one in addition.
+
+Rounding errors grow with the entries of the matrices, and so depend on the points. These are the best pairs of opposite
+multiples of 1/16 for kernels of three taps, by the norms of the matrices. The usual 0, 1, -1, 2, -2, 1/2, -1/2 are as
+good for seven points, and 1.3 to 1.5 times as bad for four to six along one axis. For an eighth point, 4, they are
+twice as bad, four times for both axes (Barabasz, Anderson, Soodhalter & Gregg 2020, "Error Analysis and Improving the
+Accuracy of Winograd Convolution for Deep Neural Networks", compare many sets).
+"""
 
 
 class Phase(NamedTuple):
     """One of the kernels of stride 1 into which a kernel of stride s is split: every s-th tap of it.
 
-    It takes every s-th pixel. These are its inputs, numbered from the one that its first tap takes for the first output.
+    It takes every s-th pixel. These are its inputs. Number 0 is the one that its first tap takes for the first output.
 
     Either the outputs are divided into tiles, each of which takes the inputs that it depends on. Or, where zeros around
     the pixels leave fewer inputs than outputs, the inputs are divided, and each tile adds to all outputs that depend on

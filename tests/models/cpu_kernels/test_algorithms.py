@@ -66,17 +66,20 @@ def test_all_possible_algorithms_compute_the_same(form, is_transposed):
 @pytest.mark.parametrize(
     ("form", "num_images", "channels", "filters", "dtype", "expected"),
     [
-        (RESIDUAL_BLOCK, 16, 256, 256, "float32", "winograd_5"),
+        (RESIDUAL_BLOCK, 16, 256, 256, "float32", "winograd_7"),
         (OF_DCGAN, 64, 256, 512, "float32", "winograd_4"),
         (OF_DCGAN, 64, 32, 3, "float32", "kernel_gradient_by_convolution"),
         (OF_DCGAN, 64, 256, 512, "bfloat16", "kernel_gradient_by_convolution"),
         (RESIDUAL_BLOCK | {"size": (13, 13)}, 2, 64, 64, "bfloat16", "kernel_gradient_by_product"),
         (OF_DCGAN, 64, 256, 512, "float16", "plain"),
         (RESIDUAL_BLOCK, 16, 16, 16, "float32", "plain"),
-        (RESIDUAL_BLOCK, 1, 512, 3, "float32", "plain"),
+        (RESIDUAL_BLOCK, 1, 512, 3, "float32", "to_few_channels"),
+        (RESIDUAL_BLOCK, 4, 512, 3, "bfloat16", "kernel_gradient_by_convolution"),
+        (OF_DCGAN, 64, 3, 64, "bfloat16", "to_few_channels"),
         (RESIDUAL_BLOCK | {"size": (514, 514)}, 4, 256, 256, "float32", "plain"),  # it would hold some gigabytes
         (RESIDUAL_BLOCK | {"kernel_size": (1, 1)}, 16, 256, 256, "float32", "plain"),
-        (OF_DCGAN | {"size": (25, 25)}, 64, 64, 128, "float32", "plain"),
+        (OF_DCGAN | {"size": (25, 25)}, 64, 64, 128, "float32", "winograd_7"),
+        (OF_DCGAN | {"size": (50, 50)}, 64, 32, 64, "float32", "plain"),
     ],
 )
 def test_the_estimate_knows_where_other_algorithms_are_faster(form, num_images, channels, filters, dtype, expected):
@@ -89,8 +92,11 @@ def test_the_estimate_knows_where_other_algorithms_are_faster(form, num_images, 
 def test_what_cannot_be_fast_or_exact_is_not_tried():
     shape = _shape(**OF_DCGAN, num_images=64, channels=256, filters=512, dtype="bfloat16")
     assert possible_algorithms(shape) == ["plain", "kernel_gradient_by_convolution"]
-    large = _shape(**RESIDUAL_BLOCK | {"size": (52, 52)}, num_images=64, channels=64, filters=3, dtype="float32")
+    large = _shape(**RESIDUAL_BLOCK | {"size": (52, 52)}, num_images=64, channels=64, filters=8, dtype="float32")
     assert possible_algorithms(large) == ["plain"]
+    few = large._replace(filters=3)
+    assert possible_algorithms(few) == ["plain", "to_few_channels"]
+    assert possible_algorithms(few._replace(dtype="bfloat16")) == ["plain"]  # it would round too often
 
 
 @pytest.mark.parametrize("value", ["winograd_9", "winograd_", "winograd_-1", "fast", "", None, 4, ["plain"]])

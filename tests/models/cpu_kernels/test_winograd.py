@@ -83,9 +83,7 @@ def test_where_it_is_faster_float32_comes_as_near_as_documented(shape, num_image
     inputs = _random(0, (num_images, *shape["size"], channels), tf.float32)
     kernel = 0.02 * _random(1, (*shape["kernel_size"], channels, filters), tf.float32)
     winograd, plain = (functools.partial(convolve, name, whole) for name in (algorithm, "plain"))
-    of_outputs, of_inputs_gradient, of_kernel_gradient = _differences(winograd, plain, inputs, kernel)
-    assert 0 < max(of_outputs, of_inputs_gradient) < 1e-5
-    assert 0 < of_kernel_gradient < 5e-5
+    assert 0 < max(_differences(winograd, plain, inputs, kernel)) < 2e-5
 
 
 def _both_directions(size, kernel_size, stride, padding, dtype=tf.float32):
@@ -114,7 +112,7 @@ def are_factors_kept(request, monkeypatch):
 @pytest.mark.parametrize("most_values", [1, 2**24])
 @pytest.mark.parametrize(
     ("size", "kernel_size", "stride", "padding"),
-    [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME"), ((7, 9), (5, 5), 3, "VALID")],
+    [((8, 6), (4, 3), 1, "SAME"), ((7, 9), (5, 5), 2, "SAME"), ((14, 9), (5, 5), 3, "VALID")],
 )
 def test_rows_computed_in_parts_change_no_bit(
     size, kernel_size, stride, padding, most_values, are_factors_kept, monkeypatch
@@ -135,8 +133,8 @@ def test_parts_hold_as_few_values_as_asked_for():
     winograd, kernel, ways = _both_directions((7, 9), (5, 5), 2, "SAME")
     _, _, inputs = ways[0]
     in_row = winograd._num_products[1] * 8 * 16  # of the kernel's factors; tiles are few
-    assert winograd._parts(inputs, kernel, 2 * in_row) == [(0, 1, 0), (1, 3, 0), (3, 5, 0), (5, 7, 1), (7, 9, 1)]
-    assert winograd._parts(inputs, kernel, 5 * in_row) == [(0, 5, 0), (5, 9, 1)]
+    assert winograd._parts(inputs, kernel, 2 * in_row) == [(0, 2, 0), (2, 4, 0), (4, 5, 1), (5, 7, 1)]
+    assert winograd._parts(inputs, kernel, 5 * in_row) == [(0, 4, 0), (4, 7, 1)]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +211,7 @@ def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass(monkeyp
     for name, direction, maps in ways:
         plain = max(np.size(maps), np.size(kernel))
         assert largest_kept(getattr(winograd, name), maps) == plain
-        assert largest_kept(_at_once(winograd, direction), maps) > 3 * plain
+        assert largest_kept(_at_once(winograd, direction), maps) > 2 * plain
 
 
 @pytest.mark.parametrize(
@@ -237,8 +235,9 @@ def test_factors_of_large_maps_are_kept(shape, channels, filters, are_kept):
         kept = winograd._kept_factors(maps, kernel, direction)
         assert bool(kept) == is_kept
         num_tiles = np.prod([axis.num_tiles(3) for axis in axes])
-        assert all(factors.shape[1:] == (num_tiles, maps.shape[-1]) for factors in kept)
-        assert sum(len(factors) for factors in kept) == is_kept * np.prod(winograd._num_products)
+        assert all(factors.shape[-2:] == (num_tiles, maps.shape[-1]) for factors in kept)
+        num_products = sum(math.prod(factors.shape[:-2]) for factors in kept)
+        assert num_products == is_kept * np.prod(winograd._num_products)
 
 
 def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatch):
@@ -266,5 +265,5 @@ def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatc
         for mine, theirs in zip(fixed, others, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         with monkeypatch.context() as patch:
-            patch.setattr(algorithm, "_MOST_VALUES_BACK", 2**10)
+            patch.setattr(algorithm, "_MOST_VALUES_AT_ONCE", 2**10)
             assert transforms_and_results(is_fixed=True)[0] > 1
