@@ -11,9 +11,9 @@ from benchmarks.children import ContenderFailed
 # at other places.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
 # Allowed differences between losses after an update. Adam makes a whole step even of a gradient that is only a rounding
-# error. On DCGAN3 that puts two settings of PyTorch 3e-4 apart from each other and 6e-4 from ours; Keras's loop in
-# bfloat16 is 0.06 apart from itself in float32.
-UPDATED_TOLERANCES = {"float32": 3e-3, "bfloat16": 0.15}
+# error. On DCGAN1 that puts PyTorch 1e-4 apart from Keras, and us 3e-3, whose losses before the update are 5e-6 apart,
+# because Winograd's algorithm rounds differently. Keras's loop in bfloat16 is 0.06 apart from itself in float32.
+UPDATED_TOLERANCES = {"float32": 6e-3, "bfloat16": 0.15}
 _UPDATED = "g_loss"  # DCGAN's generator loss is computed after the same step has updated both networks
 
 Losses = Sequence[Mapping[str, float]]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from histogan_tf.models.cpu_kernels import winograd as algorithm
 from histogan_tf.models.cpu_kernels.algorithms import ConvolutionShape, convolve, estimated_algorithm
 from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
-from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
+from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of, tiled_filtering
 
 RESIDUAL_BLOCK = {"size": (15, 15), "kernel_size": (3, 3), "stride": 1, "padding": "VALID"}
 
@@ -39,6 +39,7 @@ def _differences(convolve, plain, inputs, kernel):
     return [float(tf.norm(found - expected) / tf.norm(expected)) for found, expected in pairs]
 
 
+@pytest.mark.parametrize("least_tiles_apart", [1, 99])
 @pytest.mark.parametrize(
     ("tile", "size", "kernel_size", "stride", "padding"),
     [
@@ -49,12 +50,17 @@ def _differences(convolve, plain, inputs, kernel):
         (4, (7, 9), (5, 5), 2, "SAME"),  # two kernels, of three and of two taps
         (2, (8, 6), (5, 5), 2, "SAME"),  # and more zeros behind than before
         (3, (8, 6), (4, 3), 2, "VALID"),  # pixels that no output sees
+        (7, (13, 25), (5, 5), 2, "SAME"),  # fewer inputs of a kernel than outputs, which are divided instead
+        (7, (9, 15), (3, 3), 1, "VALID"),  # as many points as there can be
         (2, (7, 9), (5, 5), 3, "VALID"),  # three kernels, one of them of one tap
         (2, (7, 9), (1, 2), 2, "VALID"),  # as many taps as the stride, or fewer
         (3, (7, 9), (1, 2), 3, "SAME"),  # fewer taps than the stride: pixels between the taps that no output sees
     ],
 )
-def test_it_is_the_convolution_and_its_transpose(tile, size, kernel_size, stride, padding):
+def test_it_is_the_convolution_and_its_transpose(
+    tile, size, kernel_size, stride, padding, least_tiles_apart, monkeypatch
+):
+    monkeypatch.setattr(algorithm, "_LEAST_TILES_APART", least_tiles_apart)
     axes = _axes(size, kernel_size, stride, padding)
     winograd = WinogradConvolution(axes, tile)
     inputs, kernel = _random(0, (2, *size, 3)), _random(1, (*kernel_size, 3, 4))
@@ -267,3 +273,24 @@ def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(algorithm, "_MOST_VALUES_AT_ONCE", 2**10)
             assert transforms_and_results(is_fixed=True)[0] > 1
+
+
+@pytest.mark.parametrize(
+    ("pixels", "out_pixels", "taps", "stride", "tile", "expected"),
+    [
+        (7, 4, 5, 2, 4, 10),  # 6 for four inputs and three taps, 4 for three inputs and two taps
+        (13, 7, 5, 2, 7, 16),
+        (25, 13, 5, 2, 7, 32),
+        (25, 25, 5, 1, 5, 45),
+    ],
+)
+def test_zeros_around_an_image_save_products(pixels, out_pixels, taps, stride, tile, expected):
+    axis, _ = axes_of((pixels, pixels), (out_pixels, out_pixels), (taps, taps), (stride, stride), "SAME")
+    assert axis.num_products(tile) * axis.num_tiles(tile) == expected
+    filtering = tiled_filtering(axis, tile)
+    inputs, kernel = _random(0, pixels).numpy(), _random(1, taps).numpy()
+    products = np.repeat(filtering.of_kernel @ kernel, axis.num_tiles(tile)) * (filtering.of_inputs @ inputs)
+    assert len(products) == expected
+    padded = np.pad(inputs, [max(margin, 0) for margin in axis.margins])
+    plain = [padded[place * stride :][:taps] @ kernel for place in range(out_pixels)]
+    np.testing.assert_allclose(filtering.of_products @ products, plain, rtol=1e-10, atol=1e-10)
