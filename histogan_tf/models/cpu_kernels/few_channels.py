@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from histogan_tf.models.cpu_kernels.patch_products import add_up
 from histogan_tf.models.cpu_kernels.winograd_matrices import Axis
 
 _ENOUGH_CHANNELS = 8  # from here on, TensorFlow's own kernel does at least half of its work for an output
@@ -85,4 +86,4 @@ def _correlate(maps: tf.Tensor, kernel: tf.Tensor, margins: Sequence[tuple[int, 
     columns = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (height, 1, channels, width * filters))
     of_taps = tf.nn.conv2d(maps, columns, 1, padding)
     out_width = of_taps.shape[2] - width + 1
-    return tf.add_n([of_taps[:, :, tap : tap + out_width, tap * filters : (tap + 1) * filters] for tap in range(width)])
+    return add_up([of_taps[:, :, tap : tap + out_width, tap * filters : (tap + 1) * filters] for tap in range(width)])

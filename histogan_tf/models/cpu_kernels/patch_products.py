@@ -42,13 +42,11 @@ def convolve_patches_transposed(maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor
     matrix = tf.reshape(kernel, (-1, filters))
     patches = tf.matmul(tf.reshape(maps, (-1, filters)), matrix, transpose_b=True)
     patches = tf.reshape(patches, (-1, out_height, out_width, height, width * channels))
-    rows = tf.add_n(
+    rows = add_up(
         [tf.pad(patches[:, :, :, tap], [(0, 0), (tap, height - 1 - tap), (0, 0), (0, 0)]) for tap in range(height)]
     )
     taps = tf.split(rows, width, axis=3)
-    return tf.add_n(
-        [tf.pad(of_tap, [(0, 0), (0, 0), (tap, width - 1 - tap), (0, 0)]) for tap, of_tap in enumerate(taps)]
-    )
+    return add_up([tf.pad(of_tap, [(0, 0), (0, 0), (tap, width - 1 - tap), (0, 0)]) for tap, of_tap in enumerate(taps)])
 
 
 def kernel_gradient_of_patches(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
@@ -75,3 +73,8 @@ def _patches(inputs: tf.Tensor, out_size: Sequence[int]) -> tf.Tensor:
     ways = [(down, right) for down in range(height - out_height + 1) for right in range(width - out_width + 1)]
     patches = [inputs[:, down : down + out_height, right : right + out_width] for down, right in ways]
     return tf.reshape(tf.concat(patches, axis=3), (-1, len(ways) * channels))
+
+
+def add_up(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the sum of tensors of one shape, in an order that is always the same, unlike that of `tf.add_n`."""
+    return tf.reduce_sum(tf.stack(tensors), axis=0)
