@@ -23,6 +23,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels.few_channels import (
+    ENOUGH_CHANNELS,
     convolve_to_few_channels,
     convolve_transposed_to_few_channels,
 )
@@ -255,10 +256,10 @@ def _can_go_forth_to_few(shape: ConvolutionShape) -> bool:
 
 
 def _can_go_back_to_few(shape: ConvolutionShape) -> bool:
-    """Whether the inputs have a few channels, as `_can_go_forth_to_few` asks of the outputs."""
-    strides = {axis.stride for axis in shape.axes}
-    is_exact_enough = shape.dtype == "float32" or strides == {2}
-    return shape.channels <= _FEW_CHANNELS < shape.filters and len(strides) == 1 and is_exact_enough
+    """Whether the inputs have a few channels. With strides, one convolution may compute enough of them for bfloat16."""
+    down, right = (axis.stride for axis in shape.axes)
+    is_exact_enough = shape.dtype == "float32" or down * right * shape.channels >= ENOUGH_CHANNELS
+    return shape.channels <= _FEW_CHANNELS < shape.filters and down == right and is_exact_enough
 
 
 @functools.cache

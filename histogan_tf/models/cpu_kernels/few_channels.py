@@ -16,7 +16,8 @@ import tensorflow as tf
 from histogan_tf.models.cpu_kernels.patch_products import add_up
 from histogan_tf.models.cpu_kernels.winograd_matrices import Axis
 
-_ENOUGH_CHANNELS = 8  # from here on, TensorFlow's own kernel does at least half of its work for an output
+ENOUGH_CHANNELS = 8
+"""From this number on, channels are computed by one convolution: half of its work, or more, is for an output."""
 
 
 def convolve_to_few_channels(inputs: tf.Tensor, kernel: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
@@ -81,7 +82,7 @@ def _correlate(maps: tf.Tensor, kernel: tf.Tensor, margins: Sequence[tuple[int, 
         maps = maps[:, : min(below, 0) or None, : min(right, 0) or None]
     padding = [(0, 0), *((before, max(behind, 0)) for before, behind in margins), (0, 0)]
     height, width, channels, filters = kernel.shape
-    if filters >= _ENOUGH_CHANNELS:
+    if filters >= ENOUGH_CHANNELS:
         return tf.nn.conv2d(maps, kernel, 1, padding)
     columns = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (height, 1, channels, width * filters))
     of_taps = tf.nn.conv2d(maps, columns, 1, padding)

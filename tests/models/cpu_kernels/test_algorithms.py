@@ -76,6 +76,8 @@ def test_all_possible_algorithms_compute_the_same(form, is_transposed):
         (RESIDUAL_BLOCK, 1, 512, 3, "float32", "to_few_channels"),
         (RESIDUAL_BLOCK, 4, 512, 3, "bfloat16", "kernel_gradient_by_convolution"),
         (OF_DCGAN, 64, 3, 64, "bfloat16", "to_few_channels"),
+        (OF_DCGAN, 64, 1, 64, "float32", "to_few_channels"),
+        (OF_DCGAN, 64, 1, 64, "bfloat16", "plain"),  # it would round too often
         (RESIDUAL_BLOCK | {"size": (514, 514)}, 4, 256, 256, "float32", "plain"),  # it would hold some gigabytes
         (RESIDUAL_BLOCK | {"kernel_size": (1, 1)}, 16, 256, 256, "float32", "plain"),
         (OF_DCGAN | {"size": (25, 25)}, 64, 64, 128, "float32", "winograd_7"),

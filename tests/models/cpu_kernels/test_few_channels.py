@@ -19,7 +19,7 @@ def _axes(size, kernel_size, stride, padding):
 @pytest.fixture(params=[1, 99])
 def enough_channels(request, monkeypatch):
     """From how many channels on the taps of a row are not channels of their own."""
-    monkeypatch.setattr(few_channels, "_ENOUGH_CHANNELS", request.param)
+    monkeypatch.setattr(few_channels, "ENOUGH_CHANNELS", request.param)
 
 
 FORMS = [
