@@ -35,8 +35,8 @@ POINTS = {
 
 Rounding errors grow with the entries of the matrices, and so depend on the points. These are the best pairs of opposite
 multiples of 1/8, and of 1/16 below 3/4, for kernels of three taps, by the norms of the matrices. Along one axis, the
-usual 0, 1, -1, 2, -2, 1/2, -1/2 are as good for seven points, and 1.3 to 1.5 times as bad for four to six; with 4 as the
-eighth point they are twice as bad. Barabasz, Anderson, Soodhalter & Gregg 2020, "Error Analysis and Improving the
+usual 0, 1, -1, 2, -2, 1/2, -1/2 are as good for seven points, and 1.3 to 1.5 times as bad for four to six; with 4 as
+the eighth point they are twice as bad. Barabasz, Anderson, Soodhalter & Gregg 2020, "Error Analysis and Improving the
 Accuracy of Winograd Convolution for Deep Neural Networks", compare many sets.
 """
 
