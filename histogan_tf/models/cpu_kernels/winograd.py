@@ -19,6 +19,7 @@ import contextlib
 import contextvars
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -139,20 +140,22 @@ class WinogradConvolution:
             return []
         columns, factors = _transform_columns(maps, direction), []
         for part in self._parts(maps, kernel, _MOST_VALUES_BACK):
-            factors.append(self._take_forth(columns, maps, direction, part))
+            factors.append(self._take_forth(self._columns_of(columns, part), maps, direction))
             (columns,) = _after(factors[-1], columns)
         return factors
 
     def _outputs_at_once(self, maps: tf.Tensor, kernel: tf.Tensor, direction: Transforms) -> tf.Tensor:
-        """Computes the outputs from all rows together, so that TensorFlow can derive the gradients."""
+        """Computes the outputs from all rows of a phase together, so that TensorFlow can derive the gradients."""
         (kernel,) = _after(maps, kernel)
-        rows = ProductRows(0, self._num_products[0], 0)
-        matrix = _constant(np.kron(*self._of_kernel), kernel)
-        kernel_factors = tf.matmul(matrix, tf.reshape(kernel, (matrix.shape[1], -1)))
-        kernel_factors = tf.reshape(kernel_factors, (rows.stop, 1, self._num_products[1], *kernel.shape[2:]))
-        factors = self._take_forth(_transform_columns(maps, direction), maps, direction, rows)
-        products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
-        return _maps_of([self._take_back(products, direction, maps.shape[0])], direction, maps.shape[0])
+        parts, rows = self._parts(maps, kernel, sys.maxsize), []
+        of_parts = [(part.stop - part.first) * self._num_tiles[0] for part in parts]
+        # The gradient of a split is one concatenation, while those of slices would be added up.
+        for part, columns in zip(parts, tf.split(_transform_columns(maps, direction), of_parts), strict=True):
+            factors = self._take_forth(columns, maps, direction)
+            kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
+            products = tf.matmul(factors, kernel_factors, transpose_b=direction.is_transposed)
+            rows.append(self._take_back(products, direction, maps.shape[0]))
+        return _maps_of(rows, direction, maps.shape[0])
 
     def _outputs(
         self, maps: tf.Tensor, kernel: tf.Tensor, kept: Sequence[tf.Tensor], direction: Transforms
@@ -165,7 +168,7 @@ class WinogradConvolution:
             if part.phase != phase:
                 phase, taps = part.phase, self._taps(kernel, part.phase)
             (taps,) = _after(done, taps)
-            factors = kept[number] if kept else self._take_forth(columns, maps, direction, part)
+            factors = kept[number] if kept else self._take_forth(self._columns_of(columns, part), maps, direction)
             products = tf.matmul(factors, self._kernel_factors(taps, part), transpose_b=direction.is_transposed)
             done = self._take_back(products, direction, maps.shape[0])
             rows.append(done)
@@ -187,7 +190,7 @@ class WinogradConvolution:
         rows, of_kernel_factors = [], []
         for number, part in enumerate(parts):
             of_columns, kernel = _after(done, of_columns, kernel)
-            of_products = self._take_forth(of_columns, upstream, adjoint, part)
+            of_products = self._take_forth(self._columns_of(of_columns, part), upstream, adjoint)
             kernel_factors = self._kernel_factors(self._taps(kernel, part.phase), part)
             of_factors = tf.matmul(of_products, kernel_factors, transpose_b=adjoint.is_transposed)
             done = self._take_back(of_factors, adjoint, maps.shape[0])
@@ -198,7 +201,7 @@ class WinogradConvolution:
                 (factors,) = _after(done, kept[number])
             else:
                 (columns,) = _after(done, columns)
-                factors = self._take_forth(columns, maps, direction, part)
+                factors = self._take_forth(self._columns_of(columns, part), maps, direction)
             pair = (of_products, factors) if direction.is_transposed else (factors, of_products)
             of_kernel_factors.append(tf.matmul(*pair, transpose_a=True))
         of_kernel = self._gradient_of_kernel(of_kernel_factors, parts, kernel.shape)
@@ -226,7 +229,8 @@ class WinogradConvolution:
         """Returns one of the kernels of stride 1 into which a kernel is split along the vertical axis."""
         if len(self._vertical.phases) == 1:
             return kernel
-        return tf.gather(kernel, self._vertical.taps_of(phase))  # a strided slice takes many times as long
+        rows = tf.unstack(kernel)  # a strided slice takes many times as long
+        return tf.stack([rows[tap] for tap in self._vertical.taps_of(phase)])
 
     def _kernel_factors(self, taps: tf.Tensor, rows: ProductRows) -> tf.Tensor:
         """Transforms a kernel of stride 1 to its factors for some rows, (rows, 1, products, channels, filters)."""
@@ -259,23 +263,25 @@ class WinogradConvolution:
         vertical, horizontal = self._of_kernel
         return np.kron(vertical[rows.first : rows.stop, rows.phase :: self._vertical.stride], horizontal)
 
-    def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: Transforms, rows: ProductRows) -> tf.Tensor:
+    def _columns_of(self, columns: tf.Tensor, rows: ProductRows) -> tf.Tensor:
+        """Returns some rows of what `_transform_columns` returned."""
+        return columns[rows.first * self._num_tiles[0] : rows.stop * self._num_tiles[0]]
+
+    def _take_forth(self, columns: tf.Tensor, maps: tf.Tensor, direction: Transforms) -> tf.Tensor:
         """Transforms feature maps, of which the columns are transformed already, to their factors for some rows.
 
         Args:
-            columns: what `_transform_columns` returned for the maps.
+            columns: the rows of what `_transform_columns` returned for the maps.
             maps: float (batch, height, width, channels), of which only the shape is used.
             direction: the matrices.
-            rows: the rows.
 
         Returns:
             float (rows, 1, products, tiles of both axes * batch, channels), or, if rows of tiles stay apart, (rows,
             tiles down, products, tiles right * batch, channels).
         """
         num_images, _, width, channels = maps.shape
-        tiles_down, num_rows = self._num_tiles[0], rows.stop - rows.first
-        if num_rows < self._num_products[0]:  # a slice of all rows would still cost time in its gradient
-            columns = columns[rows.first * tiles_down : rows.stop * tiles_down]
+        tiles_down = self._num_tiles[0]
+        num_rows = columns.shape[0] // tiles_down
         columns = tf.reshape(columns, (-1, width, num_images * channels))
         factors = tf.matmul(_constant(direction.forth[1], columns), columns)
         if not self._keeps_tiles_apart(num_images):

@@ -217,7 +217,7 @@ def test_a_backward_pass_reads_no_transformed_values_of_the_forward_pass(monkeyp
     for name, direction, maps in ways:
         plain = max(np.size(maps), np.size(kernel))
         assert largest_kept(getattr(winograd, name), maps) == plain
-        assert largest_kept(_at_once(winograd, direction), maps) > 2 * plain
+        assert largest_kept(_at_once(winograd, direction), maps) > plain
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_fixed_kernels_are_transformed_once_if_they_are_not_too_large(monkeypatc
 
         num_fixed, fixed = transforms_and_results(is_fixed=True)
         num_others, others = transforms_and_results(is_fixed=False)
-        assert num_fixed == 1 < num_others
+        assert num_fixed == 2 < num_others  # one for each kernel of stride 1
         for mine, theirs in zip(fixed, others, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         with monkeypatch.context() as patch:
