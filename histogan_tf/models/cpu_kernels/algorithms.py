@@ -51,7 +51,8 @@ _WINOGRAD = "winograd_"
 REVISION = 2
 """Raised when an algorithm gets faster: what was measured before is measured anew."""
 
-_FEW_CHANNELS = 4  # TensorFlow's own kernel computes four times as many at a time
+# TensorFlow's own kernel computes 16 channels at a time: another way is taken from many channels to a few.
+_FEW_CHANNELS, _MANY_CHANNELS = 4, 16
 _MOST_OUTPUTS_BY_PATCHES = 512  # of all images together, for which products of patches are worth a try
 
 # The limits of the estimate for gradients of kernels, measured on a CPU with AVX-512, by the dtype: beyond them,
@@ -252,14 +253,16 @@ def _ways_of(algorithm: str, shape: ConvolutionShape) -> _Ways:
 def _can_go_forth_to_few(shape: ConvolutionShape) -> bool:
     """Whether the outputs have a few channels. In bfloat16, adding up the values of taps would round too often."""
     are_steps_plain = all(axis.stride == 1 for axis in shape.axes)
-    return shape.filters <= _FEW_CHANNELS < shape.channels and are_steps_plain and shape.dtype == "float32"
+    are_few = shape.filters <= _FEW_CHANNELS and shape.channels >= _MANY_CHANNELS
+    return are_few and are_steps_plain and shape.dtype == "float32"
 
 
 def _can_go_back_to_few(shape: ConvolutionShape) -> bool:
     """Whether the inputs have a few channels. With strides, one convolution may compute enough of them for bfloat16."""
     down, right = (axis.stride for axis in shape.axes)
     is_exact_enough = shape.dtype == "float32" or down * right * shape.channels >= ENOUGH_CHANNELS
-    return shape.channels <= _FEW_CHANNELS < shape.filters and down == right and is_exact_enough
+    are_few = shape.channels <= _FEW_CHANNELS and shape.filters >= _MANY_CHANNELS
+    return are_few and down == right and is_exact_enough
 
 
 @functools.cache
