@@ -164,7 +164,9 @@ def possible_algorithms(shape: ConvolutionShape) -> list[str]:
         names.append("kernel_gradient_by_product")
     if shape.dtype == "float32":
         worth = [tile for cost, tile in _tiles_by_cost(shape) if cost < _MOST_COST_TRIED * shape.multiplications]
-        names += [f"{_WINOGRAD}{tile}" for tile in worth[:_MOST_TILES_TRIED]]
+        # Sizes that make equally many tiles are the same algorithm, at the same cost: the smallest stands for all.
+        distinct = {tuple(axis.num_tiles(tile) for axis in shape.axes): tile for tile in reversed(worth)}
+        names += [f"{_WINOGRAD}{tile}" for tile in [*distinct.values()][::-1][:_MOST_TILES_TRIED]]
     return names
 
 
@@ -292,6 +294,5 @@ def _tiles_by_cost(shape: ConvolutionShape) -> list[tuple[float, int]]:
         total = _PRODUCT * factors * channels * filters + _VALUE_AND_PIXEL * values + _KERNEL_VALUE * kernel_values
         return total * (_STRIDED if max(axis.stride for axis in axes) > 1 else 1.0)
 
-    tiles = {tuple(axis.num_tiles(tile) for axis in axes): tile for tile in reversed(_TILES)}.values()
-    costs = [(cost(tile), tile) for tile in tiles if all(axis.num_points(tile) in POINTS for axis in axes)]
+    costs = [(cost(tile), tile) for tile in _TILES if all(axis.num_points(tile) in POINTS for axis in axes)]
     return sorted(pair for pair in costs if pair[0] < math.inf)

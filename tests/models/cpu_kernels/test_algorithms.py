@@ -113,6 +113,12 @@ def test_an_algorithm_must_suit_the_shape():
     assert can_compute("winograd_4", strided._replace(dtype="float32"))
 
 
+def test_sizes_that_make_equally_many_tiles_are_tried_once_and_stay_in_records():
+    shape = _shape(**RESIDUAL_BLOCK, num_images=16, channels=256, filters=256, dtype="float32")
+    assert possible_algorithms(shape)[-2:] == ["winograd_7", "winograd_5"]
+    assert can_compute("winograd_6", shape)  # three tiles along an axis, as with winograd_5
+
+
 def test_a_shape_has_a_name_of_its_own():
     form = {"num_images": 64, "channels": 3, "filters": 8, "dtype": "float32"}
     plain = _shape(**OF_DCGAN, **form)
