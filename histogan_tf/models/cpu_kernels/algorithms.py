@@ -26,12 +26,14 @@ from histogan_tf.models.cpu_kernels.few_channels import (
     ENOUGH_CHANNELS,
     convolve_to_few_channels,
     convolve_transposed_to_few_channels,
+    kernel_gradient_to_few_channels,
 )
 from histogan_tf.models.cpu_kernels.kernel_gradients import (
     has_plain_steps,
     kernel_gradient_by_convolution,
     kernel_gradient_by_product,
 )
+from histogan_tf.models.cpu_kernels.mirrored_edges import mirror_edges
 from histogan_tf.models.cpu_kernels.patch_products import (
     convolve_patches,
     convolve_patches_transposed,
@@ -48,7 +50,7 @@ _KERNEL_GRADIENTS = {
     "kernel_gradient_by_product": kernel_gradient_by_product,
 }
 _WINOGRAD = "winograd_"
-REVISION = 2
+REVISION = 3
 """Raised when an algorithm gets faster: what was measured before is measured anew."""
 
 # TensorFlow's own kernel computes 16 channels at a time: another way is taken from many channels to a few.
@@ -175,7 +177,9 @@ def can_compute(algorithm: object, shape: ConvolutionShape) -> bool:
     if algorithm in (_PATCH_PRODUCTS, "kernel_gradient_by_product"):
         return has_plain_steps(shape.axes)
     if algorithm == _TO_FEW_CHANNELS:
-        return _can_go_forth_to_few(shape) or _can_go_back_to_few(shape)
+        return any(
+            of_part(shape) for of_part in (_can_go_forth_to_few, _can_go_back_to_few, _has_small_gradient_to_few)
+        )
     of_tiles = [f"{_WINOGRAD}{tile}" for _, tile in _tiles_by_cost(shape)] if shape.dtype == "float32" else []
     return algorithm in (PLAIN, "kernel_gradient_by_convolution", *of_tiles)
 
@@ -236,11 +240,12 @@ def _ways_of(algorithm: str, shape: ConvolutionShape) -> _Ways:
     back = lambda maps, kernel: tf.nn.conv2d_transpose(maps, kernel, shape.inputs_shape, strides, padding)  # noqa: E731
     if algorithm in _KERNEL_GRADIENTS:
         return _Ways(forth, back, functools.partial(_KERNEL_GRADIENTS[algorithm], axes=axes))
-    if algorithm == _TO_FEW_CHANNELS:
-        if _can_go_forth_to_few(shape):
-            forth = functools.partial(convolve_to_few_channels, axes=axes)
-        if _can_go_back_to_few(shape):
-            back = functools.partial(convolve_transposed_to_few_channels, axes=axes)
+    if algorithm == _TO_FEW_CHANNELS and _can_go_forth_to_few(shape):
+        forth = functools.partial(convolve_to_few_channels, axes=axes)
+    if algorithm == _TO_FEW_CHANNELS and _can_go_back_to_few(shape):
+        back = functools.partial(convolve_transposed_to_few_channels, axes=axes)
+    if algorithm == _TO_FEW_CHANNELS and _has_small_gradient_to_few(shape):
+        return _Ways(forth, back, functools.partial(kernel_gradient_to_few_channels, axes=axes))
     kernel_size = [axis.taps for axis in axes]
     kernel_gradient = lambda inputs, upstream: tf.raw_ops.Conv2DBackpropFilter(  # noqa: E731
         input=inputs,
@@ -254,9 +259,18 @@ def _ways_of(algorithm: str, shape: ConvolutionShape) -> _Ways:
 
 def _can_go_forth_to_few(shape: ConvolutionShape) -> bool:
     """Whether the outputs have a few channels. In bfloat16, adding up the values of taps would round too often."""
+    return shape.dtype == "float32" and _has_few_filters(shape)
+
+
+def _has_small_gradient_to_few(shape: ConvolutionShape) -> bool:
+    """Whether the outputs have a few channels, and their gradients for all taps take at most 128 MB in float32."""
+    num_values = math.prod(shape.inputs_shape[:3]) * math.prod(axis.taps for axis in shape.axes) * shape.filters
+    return _has_few_filters(shape) and num_values <= _MOST_VALUES_OF_PRODUCT
+
+
+def _has_few_filters(shape: ConvolutionShape) -> bool:
     are_steps_plain = all(axis.stride == 1 for axis in shape.axes)
-    are_few = shape.filters <= _FEW_CHANNELS and shape.channels >= _MANY_CHANNELS
-    return are_few and are_steps_plain and shape.dtype == "float32"
+    return are_steps_plain and shape.filters <= _FEW_CHANNELS and shape.channels >= _MANY_CHANNELS
 
 
 def _can_go_back_to_few(shape: ConvolutionShape) -> bool:
@@ -275,9 +289,7 @@ def _winograd(axes: tuple[Axis, Axis], tile: int) -> WinogradConvolution:
 def _reflected(inputs: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
     """Enlarges images by reflection, which does not repeat the pixels at the edge."""
     margins = [axis.reflection for axis in axes]
-    if all(of_axis == (0, 0) for of_axis in margins):
-        return inputs
-    return tf.pad(inputs, [(0, 0), *margins, (0, 0)], mode="REFLECT")
+    return inputs if all(of_axis == (0, 0) for of_axis in margins) else mirror_edges(inputs, margins)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Convolutions to a few channels, such as the layer of a generator that ends in the three colours of an image.
 
-TensorFlow's own kernel computes 16 channels at a time, and so does four fifths of its work in vain for three. Here
+TensorFlow's own kernels compute 16 channels at a time, and so do four fifths of their work in vain for three. Here
 values that belong to several places are computed as channels of one place. A 7x7 kernel to 3 channels becomes a 7x1
 kernel to 21 channels, 3 for each of its columns, and an output adds up 7 neighbours. A transposed convolution of
 stride 2 with a 5x5 kernel to 3 channels becomes a 3x3 kernel to 12 channels: those of 2x2 outputs, which depend on the
@@ -33,6 +33,35 @@ def convolve_to_few_channels(inputs: tf.Tensor, kernel: tf.Tensor, axes: tuple[A
     """
     assert all(axis.stride == 1 for axis in axes), axes
     return _correlate(inputs, kernel, [axis.margins for axis in axes])
+
+
+def kernel_gradient_to_few_channels(inputs: tf.Tensor, upstream: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
+    """Computes the gradient of the kernel of `convolve_to_few_channels` by one product of matrices.
+
+    The left matrix has a row for each tap and filter: the gradients of the outputs, shifted to the pixels that this tap
+    was multiplied with.
+
+    Args:
+        inputs: float (batch, height, width, channels), enlarged by reflection if the convolution has one.
+        upstream: the gradient of the outputs, float (batch, out_height, out_width, filters), with a few filters.
+        axes: the vertical and the horizontal axis.
+
+    Returns:
+        float (kernel height, kernel width, channels, filters).
+    """
+    assert all(axis.stride == 1 for axis in axes), axes
+    _, height, width, channels = inputs.shape
+    down, right = (axis.taps for axis in axes)
+    margins = [(axis.taps - 1 - before, axis.taps - 1 - behind) for axis in axes for before, behind in [axis.margins]]
+    maps = tf.pad(tf.transpose(upstream, (3, 0, 1, 2)), [(0, 0), (0, 0), *margins])
+    shifted = [
+        maps[:, :, row : row + height, column : column + width]
+        for row in reversed(range(down))
+        for column in reversed(range(right))
+    ]
+    num_rows = down * right * upstream.shape[3]
+    gradient = tf.matmul(tf.reshape(tf.stack(shifted), (num_rows, -1)), tf.reshape(inputs, (-1, channels)))
+    return tf.transpose(tf.reshape(gradient, (down, right, -1, channels)), (0, 1, 3, 2))
 
 
 def convolve_transposed_to_few_channels(maps: tf.Tensor, kernel: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:

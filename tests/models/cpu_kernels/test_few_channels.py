@@ -3,7 +3,11 @@ import pytest
 import tensorflow as tf
 
 from histogan_tf.models.cpu_kernels import few_channels
-from histogan_tf.models.cpu_kernels.few_channels import convolve_to_few_channels, convolve_transposed_to_few_channels
+from histogan_tf.models.cpu_kernels.few_channels import (
+    convolve_to_few_channels,
+    convolve_transposed_to_few_channels,
+    kernel_gradient_to_few_channels,
+)
 from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 
 
@@ -51,4 +55,19 @@ def test_it_is_the_transposed_convolution(size, kernel_size, stride, padding):
     maps, kernel = _random(0, (2, *(axis.out_pixels for axis in axes), 5)), _random(1, (*kernel_size, 3, 5))
     found = convolve_transposed_to_few_channels(maps, kernel, axes)
     expected = tf.nn.conv2d_transpose(maps, kernel, (2, *size, 3), stride, padding)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "kernel_size", "stride", "padding"), FORMS)
+def test_it_is_the_gradient_of_the_kernel(size, kernel_size, stride, padding):
+    inputs, axes = _random(0, (2, *size, 5)), _axes(size, kernel_size, stride, padding)
+    upstream = _random(1, (2, *(axis.out_pixels for axis in axes), 3))
+    expected = tf.raw_ops.Conv2DBackpropFilter(
+        input=inputs,
+        filter_sizes=[*kernel_size, 5, 3],
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding=padding,
+    )
+    found = kernel_gradient_to_few_channels(inputs, upstream, axes)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
