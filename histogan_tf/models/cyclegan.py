@@ -162,7 +162,7 @@ class _Layers:
 
     def conv(self, x, filters: int, kernel_size: int, *, name: str, dtype: str | None = None, **kwargs):
         initializer, dtype = self._normal(), dtype or self._precision
-        convolution = self._classes.reflected_conv(
+        convolution = self._classes.enlarged_conv(
             filters, kernel_size, kernel_initializer=initializer, dtype=dtype, name=f"{name}-conv", **kwargs
         )
         return convolution(x)

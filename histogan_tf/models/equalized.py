@@ -12,7 +12,7 @@ import math
 import keras
 from keras import layers
 
-from histogan_tf.models.reflection import ReflectedConv2D
+from histogan_tf.models.enlargement import EnlargedConv2D
 
 
 class EqualizedKernel:
@@ -25,7 +25,7 @@ class EqualizedKernel:
 
 
 @keras.saving.register_keras_serializable(package="histogan_tf")
-class EqualizedConv2D(EqualizedKernel, ReflectedConv2D):
+class EqualizedConv2D(EqualizedKernel, EnlargedConv2D):
     """A convolution of images, channels last, with an equalized learning rate."""
 
 

@@ -211,9 +211,8 @@ class _GeneratorLayers:
         scales = [hidden]
         for number, (size, width) in enumerate(zip(sizes, widths, strict=True), start=1):
             name = f"block{number}"
-            hidden = self.upsampled(hidden, size)
-            for half in (f"{name}a", f"{name}b"):
-                hidden = self.conv(hidden, 2 * width, half)
+            for half, upsampled_size in ((f"{name}a", size), (f"{name}b", None)):
+                hidden = self.conv(hidden, 2 * width, half, upsampled_size)
                 hidden = self.gated(self.noisy(hidden, latents, half), half)
             scales.append(hidden)
             if number > _EXCITED_FROM:
@@ -226,10 +225,21 @@ class _GeneratorLayers:
             hidden
         )
 
-    def conv(self, hidden: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-        """Returns the output of a 3x3 convolution with an equalized learning rate."""
+    def conv(
+        self, hidden: keras.KerasTensor, filters: int, name: str, upsampled_size: tuple[int, int] | None = None
+    ) -> keras.KerasTensor:
+        """Returns the output of a 3x3 convolution with an equalized learning rate, after bilinear upsampling if asked.
+
+        Repeated pixels would leave their grid in the images: a line in the spectrum at a period of 4 pixels.
+        """
         return self._classes.equalized_conv(
-            filters, 3, padding="same", kernel_initializer=self._normal(), name=f"{name}_conv", dtype=self._precision
+            filters,
+            3,
+            padding="same",
+            upsampled_size=upsampled_size,
+            kernel_initializer=self._normal(),
+            name=f"{name}_conv",
+            dtype=self._precision,
         )(hidden)
 
     def gated(self, hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -244,17 +254,6 @@ class _GeneratorLayers:
         """Returns a map with noise added to it, the same to all channels."""
         layer = LatentNoise(hidden.shape[1:3], next(self._noise_seeds), name=f"{name}_noise", dtype=self._precision)
         return layer(hidden, latents)
-
-    def upsampled(self, hidden: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTensor:
-        """Returns a map of twice the size by bilinear interpolation, cut to `size`.
-
-        Repeated pixels would leave their grid in the images: a line in the spectrum at a period of 4 pixels.
-        """
-        hidden = layers.UpSampling2D(2, interpolation="bilinear", dtype=self._precision)(hidden)
-        margins = [(0, pixels - kept) for pixels, kept in zip(hidden.shape[1:3], size, strict=True)]
-        if any(map(any, margins)):
-            hidden = self._classes.cropping(margins, dtype=self._precision)(hidden)
-        return hidden
 
     def excitation(self, coarse: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
         """Returns a gate for each channel, (batch, 1, 1, channels), computed from a coarser map."""

@@ -21,7 +21,7 @@ from histogan_tf.models.backbone_networks import build_network, stage_outputs
 from histogan_tf.models.backbone_weights import load_backbone, preparation_of
 from histogan_tf.models.backbones import BACKBONES, Backbone, Preparation
 from histogan_tf.models.cpu_kernels import layer_classes
-from histogan_tf.models.reflection import ReflectedConv2D
+from histogan_tf.models.enlargement import EnlargedConv2D
 
 _SEED = 42  # the same for all runs, so that discriminators can start from those of another run
 _CUBIC = -0.5  # the parameter of the kernel of bicubic interpolation (Keys 1981), TensorFlow's
@@ -232,7 +232,7 @@ def _merged_weights(conv: keras.Layer, norm: layers.BatchNormalization) -> list[
     return [kernel * of_kernel, offset]
 
 
-class BlockConv2D(ReflectedConv2D):
+class BlockConv2D(EnlargedConv2D):
     """The first convolution of a backbone, of images of 3 channels, with a stride of 2, such as a ResNet's of 7x7.
 
     In training it takes each block of 2x2 pixels for one pixel of 12 channels, so that its stride becomes 1. On a CPU,

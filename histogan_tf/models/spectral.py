@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from histogan_tf.models.reflection import ReflectedConv2D
+from histogan_tf.models.enlargement import EnlargedConv2D
 
 _EPSILON = 1e-12
 _FIRST_ITERATIONS = 15
@@ -57,7 +57,7 @@ class SpectralKernel:
         return _normalized(ops.matmul(self.u, ops.transpose(matrix)))
 
 
-class SpectralConv2D(SpectralKernel, ReflectedConv2D):
+class SpectralConv2D(SpectralKernel, EnlargedConv2D):
     """A convolution whose kernel, as a matrix (height * width * channels, filters), has spectral norm 1."""
 
 

@@ -133,7 +133,7 @@ def _principal_directions(trained: TrainedNetwork, held: int) -> np.ndarray:
 
 def _early_features(network: keras.Model) -> keras.Model:
     """Returns the part of a generator up to the maps after its first block, flattened to (batch, features)."""
-    blocks = [layer for layer in network.layers if isinstance(layer, layers.UpSampling2D)]
+    blocks = [layer for layer in network.layers if _upsamples(layer)]
     if len(blocks) < 2:
         blocks = [layer for layer in network.layers if any(len(weight.shape) == 4 for weight in layer.weights)]
     maps = blocks[min(1, len(blocks) - 1)].input
@@ -141,6 +141,10 @@ def _early_features(network: keras.Model) -> keras.Model:
     if max(sizes) > 1:
         maps = keras.ops.average_pool(maps, sizes, padding="same")
     return keras.Model(network.input, keras.ops.reshape(maps, (-1, math.prod(maps.shape[1:]))))
+
+
+def _upsamples(layer: keras.Layer) -> bool:
+    return isinstance(layer, layers.UpSampling2D) or getattr(layer, "upsampled_size", None) is not None
 
 
 def _compiled(network: keras.Model) -> _Compute:

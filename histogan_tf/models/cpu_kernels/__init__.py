@@ -25,8 +25,8 @@ from histogan_tf.models.cpu_kernels.convolutions import (
 )
 from histogan_tf.models.cpu_kernels.cropping import PaddedCropping2D
 from histogan_tf.models.cpu_kernels.normalization import FusedBatchNormalization, FusedInstanceNormalization
+from histogan_tf.models.enlargement import EnlargedConv2D
 from histogan_tf.models.equalized import EqualizedConv2D
-from histogan_tf.models.reflection import ReflectedConv2D
 from histogan_tf.models.spectral import SpectralConv2D
 
 
@@ -35,7 +35,7 @@ class LayerClasses(NamedTuple):
 
     Attributes:
         conv: the convolution.
-        reflected_conv: the convolution that also takes `reflection`, see `ReflectedConv2D`.
+        enlarged_conv: the convolution that can enlarge its inputs first, see `EnlargedConv2D`.
         transposed_conv: the transposed convolution.
         spectral_conv: the convolution with a spectrally normalized kernel.
         equalized_conv: the convolution with an equalized learning rate.
@@ -46,7 +46,7 @@ class LayerClasses(NamedTuple):
     """
 
     conv: Callable[..., keras.Layer]
-    reflected_conv: Callable[..., keras.Layer]
+    enlarged_conv: Callable[..., keras.Layer]
     transposed_conv: Callable[..., keras.Layer]
     spectral_conv: Callable[..., keras.Layer]
     equalized_conv: Callable[..., keras.Layer]
@@ -58,7 +58,7 @@ class LayerClasses(NamedTuple):
 
 _PLAIN = LayerClasses(
     conv=keras.layers.Conv2D,
-    reflected_conv=ReflectedConv2D,
+    enlarged_conv=EnlargedConv2D,
     transposed_conv=keras.layers.Conv2DTranspose,
     spectral_conv=SpectralConv2D,
     equalized_conv=EqualizedConv2D,
@@ -70,7 +70,7 @@ _PLAIN = LayerClasses(
 )
 _FAST = LayerClasses(
     conv=FastConv2D,
-    reflected_conv=FastConv2D,
+    enlarged_conv=FastConv2D,
     transposed_conv=FastConv2DTranspose,
     spectral_conv=FastSpectralConv2D,
     equalized_conv=FastEqualizedConv2D,

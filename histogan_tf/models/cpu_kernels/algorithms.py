@@ -6,6 +6,7 @@ kernels are several times slower than others that give the same result:
 - `plain` is TensorFlow's own convolution, with its own gradients.
 - `to_few_channels` differs where the result has a few channels, such as the colours of an image; see `few_channels`.
 - `patch_products` computes products of matrices; see the module of that name.
+- `products_before_upsampling` is for convolutions that upsample first; see the module of that name.
 - `kernel_gradient_by_convolution` and `kernel_gradient_by_product` differ in the gradient of the kernel alone; see
   `kernel_gradients`.
 - `winograd_4` is Winograd's algorithm with 4x4 outputs in a tile; see `winograd`. It is for float32, where a
@@ -39,12 +40,14 @@ from histogan_tf.models.cpu_kernels.patch_products import (
     convolve_patches_transposed,
     kernel_gradient_of_patches,
 )
+from histogan_tf.models.cpu_kernels.products_before_upsampling import convolve_before_upsampling, relative_cost
 from histogan_tf.models.cpu_kernels.winograd import WinogradConvolution
 from histogan_tf.models.cpu_kernels.winograd_matrices import POINTS, Axis
 
 PLAIN = "plain"
 _TO_FEW_CHANNELS = "to_few_channels"
 _PATCH_PRODUCTS = "patch_products"
+_BEFORE_UPSAMPLING = "products_before_upsampling"
 _KERNEL_GRADIENTS = {
     "kernel_gradient_by_convolution": kernel_gradient_by_convolution,
     "kernel_gradient_by_product": kernel_gradient_by_product,
@@ -74,8 +77,8 @@ _MOST_VALUES = 2**27  # float32 values of a layer's transformed inputs or produc
 # Gradients of kernels by a convolution are worth a try up to this number of outputs of an image, and by a product up to
 # this number of values in its left matrix, 128 MB in float32: beyond them they were many times slower.
 _MOST_POSITIONS_TRIED, _MOST_VALUES_OF_PRODUCT = 800, 2**25
-# Winograd's algorithm is worth a try if it is estimated to take at most this many times as long as a plain convolution,
-# and then with the two tiles that are estimated to be fastest.
+# Winograd's algorithm and products before upsampling are worth a try if they are estimated to take at most this many
+# times as long as a plain convolution, and Winograd's with the two tiles that are estimated to be fastest.
 _MOST_COST_TRIED, _MOST_TILES_TRIED = 1.5, 2
 
 
@@ -112,6 +115,8 @@ class ConvolutionShape(NamedTuple):
             f"stride {pair('stride')}",
             vertical.padding,
         ]
+        if vertical.upsampled_pixels is not None:
+            parts.append(f"upsampled to {pair('upsampled_pixels')}")
         if any(axis.reflection != (0, 0) for axis in self.axes):
             parts.append(f"reflection {vertical.reflection}x{horizontal.reflection}")
         return ", ".join([*parts, *(["transposed"] if self.is_transposed else [])])
@@ -128,8 +133,8 @@ class ConvolutionShape(NamedTuple):
 
     @property
     def inputs_shape(self) -> tuple[int, int, int, int]:
-        """(batch, height, width, channels) of the convolution's inputs after reflection."""
-        height, width = (axis.reflected_pixels for axis in self.axes)
+        """(batch, height, width, channels) of the convolution's inputs after enlargement."""
+        height, width = (axis.enlarged_pixels for axis in self.axes)
         return self.num_images, height, width, self.channels
 
 
@@ -137,6 +142,8 @@ def estimated_algorithm(shape: ConvolutionShape) -> str:
     """Returns the algorithm that should be fastest for a shape, by costs that were measured on one CPU."""
     if can_compute(_TO_FEW_CHANNELS, shape):
         return _TO_FEW_CHANNELS
+    if can_compute(_BEFORE_UPSAMPLING, shape) and relative_cost(shape.axes, shape.channels) * _LEAST_GAIN < 1:
+        return _BEFORE_UPSAMPLING
     if shape.dtype == "float32" and (tiles := _tiles_by_cost(shape)):
         cost, tile = tiles[0]
         if cost * _LEAST_GAIN < shape.multiplications:
@@ -156,6 +163,8 @@ def possible_algorithms(shape: ConvolutionShape) -> list[str]:
     names = [PLAIN]
     if can_compute(_TO_FEW_CHANNELS, shape):
         names.append(_TO_FEW_CHANNELS)
+    if can_compute(_BEFORE_UPSAMPLING, shape) and relative_cost(shape.axes, shape.channels) < _MOST_COST_TRIED:
+        names.append(_BEFORE_UPSAMPLING)
     num_outputs = shape.num_images * math.prod(axis.out_pixels for axis in shape.axes)
     if has_plain_steps(shape.axes) and num_outputs <= _MOST_OUTPUTS_BY_PATCHES:
         names.append(_PATCH_PRODUCTS)
@@ -180,6 +189,8 @@ def can_compute(algorithm: object, shape: ConvolutionShape) -> bool:
         return any(
             of_part(shape) for of_part in (_can_go_forth_to_few, _can_go_back_to_few, _has_small_gradient_to_few)
         )
+    if algorithm == _BEFORE_UPSAMPLING:
+        return all(axis.upsampled_pixels is not None for axis in shape.axes)
     of_tiles = [f"{_WINOGRAD}{tile}" for _, tile in _tiles_by_cost(shape)] if shape.dtype == "float32" else []
     return algorithm in (PLAIN, "kernel_gradient_by_convolution", *of_tiles)
 
@@ -190,8 +201,8 @@ def convolve(algorithm: str, shape: ConvolutionShape, maps: tf.Tensor, kernel: t
     Args:
         algorithm: one of `possible_algorithms`.
         shape: the shape.
-        maps: float (batch, height, width, channels): the inputs before reflection; of a transposed convolution, what it
-            starts from, (batch, out_height, out_width, filters).
+        maps: float (batch, height, width, channels): the inputs before enlargement. For a transposed convolution, what
+            it starts from, (batch, out_height, out_width, filters).
         kernel: float (kernel height, kernel width, channels, filters).
 
     Returns:
@@ -200,8 +211,10 @@ def convolve(algorithm: str, shape: ConvolutionShape, maps: tf.Tensor, kernel: t
     if algorithm.startswith(_WINOGRAD):
         winograd = _winograd(shape.axes, int(algorithm.removeprefix(_WINOGRAD)))
         return (winograd.convolve_transposed if shape.is_transposed else winograd.convolve)(maps, kernel)
+    if algorithm == _BEFORE_UPSAMPLING:
+        return convolve_before_upsampling(maps, kernel, shape.axes)
     if not shape.is_transposed:
-        maps = _reflected(maps, shape.axes)
+        maps = _enlarged(maps, shape.axes)
     ways = _ways_of(algorithm, shape)
     compute, gradient_of_maps = (ways.back, ways.forth) if shape.is_transposed else (ways.forth, ways.back)
     if algorithm == PLAIN:
@@ -219,7 +232,7 @@ def convolve(algorithm: str, shape: ConvolutionShape, maps: tf.Tensor, kernel: t
 
 
 class _Ways(NamedTuple):
-    """How a convolution of one shape is computed, after reflection.
+    """How a convolution of one shape is computed, after enlargement.
 
     Attributes:
         forth: the convolution, from (inputs, kernel) to outputs.
@@ -286,8 +299,13 @@ def _winograd(axes: tuple[Axis, Axis], tile: int) -> WinogradConvolution:
     return WinogradConvolution(axes, tile)
 
 
-def _reflected(inputs: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
-    """Enlarges images by reflection, which does not repeat the pixels at the edge."""
+def _enlarged(inputs: tf.Tensor, axes: tuple[Axis, Axis]) -> tf.Tensor:
+    height, width = (axis.upsampled_pixels for axis in axes)
+    if height is not None:
+        twice = [2 * pixels for pixels in inputs.shape[1:3]]
+        # Keras limits what it interpolates in bfloat16 to the numbers of that type, which costs as much again.
+        upsampled = tf.raw_ops.ResizeBilinear(images=inputs, size=twice, half_pixel_centers=True)
+        inputs = tf.slice(tf.cast(upsampled, inputs.dtype), (0, 0, 0, 0), (-1, height, width, -1))
     margins = [axis.reflection for axis in axes]
     return inputs if all(of_axis == (0, 0) for of_axis in margins) else mirror_edges(inputs, margins)
 
@@ -302,7 +320,8 @@ def _tiles_by_cost(shape: ConvolutionShape) -> list[tuple[float, int]]:
         if factors * max(channels, filters) > _MOST_VALUES:
             return math.inf
         kernel_values = math.prod(axis.num_products(tile) for axis in axes) * channels * filters
-        values = factors * (channels + filters) * max(axis.pixels for axis in axes)
+        forth, back = max(axis.pixels for axis in axes), max(max(axis.pixels, axis.out_pixels) for axis in axes)
+        values = factors * (channels * forth + filters * back)
         total = _PRODUCT * factors * channels * filters + _VALUE_AND_PIXEL * values + _KERNEL_VALUE * kernel_values
         return total * (_STRIDED if max(axis.stride for axis in axes) > 1 else 1.0)
 

@@ -24,7 +24,7 @@ def convolve_to_few_channels(inputs: tf.Tensor, kernel: tf.Tensor, axes: tuple[A
     """Computes `tf.nn.conv2d` for strides of 1.
 
     Args:
-        inputs: float (batch, height, width, channels), enlarged by reflection if the convolution has one.
+        inputs: float (batch, height, width, channels), after enlargement if the convolution has one.
         kernel: float (kernel height, kernel width, channels, filters) with a few filters.
         axes: the vertical and the horizontal axis.
 
@@ -42,7 +42,7 @@ def kernel_gradient_to_few_channels(inputs: tf.Tensor, upstream: tf.Tensor, axes
     was multiplied with.
 
     Args:
-        inputs: float (batch, height, width, channels), enlarged by reflection if the convolution has one.
+        inputs: float (batch, height, width, channels), after enlargement if the convolution has one.
         upstream: the gradient of the outputs, float (batch, out_height, out_width, filters), with a few filters.
         axes: the vertical and the horizontal axis.
 
@@ -76,12 +76,12 @@ def convolve_transposed_to_few_channels(maps: tf.Tensor, kernel: tf.Tensor, axes
         axes: the vertical and the horizontal axis of the convolution of which this is the gradient.
 
     Returns:
-        float (batch, height, width, channels), with the pixels of reflection if the convolution has one.
+        float (batch, height, width, channels), after enlargement if the convolution has one.
     """
     (stride,) = {axis.stride for axis in axes}
     *taps, channels, filters = kernel.shape
     num_taps = [-(-of_axis // stride) for of_axis in taps]  # of each kernel of stride 1
-    num_places = [-(-(axis.margins[0] + axis.reflected_pixels) // stride) for axis in axes]
+    num_places = [-(-(axis.margins[0] + axis.enlarged_pixels) // stride) for axis in axes]
     kernel = tf.pad(
         kernel, [*((0, num * stride - of_axis) for num, of_axis in zip(num_taps, taps, strict=True)), (0, 0), (0, 0)]
     )
@@ -94,7 +94,7 @@ def convolve_transposed_to_few_channels(maps: tf.Tensor, kernel: tf.Tensor, axes
     outputs = _correlate(maps, kernel, margins)
     if stride > 1:
         outputs = tf.nn.depth_to_space(outputs, stride)
-    (above, height), (left, width) = ((axis.margins[0], axis.reflected_pixels) for axis in axes)
+    (above, height), (left, width) = ((axis.margins[0], axis.enlarged_pixels) for axis in axes)
     return outputs[:, above : above + height, left : left + width]
 
 

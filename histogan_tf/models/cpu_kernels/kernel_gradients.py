@@ -17,7 +17,7 @@ def kernel_gradient_by_convolution(inputs: tf.Tensor, upstream: tf.Tensor, axes:
     """Computes the gradient of a convolution's kernel by another convolution.
 
     Args:
-        inputs: the inputs of the convolution, float (batch, height, width, channels), enlarged by reflection if the
+        inputs: the inputs of the convolution, float (batch, height, width, channels), after enlargement if the
             convolution has one.
         upstream: the gradient of the outputs, float (batch, out_height, out_width, filters).
         axes: the vertical and the horizontal axis of the convolution.

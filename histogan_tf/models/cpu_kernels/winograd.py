@@ -86,10 +86,10 @@ class WinogradConvolution:
         )
 
     def convolve(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Computes `tf.nn.conv2d` of the inputs, after the reflection of the axes.
+        """Computes `tf.nn.conv2d` of the inputs, after the enlargement of the axes.
 
         Args:
-            inputs: float (batch, height, width, channels), before reflection.
+            inputs: float (batch, height, width, channels), before enlargement.
             kernel: float (kernel height, kernel width, channels, filters).
 
         Returns:

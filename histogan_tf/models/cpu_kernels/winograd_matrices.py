@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import polynomial
 
-from histogan_tf.models.reflection import NO_MARGINS, Margins
+from histogan_tf.models.enlargement import NO_MARGINS, Margins
 
 
 def _opposite(*points: float) -> tuple[float, ...]:
@@ -54,7 +54,7 @@ class Phase(NamedTuple):
         number: the place of its first tap in the whole kernel.
         num_taps: the number of its taps.
         inputs: the numbers of the inputs that are pixels; those before and behind are zeros.
-        first_pixel: the pixel, after reflection, of the first of these inputs.
+        first_pixel: the pixel, after enlargement, of the first of these inputs.
         num_outputs: the number of outputs.
     """
 
@@ -83,13 +83,15 @@ class Axis:
     """The sizes of a convolution along one axis.
 
     Attributes:
-        pixels: the number of pixels of the inputs, before reflection.
+        pixels: the number of pixels of the inputs, before enlargement.
         out_pixels: the number of pixels of the outputs.
         taps: the number of values of the kernel.
         stride: the distance of neighbouring outputs, in pixels of the inputs.
         padding: TensorFlow's `SAME` or `VALID`.
         reflection: the numbers of pixels by which the inputs are first enlarged before and behind, by reflection that
             does not repeat the edge.
+        upsampled_pixels: the number of pixels of the inputs after bilinear upsampling to twice their size, of which the
+            last is cut off if it is one too many; None without. It comes before reflection.
     """
 
     pixels: int
@@ -98,19 +100,30 @@ class Axis:
     stride: int
     padding: str
     reflection: tuple[int, int] = (0, 0)
+    upsampled_pixels: int | None = None
 
     @property
-    def reflected_pixels(self) -> int:
-        """The number of pixels of the inputs after reflection."""
-        return self.pixels + sum(self.reflection)
+    def enlarged_pixels(self) -> int:
+        """The number of pixels of the inputs after upsampling and reflection."""
+        return (self.upsampled_pixels or self.pixels) + sum(self.reflection)
+
+    @property
+    def enlargement(self) -> np.ndarray:
+        """The matrix that enlarges the inputs, (enlarged pixels, pixels)."""
+        upsampled = np.eye(self.pixels)
+        if self.upsampled_pixels is not None:
+            before, behind = upsampled[[0, *range(self.pixels - 1)]], upsampled[[*range(1, self.pixels), -1]]
+            twice = np.stack([upsampled * 3 / 4 + before / 4, upsampled * 3 / 4 + behind / 4], axis=1)
+            upsampled = twice.reshape(-1, self.pixels)[: self.upsampled_pixels]
+        return upsampled[np.pad(np.arange(len(upsampled)), self.reflection, mode="reflect")]
 
     @property
     def margins(self) -> tuple[int, int]:
-        """The numbers of zeros to add before and behind the reflected inputs.
+        """The numbers of zeros to add before and behind the enlarged inputs.
 
         The second is negative if the outputs do not use the last pixels: minus the number of these.
         """
-        missing = (self.out_pixels - 1) * self.stride + self.taps - self.reflected_pixels
+        missing = (self.out_pixels - 1) * self.stride + self.taps - self.enlarged_pixels
         before = max(missing, 0) // 2 if self.padding == "SAME" else 0
         return before, missing - before
 
@@ -122,7 +135,7 @@ class Axis:
         for number in range(min(self.stride, self.taps)):
             num_taps = len(self.taps_of(number))
             pixels = np.arange(self.out_pixels + num_taps - 1) * self.stride + number - before
-            first, stop = np.searchsorted(pixels, (0, self.reflected_pixels))
+            first, stop = np.searchsorted(pixels, (0, self.enlarged_pixels))
             phases.append(Phase(number, num_taps, range(first, stop), int(pixels[first]), self.out_pixels))
         return phases
 
@@ -150,19 +163,22 @@ def axes_of(
     strides: Sequence[int],
     padding: str,
     reflection: Margins = NO_MARGINS,
+    upsampled_size: tuple[int, int] | None = None,
 ) -> tuple[Axis, Axis]:
     """Returns the vertical and the horizontal axis of a convolution.
 
     Args:
-        size: (height, width) of the inputs, before reflection.
+        size: (height, width) of the inputs, before enlargement.
         out_size: (height, width) of the outputs.
         kernel_size: (height, width) of the kernel.
         strides: the vertical and the horizontal stride.
         padding: `SAME` or `VALID`, for both axes.
         reflection: the pixels of reflection, ((above, below), (left, right)).
+        upsampled_size: the (height, width) to which the inputs are upsampled before that; None without.
     """
     sides = [(int(before), int(behind)) for before, behind in reflection]
-    fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, strict=True)
+    upsampled_sides = upsampled_size or (None, None)
+    fields = zip(size, out_size, kernel_size, strides, (padding, padding), sides, upsampled_sides, strict=True)
     vertical, horizontal = (Axis(*of_axis) for of_axis in fields)
     return vertical, horizontal
 
@@ -205,7 +221,7 @@ class TiledFiltering(NamedTuple):
     """The matrices of Winograd's algorithm for all tiles of an axis, by the letters of Lavin & Gray.
 
     Attributes:
-        of_inputs: B^T for all tiles, (products * tiles, pixels before reflection).
+        of_inputs: B^T for all tiles, (products * tiles, pixels before enlargement).
         of_kernel: G, (products, taps).
         of_products: A^T for all tiles, (out_pixels, products * tiles).
     """
@@ -223,7 +239,6 @@ def tiled_filtering(axis: Axis, tile: int) -> TiledFiltering:
         tile: the largest number of outputs in a tile, from which the number of tiles follows.
     """
     num_tiles = axis.num_tiles(tile)
-    mirrored = np.eye(axis.pixels)[np.pad(np.arange(axis.pixels), axis.reflection, mode="reflect")]
     of_inputs, of_kernel, of_products = [], [], []
     for phase in axis.phases:
         size = phase.size_of_tile(num_tiles)
@@ -234,10 +249,10 @@ def tiled_filtering(axis: Axis, tile: int) -> TiledFiltering:
             first_input = phase.inputs.start
             first_output = first_input + 1 - phase.num_taps
         of_phase = for_all_tiles(inputs, num_tiles, size, first_input, phase.inputs.stop)
-        of_pixels = np.zeros((len(of_phase), axis.reflected_pixels))
+        of_pixels = np.zeros((len(of_phase), axis.enlarged_pixels))
         seen = slice(phase.first_pixel, None, axis.stride)
         of_pixels[:, seen][:, : len(phase.inputs)] = of_phase[:, phase.inputs.start :]
-        of_inputs.append(of_pixels @ mirrored)
+        of_inputs.append(of_pixels @ axis.enlargement)
         of_kernel.append(np.zeros((len(kernel), axis.taps)))
         of_kernel[-1][:, phase.number :: axis.stride] = kernel
         of_products.append(for_all_tiles(products.T, num_tiles, size, first_output, axis.out_pixels))

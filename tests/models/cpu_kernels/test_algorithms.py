@@ -138,6 +138,10 @@ def test_a_shape_has_a_name_of_its_own():
     assert str(transposed) == "float32 64 x 4x4x8 to 7x7x3, kernel 5x5, stride 2x2, SAME, transposed"
     reflected = _shape(**RESIDUAL_BLOCK, **form, reflection=((1, 0), (2, 1)))
     assert str(reflected).endswith("VALID, reflection (1, 0)x(2, 1)")
+    upsampled = axes_of((7, 8), (13, 15), (3, 3), (1, 1), "SAME", upsampled_size=(13, 15))
+    assert str(plain._replace(axes=upsampled)).endswith(
+        "7x8x3 to 13x15x8, kernel 3x3, stride 1x1, SAME, upsampled to 13x15"
+    )
     others = [plain._replace(**{name: value}) for name, value in (("dtype", "bfloat16"), ("num_images", 1))]
     assert len({str(shape) for shape in (plain, transposed, reflected, *others)}) == 5
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from histogan_tf.models.cyclegan import build_cyclegan_generator
 from histogan_tf.models.dcgan import build_dcgan_discriminator, build_dcgan_generator
-from histogan_tf.models.reflection import ReflectedConv2D
+from histogan_tf.models.enlargement import EnlargedConv2D
 from histogan_tf.training.optimizers import FusedAdam, make_adam
 
 NETWORKS = {
@@ -25,7 +25,7 @@ NETWORKS = {
 def test_without_cpu_kernels_all_layers_are_kerass(name):
     layers = NETWORKS[name](cpu_kernels=False).layers
     others = {type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")}
-    assert others <= {ReflectedConv2D}  # Keras has no reflection padding
+    assert others <= {EnlargedConv2D}  # Keras has no reflection padding
     fast = [type(layer).__name__ for layer in NETWORKS[name](cpu_kernels=True).layers]
     assert any(kind.startswith(("Fast", "Fused")) for kind in fast)
 
