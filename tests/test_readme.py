@@ -37,12 +37,13 @@ DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 PAGES = (REPOSITORY / "README.md", *DOCS, REPOSITORY / "CONTRIBUTING.md")
 RECIPES = sorted((REPOSITORY / "flags").glob("*.cfg"))
 
-_TINY_DCGAN = {"gf_dim": 2, "df_dim": 2, "gfc_dim": 4, "dfc_dim": 4, "z_dim": 3, "batch_size": 4, "max_steps": 2}
+_TINY_GAN = {"gf_dim": 2, "df_dim": 2, "z_dim": 3, "batch_size": 4, "max_steps": 2}
+_TINY_DCGAN = {**_TINY_GAN, "gfc_dim": 4, "dfc_dim": 4}
 TINY: Mapping[str, Mapping[str, Any]] = {
     "dcgan1": _TINY_DCGAN,
     "dcgan2": _TINY_DCGAN,
     "dcgan3": _TINY_DCGAN,
-    "projected": {**_TINY_DCGAN, "max_gf_dim": 4, "num_modes": 2, "feature_size": 32, "weights": "random"},
+    "projected": {**_TINY_GAN, "max_gf_dim": 4, "num_modes": 2, "feature_size": 32, "weights": "random"},
     "cyclegan": {"gf_dim": 1, "df_dim": 1, "num_blocks": 1, "sample_num": 2, "max_steps": 2},
     "resnet18": {"weights": "random", "classifier_size": 32},
 }

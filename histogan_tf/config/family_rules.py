@@ -29,9 +29,6 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-_UNUSED_BY_PROJECTED = ("strides", "kernel_size", "upsampling")
-
-
 def check_dcgan(config: Config, preset: Mapping[str, Any]) -> Config:
     """Returns a DCGAN's Config, checked, with a stride and a kernel size for each transposed convolution.
 
@@ -55,9 +52,6 @@ def check_projected(config: Config, preset: Mapping[str, Any]) -> Config:
     Raises:
         UserError: if flags contradict each other.
     """
-    for name in _UNUSED_BY_PROJECTED:
-        if name in config.given:
-            raise UserError(f"--{name} has no effect on --model=projected: leave it out")
     num_stages = _BACKBONES[config.backbone].num_stages
     stages = config.feature_stages
     if stages is None:

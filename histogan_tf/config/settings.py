@@ -234,7 +234,7 @@ def _check_heeded(config: Config, family: Family) -> None:
     for field in flag_fields():
         name, value = field.name, getattr(config, field.name)
         if name in unused and value != field.default:
-            shown = ",".join(value) if isinstance(value, tuple) else value
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             heeding = ", ".join(models_that_heed(name))
             raise UserError(f"--{name}={shown} is for {heeding}, not for {config.model}: leave --{name} out")
     if config.center_crop and config.mode == "train" and family.kind != CLASSIFIER:

@@ -26,7 +26,13 @@ from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 from histogan_tf.training.projected_step import ProjectedTrainer
 
-TINY = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--batch_size=8", "--num_blocks=1")
+OF_ALL = ("--batch_size=8", "--num_blocks=1")
+TINY = {
+    "--model=projected": (*OF_ALL, "--gf_dim=4", "--df_dim=4", "--z_dim=5"),
+    "--model=cyclegan": (*OF_ALL, "--gf_dim=4", "--df_dim=4"),
+    "--model=resnet18": OF_ALL,
+}
+TINY_DCGAN = (*TINY["--model=projected"], "--gfc_dim=8", "--dfc_dim=8")
 ALL_OPTIONS = (
     "--generator_updates=1",
     "--ema_decay=0.9",
@@ -49,8 +55,8 @@ LABELS = np.arange(16, dtype=np.int32) % 2
 
 
 def config_of(*flags: str) -> Config:
-    latent = () if {"--model=cyclegan", "--model=resnet18"} & {*flags} else ("--z_dim=5",)
-    return command_line.parse(["main.py", *TINY, *latent, *flags])
+    tiny = next((TINY[flag] for flag in flags if flag in TINY), TINY_DCGAN)
+    return command_line.parse(["main.py", *tiny, *flags])
 
 
 def largest_difference(ones, others) -> float:

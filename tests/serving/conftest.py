@@ -18,7 +18,7 @@ from histogan_tf.trained.load import TrainedNetwork, load_networks
 from histogan_tf.training.cyclegan_step import CycleGANTrainer
 from histogan_tf.training.dcgan_step import DCGANTrainer
 
-TINY_FLAGS = ("--gf_dim=4", "--df_dim=4", "--gfc_dim=8", "--dfc_dim=8", "--num_blocks=1")
+TINY_FLAGS = ("--gf_dim=4", "--df_dim=4")
 IMAGES = {"images_per_class": {"non-idc": 3, "idc": 5}, "num_images": 8, "fingerprint": "0123456789abcdef0123"}
 
 
@@ -53,7 +53,7 @@ def write_runs(directory: Path) -> None:
     def config_of(run: str, *flags: str) -> Config:
         return command_line.parse(["main.py", f"--checkpoint_dir={directory}", f"--run={run}", *flags])
 
-    dcgan = ("--model=dcgan1", *TINY_FLAGS, "--z_dim=5", "--batch_size=4")
+    dcgan = ("--model=dcgan1", *TINY_FLAGS, "--gfc_dim=8", "--dfc_dim=8", "--z_dim=5", "--batch_size=4")
     for run, shape, flags in [
         ("plain", (16, 19, 3), ["--z_dist=normal01"]),
         ("conditional", (17, 16, 1), ["--conditional"]),
@@ -68,7 +68,7 @@ def write_runs(directory: Path) -> None:
         else:
             save(config, record, trainer.state())
 
-    config = config_of("translator", "--model=cyclegan", *TINY_FLAGS)
+    config = config_of("translator", "--model=cyclegan", *TINY_FLAGS, "--num_blocks=1")
     samples = [np.zeros((1, 34, 41, 3), np.uint8)] * 2
     trainer = CycleGANTrainer(config, (34, 41, 3), 5, samples)
     scatter_weights(trainer.networks)

@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from histogan_tf.models.cpu_kernels import products_before_upsampling
 from histogan_tf.models.cpu_kernels.products_before_upsampling import convolve_before_upsampling, relative_cost
 from histogan_tf.models.cpu_kernels.winograd_matrices import axes_of
 
 
+@pytest.fixture(params=[64, 5, 1])
+def most_outputs(request, monkeypatch):
+    """From how many outputs on, along an axis, these are divided into blocks."""
+    monkeypatch.setattr(products_before_upsampling, "_MOST_OUTPUTS", request.param)
+    products_before_upsampling._blocks_of.cache_clear()
+    yield
+    products_before_upsampling._blocks_of.cache_clear()
+
+
+@pytest.mark.usefixtures("most_outputs")
 @pytest.mark.parametrize(
     ("upsampled_size", "kernel_size", "stride", "padding"),
     [
@@ -50,3 +61,12 @@ def test_the_cost_counts_all_multiplications():
     products = 29 * 29 * 9 * 64
     sums = 29 * 3 * 57 * 29 * 3 + 57 * 29 * 3 * 57
     assert relative_cost(axes, 64) == pytest.approx((products + sums) / (57 * 57 * 9 * 64))
+
+
+def test_the_cost_does_not_grow_with_the_size():
+    def cost(size):
+        return relative_cost(
+            axes_of((size // 2,) * 2, (size,) * 2, (3, 3), (1, 1), "SAME", upsampled_size=(size,) * 2), 64
+        )
+
+    assert cost(64) < cost(448) < 1.3 * cost(64)
