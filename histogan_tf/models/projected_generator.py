@@ -248,7 +248,7 @@ class _GeneratorLayers:
             momentum=0.99, epsilon=1e-5, synchronized=self._sync_batch_norm, name=f"{name}_norm", dtype=self._precision
         )(hidden)
         values, gates = ops.split(hidden, 2, axis=-1)
-        gates = ops.sigmoid(ops.cast(gates, "float32"))  # on a CPU, in bfloat16 it takes four times as long
+        gates = ops.sigmoid(ops.cast(gates, "float32"))  # on a CPU, bfloat16 takes longer
         return values * ops.cast(gates, values.dtype)
 
     def noisy(self, hidden: keras.KerasTensor, latents: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -15,6 +15,7 @@ from keras import layers
 from histogan_tf.data.pipeline import to_uint8
 from histogan_tf.machine.progress import Progress
 from histogan_tf.metrics.appearance import measures_of
+from histogan_tf.models.enlargement import EnlargedConv2D
 from histogan_tf.models.inputs import named_inputs
 from histogan_tf.models.latents import draw_latents
 from histogan_tf.models.modes import ModeOfLatent
@@ -144,7 +145,9 @@ def _early_features(network: keras.Model) -> keras.Model:
 
 
 def _upsamples(layer: keras.Layer) -> bool:
-    return isinstance(layer, layers.UpSampling2D) or getattr(layer, "upsampled_size", None) is not None
+    return (
+        isinstance(layer, layers.UpSampling2D) or isinstance(layer, EnlargedConv2D) and layer.upsampled_size is not None
+    )
 
 
 def _compiled(network: keras.Model) -> _Compute:
